@@ -1,0 +1,115 @@
+"""The form of an audit event: what it holds, its canonical bytes, and the hash that links it to the one before.
+
+Owns the closed set of event types, canonical form v1 and the link of a stream. Refuses to know where events are
+stored (`proofgap_store`) and who may read them.
+
+Canonical form: UTF-8 JSON in the profile of RFC 8785 that every JSON library writes alike: sorted ASCII keys, no
+spaces, no floats, whole numbers below 2**53, no NUL and no lone surrogates. Leaf hash: RFC 6962, section 2.1.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+
+from proofgap.errors import BadInputError
+from proofgap.facts import Struct
+
+FORMAT_VERSION = 1
+GENESIS = "0" * 64
+"""What the first event of a stream names as its predecessor."""
+
+_ENCODER = msgspec.json.Encoder(order="sorted")
+
+
+class EventType(StrEnum):
+    """Everything that is ever written to the log."""
+
+    RUN_CREATED = "restore.run.created"
+    RUN_IMPORTED = "restore.run.imported"
+    RUN_TRANSITIONED = "restore.run.transitioned"
+    RUN_TRANSITION_REFUSED = "restore.run.transition_refused"
+    OPERATION_CREATED = "restore.operation.created"
+    OPERATION_IMPORTED = "restore.operation.imported"
+    OPERATION_TRANSITIONED = "restore.operation.transitioned"
+    EVIDENCE_CREATED = "restore.evidence.created"
+    EVIDENCE_IMPORTED = "restore.evidence.imported"
+    EVIDENCE_TRANSITIONED = "restore.evidence.transitioned"
+    LINK_CONFLICTED = "restore.link.conflicted"
+    DECISION_PROJECTED = "restore.decision.projected"
+    DECISIONS_LISTED = "restore.decision.listed"
+    ACCESS_GRANTED = "access.granted"
+    ACCESS_REVOKED = "access.revoked"
+    ENVIRONMENT_DECLARED = "environment.declared"
+    MACHINE_DEFINED = "machine.defined"
+
+
+class Actor(Struct):
+    """Who does something: a stable id (never an e-mail address), what kind of actor, and the way in."""
+
+    id: str
+    kind: str = "user"  # user, worker or system
+    via: str = "library"  # cli, api, worker or library
+
+
+class Entry(Struct):
+    """One audit event. ``seq`` counts from 0 without gaps within ``stream``; ``prev`` is the leaf hash before it.
+
+    ``at_us`` is when it happened and ``rec_us`` when it was recorded, in microseconds since 1970-01-01 UTC.
+    """
+
+    v: int
+    type: EventType
+    id: str
+    stream: str
+    seq: int
+    prev: str
+    ws: str | None
+    env: str | None
+    run: str | None
+    op: str | None
+    at_us: int
+    rec_us: int
+    actor: Actor
+    data: dict[str, Any]
+
+
+def canonical(value: object) -> bytes:
+    """Encode a value in canonical form v1.
+
+    Raises:
+        BadInputError: the value holds text that is not Unicode (a lone surrogate).
+
+    """
+    try:
+        return _ENCODER.encode(value)
+    except UnicodeEncodeError as error:
+        raise BadInputError("text", "holds a lone surrogate", "Hand in valid Unicode text.") from error
+
+
+def digest(value: object) -> str:
+    """Give the SHA-256 of a value's canonical bytes, in hex."""
+    return sha256(canonical(value)).hexdigest()
+
+
+def leaf_hash(payload: bytes) -> str:
+    """Give the RFC 6962 leaf hash of an event's bytes, in hex."""
+    return sha256(b"\x00" + payload).hexdigest()
+
+
+def run_stream(run_id: str) -> str:
+    """Name the stream of a run: its transitions, its evidence, its projections for the record."""
+    return f"run/{run_id}"
+
+
+def view_stream(subject: str, viewer: str) -> str:
+    """Name the stream of what one person was shown of one run (or list), so that no view waits for a worker."""
+    return f"view/{subject}/{viewer}"
+
+
+def system_stream(name: str) -> str:
+    """Name a stream of the ledger's own affairs."""
+    return f"system/{name}"

@@ -1,0 +1,133 @@
+"""What each event does to the facts of a run: pure functions from record to record.
+
+Owns which facts may come with which event, and what an event throws away. Refuses to know whether the event is
+legal (`lifecycle`).
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from proofgap.errors import BadInputError
+from proofgap.facts import EndReason, OperationStatus, RunEvent, RunStatus
+from proofgap.records import Approval, Moment, OperationRecord, PreviewFacts, RunDetails, RunRecord
+
+_ENDING = frozenset(
+    {
+        *("counts", "counts_are_lower_bounds", "attention", "end_reason"),
+        *("outcome_rule", "exit_code", "nothing_written", "source_completeness"),
+    }
+)
+_FOUND = frozenset({"plan_digest", "selected", "expects_nothing", "source_completeness", "target_fingerprint"})
+ACCEPTED: MappingProxyType[str, frozenset[str]] = MappingProxyType(
+    {
+        RunEvent.SCOPE: frozenset({"backup", "target", "driver", "purpose", "selected", "expects_nothing"}),
+        RunEvent.CHECK: _FOUND,
+        RunEvent.PREVIEW: frozenset({"preview"}),
+        RunEvent.APPROVE: frozenset(),
+        RunEvent.QUEUE: frozenset({"plan_digest", "target_fingerprint"}),
+        RunEvent.START: frozenset(),
+        RunEvent.REPORT: frozenset({"item_counts", "items"}),
+        RunEvent.REQUEST_CANCEL: frozenset(),
+        RunEvent.COMPLETE: _ENDING,
+        RunEvent.COMPLETE_WITH_ERRORS: _ENDING,
+        RunEvent.COMPLETE_PARTIALLY: _ENDING,
+        RunEvent.FAIL: _ENDING,
+        RunEvent.CANCEL: _ENDING,
+        RunEvent.BLOCK: frozenset({"end_reason", "source_completeness", "attention"}),
+    }
+)
+"""The facts that may come with each event of a run."""
+
+_NEEDS_OPERATION = frozenset({RunEvent.QUEUE, RunEvent.BLOCK})
+
+
+def given_fields(given: msgspec.Struct) -> dict[str, Any]:
+    """List the fields that were handed in, that is, those that differ from "not known"."""
+    empty = type(given)()
+    return {
+        name: value
+        for name in given.__struct_fields__
+        if (value := getattr(given, name)) != getattr(empty, name)
+    }
+
+
+def refuse_foreign_facts(event: RunEvent, given: RunDetails) -> None:
+    """Refuse facts that are no part of the event: nothing is stored silently, and nothing is dropped silently.
+
+    Raises:
+        BadInputError: names the first such field, and those that the event takes.
+
+    """
+    for name in given_fields(given):
+        if name not in ACCEPTED[event]:
+            takes = ", ".join(sorted(ACCEPTED[event])) or "no facts"
+            raise BadInputError(name, f'does not belong to the event "{event}"', f"It takes: {takes}.")
+
+
+def arrive(record: RunRecord, event: RunEvent, target: RunStatus, given: RunDetails, moment: Moment) -> RunRecord:
+    """Give the record as it is after the event, except for its operation run's own status."""
+    arrived = replace(
+        record, status=target, version=record.version + 1, details=_details(record, event, given, moment)
+    )
+    if event in _NEEDS_OPERATION and record.operation is None:
+        return replace(arrived, operation_run_id=moment.new_id)
+    return arrived
+
+
+def new_operation(record: RunRecord) -> OperationRecord | None:
+    """Give the operation run that must come into being for this record, if it names one that is not there yet."""
+    if record.operation is not None or record.operation_run_id is None:
+        return None
+    return OperationRecord(
+        id=record.operation_run_id,
+        workspace=record.workspace,
+        environment=record.environment,
+        status=OperationStatus.QUEUED,
+        version=1,
+    )
+
+
+def merge(details: msgspec.Struct, given: msgspec.Struct) -> Any:  # noqa: ANN401 - same struct in, same struct out
+    """Give the details with every handed-in field replaced."""
+    return replace(details, **given_fields(given))
+
+
+def _details(record: RunRecord, event: RunEvent, given: RunDetails, moment: Moment) -> RunDetails:
+    before = record.details
+    match event:
+        case RunEvent.SCOPE:
+            before = replace(_unseen(before), selected=None, expects_nothing=False, source_completeness=None)
+        case RunEvent.CHECK:
+            before = _unseen(before)
+        case RunEvent.PREVIEW:
+            given = replace(given, preview=_preview(before, given.preview or PreviewFacts()))
+        case RunEvent.APPROVE:
+            approval = Approval(by=moment.actor, plan_digest=before.plan_digest)
+            return replace(before, approvals=(*before.approvals, approval))
+        case RunEvent.REQUEST_CANCEL:
+            return replace(before, cancel_requested_by=moment.actor)
+        case RunEvent.CANCEL:
+            before = replace(before, end_reason=EndReason.CANCEL_REQUESTED)
+        case _:
+            pass
+    merged: RunDetails = merge(before, given)
+    return merged
+
+
+def _unseen(details: RunDetails) -> RunDetails:
+    """Forget the plan, the preview and the approvals: they were for something else."""
+    return replace(details, plan_digest=None, target_fingerprint=None, preview=None, approvals=())
+
+
+def _preview(details: RunDetails, shown: PreviewFacts) -> PreviewFacts:
+    """Bind a preview to the checked plan and target, where it does not name its own."""
+    return replace(
+        shown,
+        plan_digest=shown.plan_digest or details.plan_digest,
+        target_fingerprint=shown.target_fingerprint or details.target_fingerprint,
+    )

@@ -1,0 +1,449 @@
+"""Every legal move of a restore run, of its operation run and of its evidence: the law, in one file.
+
+Theory. A run is prepared (draft, scoped, checked, previewed), released (queued), executed (running) and ends in
+exactly one of five terminal statuses, which it never leaves; a retry is a new run. Editing the scope throws away
+every later check, preview and approval, so nobody can release what was not shown. Its *operation run* is born
+when the run is queued and moves with it; it is the proof that something was executed. *Evidence snapshots* have a
+life of their own, which goes on after the run has ended.
+
+A move is pure: `move` takes the record as it stands, the event, and what came with it, and gives back the moves
+to write. Guards and hooks are callbacks of the machines. Hooks run on entering a status, inside the event: if one
+fails, there is no step, so nothing can have been written.
+
+Owns the edges, the guards, and what an event does to the record. Refuses to know what a decision is: it calls the
+hooks it is handed. Refuses to know storage, clocks and ids: they are arguments.
+
+Source: restore result state contract; ``docs/decision-rules.md``, section 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar, Protocol, TypeVar
+
+from msgspec.structs import replace
+from statemachine import State, StateMachine
+from statemachine.exceptions import TransitionNotAllowed
+
+from proofgap.effects import arrive, merge, new_operation, refuse_foreign_facts
+from proofgap.errors import BadInputError, GuardRefusedError, NotAllowedError, NotFoundError
+from proofgap.facts import (
+    OperationEvent,
+    OperationOutcome,
+    OperationStatus,
+    RunEvent,
+    RunStatus,
+    SnapshotEvent,
+    SnapshotStatus,
+)
+from proofgap.records import (
+    Machine,
+    Moment,
+    Move,
+    OperationRecord,
+    RunDetails,
+    RunRecord,
+    SnapshotDetails,
+    SnapshotRecord,
+    Step,
+)
+
+Projection = TypeVar("Projection", covariant=True)
+
+
+class Hooks(Protocol[Projection]):
+    """What is called on entering a status, with the record as it will be."""
+
+    def entered(self, record: RunRecord) -> Projection:
+        """Project the facts of the record into a decision."""
+        ...
+
+
+class _Attempt:
+    """One event on its way through a machine: the record, what came with the event, and what came of it."""
+
+    record: Any
+    given: Any
+    moment: Moment
+    hooks: Hooks[Any]
+    siblings: Iterable[SnapshotRecord]
+    refused_by: str | None
+    moves: tuple[Move, ...]
+    projection: Any
+
+
+class _Slot:
+    """The model that a machine moves. The machine outlives the attempt: building one costs more than an event."""
+
+    status: str = ""
+    attempt: _Attempt = _Attempt()
+
+
+class _Law(StateMachine):
+    """What the three machines share: one attempt at a time, and guards that leave their name when they refuse."""
+
+    guard_reasons: ClassVar[Mapping[str, str]] = MappingProxyType({})
+
+    @property
+    def _attempt(self) -> _Attempt:
+        attempt: _Attempt = self.model.attempt
+        return attempt
+
+    def _holds(self, guard: str, verdict: bool) -> bool:  # noqa: FBT001 - the verdict is the value passed through
+        self._attempt.refused_by = None if verdict else guard
+        return verdict
+
+
+class RestoreRunMachine(_Law):
+    """The life of a restore run, from draft to one of five outcomes."""
+
+    draft = State(initial=True)
+    scoped = State()
+    checked = State()
+    previewed = State()
+    queued = State()
+    running = State()
+    completed = State(final=True)
+    partial = State(final=True)
+    completed_with_errors = State(final=True)
+    failed = State(final=True)
+    cancelled = State(final=True)
+
+    scope = draft.to(scoped) | scoped.to.itself() | checked.to(scoped) | previewed.to(scoped)
+    check = scoped.to(checked) | checked.to.itself() | previewed.to(checked)
+    preview = checked.to(previewed) | previewed.to.itself()
+    approve = previewed.to.itself(cond="approver_is_somebody_else")
+    queue = previewed.to(
+        queued,
+        cond=["preview_is_current", "plan_is_unchanged", "target_is_unchanged", "selection_is_not_empty", "is_approved"],
+    )
+    start = queued.to(running)
+    report = running.to.itself()
+    request_cancel = running.to.itself()
+    complete = running.to(completed, cond="nothing_is_known_to_be_unapplied")
+    complete_with_errors = running.to(completed_with_errors, cond="nothing_is_known_to_be_unapplied")
+    complete_partially = running.to(partial)
+    fail = running.to(failed)
+    cancel = (
+        draft.to(cancelled)
+        | scoped.to(cancelled)
+        | checked.to(cancelled)
+        | previewed.to(cancelled)
+        | queued.to(cancelled)
+        | running.to(cancelled, cond="nothing_was_written")
+        | running.to(partial)
+    )
+    block = (
+        checked.to(cancelled, cond="reason_is_given")
+        | previewed.to(cancelled, cond="reason_is_given")
+        | queued.to(cancelled, cond="reason_is_given")
+    )
+
+    guard_reasons = MappingProxyType(
+        {
+            "approver_is_somebody_else": "whoever asked for a restore cannot approve it, and nobody approves twice; let a second person approve",
+            "preview_is_current": "the preview has expired; preview again",
+            "plan_is_unchanged": "the plan is not the one that was previewed; preview again",
+            "target_is_unchanged": "the target changed since the preview; check and preview again",
+            "selection_is_not_empty": "nothing is selected; change the scope, or block the run",
+            "is_approved": "approvals by other people are missing; let them approve this plan",
+            "nothing_is_known_to_be_unapplied": "items are known to have failed or not to have been applied; use complete_partially",
+            "nothing_was_written": "it is not proven that nothing was written",
+            "reason_is_given": "a block needs its reason; hand in end_reason",
+        }
+    )
+
+    def approver_is_somebody_else(self) -> bool:
+        """Whether the approver neither asked for the run nor approved this plan before."""
+        details, actor = self._attempt.record.details, self._attempt.moment.actor
+        return self._holds(
+            "approver_is_somebody_else", actor not in {details.requested_by, *(given.by for given in details.approvals)}
+        )
+
+    def preview_is_current(self) -> bool:
+        """Whether the preview may still be acted on; without an expiry it may."""
+        preview = self._attempt.record.details.preview
+        current = preview is not None and (
+            preview.expires_at_us is None or self._attempt.moment.at_us < preview.expires_at_us
+        )
+        return self._holds("preview_is_current", current)
+
+    def plan_is_unchanged(self) -> bool:
+        """Whether the plan to execute is the plan that was previewed."""
+        details = self._attempt.record.details
+        wanted = self._attempt.given.plan_digest or details.plan_digest
+        return self._holds("plan_is_unchanged", details.preview.plan_digest == wanted)
+
+    def target_is_unchanged(self) -> bool:
+        """Whether the target, where it was looked at again, is what the preview showed."""
+        found, shown = self._attempt.given.target_fingerprint, self._attempt.record.details.preview.target_fingerprint
+        return self._holds("target_is_unchanged", found is None or found == shown)
+
+    def selection_is_not_empty(self) -> bool:
+        """Whether something is selected, or the plan says that it expects nothing; unknown is not empty."""
+        details = self._attempt.record.details
+        return self._holds("selection_is_not_empty", details.selected != 0 or details.expects_nothing)
+
+    def is_approved(self) -> bool:
+        """Whether as many other people approved exactly this plan as the environment asks for."""
+        record = self._attempt.record
+        valid = [given for given in record.details.approvals if given.plan_digest == record.details.plan_digest]
+        return self._holds("is_approved", len(valid) >= record.approvals_required)
+
+    def nothing_is_known_to_be_unapplied(self) -> bool:
+        """Whether no count and no item row says that a selected item failed or was not applied."""
+        known = (self._attempt.record.details.item_counts, self._attempt.given.counts)
+        unapplied = any(c is not None and (c.failed or c.partial or c.non_applied) for c in known)
+        return self._holds("nothing_is_known_to_be_unapplied", not unapplied)
+
+    def nothing_was_written(self) -> bool:
+        """Whether it is proven that nothing was written; not known is not proven."""
+        return self._attempt.given.nothing_written is True
+
+    def reason_is_given(self) -> bool:
+        """Whether the blocker is named."""
+        return self._holds("reason_is_given", self._attempt.given.end_reason is not None)
+
+    def on_enter_state(self, event: str, target: State) -> None:
+        """Apply the event to the record, move its operation run along, and project the facts into the decision.
+
+        On a terminal status this closes the operation run first, so that the last projection of a run already
+        sees the proof that it leaves behind.
+        """
+        attempt = self._attempt
+        run_event = RunEvent(event)
+        arrived = arrive(attempt.record, run_event, RunStatus(target.value), attempt.given, attempt.moment)
+        operation_moves = _operation_moves(arrived, run_event)
+        if operation_moves:
+            arrived = replace(arrived, operation=operation_moves[-1].record)
+        run_move = _move(Machine.RUN, run_event, attempt.record.status, arrived)
+        attempt.moves = (*operation_moves, run_move)
+        attempt.record = arrived
+        attempt.projection = attempt.hooks.entered(arrived)
+
+
+class OperationRunMachine(_Law):
+    """The life of the execution of a run."""
+
+    queued = State(initial=True)
+    running = State()
+    completed = State(final=True)
+
+    start = queued.to(running)
+    succeed = running.to(completed)
+    partially_succeed = running.to(completed)
+    fail = running.to(completed)
+    cancel = queued.to(completed) | running.to(completed)
+    block = queued.to(completed)
+
+    def on_enter_state(self, event: str, target: State) -> None:
+        """Note the outcome."""
+        attempt = self._attempt
+        attempt.record = replace(
+            attempt.record,
+            status=OperationStatus(target.value),
+            version=attempt.record.version + 1,
+            outcome=OUTCOME_OF_EVENT.get(OperationEvent(event)),
+        )
+
+
+class EvidenceSnapshotMachine(_Law):
+    """The life of an evidence snapshot."""
+
+    queued = State(initial=True)
+    generating = State()
+    active = State()
+    superseded = State(final=True)
+    expired = State(final=True)
+    failed = State(final=True)
+
+    generate = queued.to(generating)
+    activate = generating.to(active, cond=["subjects_were_checked", "is_the_latest"])
+    supersede = active.to(superseded)
+    expire = active.to(expired)
+    fail = queued.to(failed) | generating.to(failed)
+
+    guard_reasons = MappingProxyType(
+        {
+            "subjects_were_checked": "evidence needs at least one checked subject, or a plan that expected emptiness; hand in subjects_checked",
+            "is_the_latest": "a snapshot captured later is already active",
+        }
+    )
+
+    def subjects_were_checked(self) -> bool:
+        """Whether anything was checked at all, or emptiness was expected."""
+        given = self._attempt.given
+        return self._holds("subjects_were_checked", bool(given.subjects_checked) or given.expected_empty)
+
+    def is_the_latest(self) -> bool:
+        """Whether no active snapshot of the same operation run was captured later."""
+        mine = self._attempt.record.captured_at_us or 0
+        later = any((other.captured_at_us or 0) > mine for other in self._attempt.siblings)
+        return self._holds("is_the_latest", not later)
+
+    def on_enter_state(self, target: State) -> None:
+        """Note what was found."""
+        attempt = self._attempt
+        attempt.record = replace(
+            attempt.record,
+            status=SnapshotStatus(target.value),
+            version=attempt.record.version + 1,
+            details=merge(attempt.record.details, attempt.given),
+        )
+
+
+OUTCOME_OF_EVENT = MappingProxyType(
+    {
+        OperationEvent.SUCCEED: OperationOutcome.SUCCEEDED,
+        OperationEvent.PARTIALLY_SUCCEED: OperationOutcome.PARTIALLY_SUCCEEDED,
+        OperationEvent.FAIL: OperationOutcome.FAILED,
+        OperationEvent.CANCEL: OperationOutcome.CANCELLED,
+        OperationEvent.BLOCK: OperationOutcome.BLOCKED,
+    }
+)
+OPERATION_FOLLOWS = MappingProxyType(
+    {
+        RunEvent.START: OperationEvent.START,
+        RunEvent.COMPLETE: OperationEvent.SUCCEED,
+        RunEvent.COMPLETE_WITH_ERRORS: OperationEvent.PARTIALLY_SUCCEED,
+        RunEvent.COMPLETE_PARTIALLY: OperationEvent.PARTIALLY_SUCCEED,
+        RunEvent.FAIL: OperationEvent.FAIL,
+        RunEvent.CANCEL: OperationEvent.CANCEL,
+        RunEvent.BLOCK: OperationEvent.BLOCK,
+    }
+)
+"""What a run's event means for its operation run."""
+
+MACHINES: Mapping[Machine, type[_Law]] = MappingProxyType(
+    {
+        Machine.RUN: RestoreRunMachine,
+        Machine.OPERATION: OperationRunMachine,
+        Machine.EVIDENCE: EvidenceSnapshotMachine,
+    }
+)
+_IDLE: dict[Machine, list[_Law]] = {machine: [] for machine in Machine}
+
+
+def move(
+    record: RunRecord, event: RunEvent, given: RunDetails, *, moment: Moment, hooks: Hooks[Projection]
+) -> Step[Projection]:
+    """Compute what one event does to a run. Pure: writes nothing, reads no clock.
+
+    Raises:
+        NotAllowedError: the run's status has no such move.
+        GuardRefusedError: it has, but a guard said no; names the guard.
+        BadInputError: a fact was handed in that does not belong to the event.
+
+    """
+    refuse_foreign_facts(event, given)
+    attempt = _send(Machine.RUN, record, event, given=given, moment=moment, hooks=hooks)
+    return Step(moves=attempt.moves, record=attempt.record, projection=attempt.projection)
+
+
+def begin(record: RunRecord, *, hooks: Hooks[Projection]) -> Step[Projection]:
+    """Compute the birth of a run: a draft, and the decision that goes with it."""
+    born = Move(machine=Machine.RUN, subject=record.id, event=None, source=None, target=record.status, version=1, record=record)
+    return Step(moves=(born,), record=record, projection=hooks.entered(record))
+
+
+def begin_snapshot(record: RunRecord, snapshot: SnapshotRecord, *, hooks: Hooks[Projection]) -> Step[Projection]:
+    """Compute the birth of an evidence snapshot, which can already change what the run's decision says."""
+    born = Move(machine=Machine.EVIDENCE, subject=snapshot.id, event=None, source=None, target=snapshot.status, version=1, record=snapshot)
+    after = replace(record, evidence=(*record.evidence, snapshot))
+    return Step(moves=(born,), record=after, projection=hooks.entered(after))
+
+
+def move_snapshot(
+    record: RunRecord, snapshot_id: str, event: SnapshotEvent, given: SnapshotDetails, *, hooks: Hooks[Projection]
+) -> Step[Projection]:
+    """Compute what one event does to a run's evidence; an activated snapshot supersedes the one before it.
+
+    Raises:
+        NotFoundError: the run has no such snapshot.
+        NotAllowedError, GuardRefusedError: as for `move`.
+
+    """
+    snapshot = next((row for row in record.evidence if row.id == snapshot_id), None)
+    if snapshot is None:
+        raise NotFoundError("evidence snapshot", snapshot_id)
+    active = [row for row in record.evidence if row.status is SnapshotStatus.ACTIVE and row.id != snapshot_id]
+    moves = [_snapshot_move(snapshot, event, given, active)]
+    if event is SnapshotEvent.ACTIVATE:
+        moves += [_snapshot_move(row, SnapshotEvent.SUPERSEDE, SnapshotDetails(), ()) for row in active]
+    changed: dict[str, Any] = {change.subject: change.record for change in moves}
+    after = replace(record, evidence=tuple(changed.get(row.id, row) for row in record.evidence))
+    return Step(moves=tuple(moves), record=after, projection=hooks.entered(after))
+
+
+def allowed_events(machine: Machine, status: str) -> tuple[str, ...]:
+    """List the events that a machine has a move for in this status, guards left aside, in order of definition."""
+    return tuple(dict.fromkeys(event for source, event, _, _ in edges(machine) if source == status))
+
+
+def edges(machine: Machine) -> list[tuple[str, str, str, tuple[str, ...]]]:
+    """List every edge of a machine: status before, event, status after, guards."""
+    return [
+        (state.value, str(transition.event), transition.target.value, tuple(str(cond.func) for cond in transition.cond))
+        for state in MACHINES[machine].states
+        for transition in state.transitions
+    ]
+
+
+def _snapshot_move(
+    snapshot: SnapshotRecord, event: SnapshotEvent, given: SnapshotDetails, siblings: Iterable[SnapshotRecord]
+) -> Move:
+    attempt = _send(Machine.EVIDENCE, snapshot, event, given=given, siblings=siblings)
+    return _move(Machine.EVIDENCE, event, snapshot.status, attempt.record)
+
+
+def _operation_moves(record: RunRecord, event: RunEvent) -> tuple[Move, ...]:
+    """Move the operation run along with its run; one that has ended already (an imported one) stays as it is."""
+    moves = []
+    operation = record.operation
+    born = new_operation(record)
+    if born is not None:
+        moves.append(Move(machine=Machine.OPERATION, subject=born.id, event=None, source=None, target=born.status, version=1, record=born))
+        operation = born
+    follows = OPERATION_FOLLOWS.get(event)
+    if operation is not None and follows is not None and operation.status is not OperationStatus.COMPLETED:
+        attempt = _send(Machine.OPERATION, operation, follows)
+        moves.append(_move(Machine.OPERATION, follows, operation.status, attempt.record))
+    return tuple(moves)
+
+
+def _move(machine: Machine, event: str, source: str, after: RunRecord | OperationRecord | SnapshotRecord) -> Move:
+    return Move(
+        machine=machine,
+        subject=after.id,
+        event=event,
+        source=source,
+        target=after.status,
+        version=after.version,
+        record=after,
+    )
+
+
+def _send(machine: Machine, record: Any, event: str, **situation: Any) -> _Attempt:  # noqa: ANN401 - any record
+    """Let a machine decide: hydrate it through its model, send the event, and put it back for the next one."""
+    if record.status not in MACHINES[machine].states_map:
+        raise BadInputError("status", f"{record.status!r} is no status of the {machine} machine", "Repair the record.")
+    attempt = _Attempt()
+    vars(attempt).update(situation, record=record, refused_by=None)
+    law = _IDLE[machine].pop() if _IDLE[machine] else MACHINES[machine](model=_Slot(), state_field="status")
+    law.model.status, law.model.attempt = record.status, attempt
+    try:
+        law.send(event)
+    except TransitionNotAllowed:
+        raise _refusal(machine, event, record.status, attempt.refused_by) from None
+    if not law.is_terminated:
+        _IDLE[machine].append(law)
+    return attempt
+
+
+def _refusal(machine: Machine, event: str, status: str, guard: str | None) -> NotAllowedError | GuardRefusedError:
+    allowed = allowed_events(machine, status)
+    if guard is None:
+        return NotAllowedError(machine, event, status, allowed)
+    reason = MACHINES[machine].guard_reasons[guard]
+    return GuardRefusedError(machine, event, status, allowed, guard=guard, because=reason)

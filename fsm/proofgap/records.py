@@ -1,0 +1,241 @@
+"""What a run carries through its life, and what one move of it consists of: values, no behaviour.
+
+Owns the shapes of stored facts (`RunDetails`, `OperationRecord`, `SnapshotRecord`), the whole that a transition
+looks at (`RunRecord`), and its result (`Step`). Refuses to know which moves are legal (`lifecycle`) and how
+records are stored. Times are whole microseconds since 1970-01-01 UTC (``..._us``).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+import msgspec
+
+from proofgap.facts import (
+    Attention,
+    Count,
+    Counts,
+    EndReason,
+    Facts,
+    OperationFacts,
+    OperationOutcome,
+    OperationStatus,
+    RunFacts,
+    RunStatus,
+    SnapshotFacts,
+    SnapshotStatus,
+    Struct,
+    utc_text,
+)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Machine(StrEnum):
+    """The three things that have a lifecycle."""
+
+    RUN = "run"
+    OPERATION = "operation"
+    EVIDENCE = "evidence"
+
+
+class Completeness(StrEnum):
+    """Whether the backup itself is known to hold everything it was meant to hold."""
+
+    COMPLETE = "complete"
+    INCOMPLETE = "incomplete"
+    UNKNOWN = "unknown"
+
+
+class PreviewFacts(Struct, omit_defaults=True):
+    """What a preview showed, and until when it may be acted on."""
+
+    plan_digest: str | None = None
+    expires_at_us: Count | None = None
+    depth: str | None = None  # "metadata": listings were read; "data": every byte of the backup was read
+    created: Count | None = None
+    overwritten: Count | None = None
+    skipped: Count | None = None
+    target_fingerprint: str | None = None
+
+
+class Approval(Struct, omit_defaults=True):
+    """One person's yes to exactly one plan."""
+
+    by: str
+    plan_digest: str | None = None
+
+
+class RunDetails(Struct, omit_defaults=True):
+    """Everything stored of a run beside its status. What is not known is ``None`` and is left out."""
+
+    backup: str | None = None
+    target: str | None = None
+    driver: str | None = None
+    purpose: str | None = None
+    requested_by: str | None = None
+    retry_of: str | None = None
+    attempt: Count | None = None
+    selected: Count | None = None  # items that the plan selects
+    expects_nothing: bool = False  # the plan says that an empty selection is right
+    source_completeness: Completeness | None = None
+    plan_digest: str | None = None
+    target_fingerprint: str | None = None  # of the target as it was found last
+    preview: PreviewFacts | None = None
+    approvals: tuple[Approval, ...] = ()
+    cancel_requested_by: str | None = None
+    counts: Counts | None = None  # as reported for the whole run
+    counts_are_lower_bounds: bool = False
+    item_counts: Counts | None = None  # added up from item rows; wins over ``counts``
+    items: Count | None = None  # number of item rows
+    attention: Attention | None = None
+    end_reason: EndReason | None = None
+    outcome_rule: Count | None = None
+    exit_code: int | None = None
+    nothing_written: bool | None = None  # True only when proven
+
+    @property
+    def counts_conflict(self) -> bool:
+        """Whether reported counts and item rows are both known and disagree."""
+        return None not in (self.counts, self.item_counts) and self.counts != self.item_counts
+
+
+class SnapshotDetails(Struct, omit_defaults=True):
+    """Everything stored of an evidence snapshot beside its status and its time of capture."""
+
+    verdict: str | None = None  # "match", "mismatch", "inconclusive": what the comparison found; never a claim
+    level: str | None = None  # L0 (exit status) to L6 (application query or human sign-off)
+    subjects_checked: Count | None = None
+    expected_empty: bool = False
+    checks_total: Count | None = None
+    checks_passed: Count | None = None
+    checks_failed: Count | None = None
+    checks_skipped: Count | None = None
+    producer: str | None = None
+    method: str | None = None
+    expires_at_us: Count | None = None
+    content_sha256: str | None = None
+
+
+class OperationRecord(Struct):
+    """An operation run as stored."""
+
+    id: str
+    workspace: str
+    environment: str
+    status: OperationStatus
+    version: int
+    outcome: OperationOutcome | None = None
+
+
+class SnapshotRecord(Struct):
+    """An evidence snapshot as stored."""
+
+    id: str
+    operation_run_id: str | None
+    workspace: str
+    environment: str
+    status: SnapshotStatus
+    version: int
+    captured_at_us: Count | None = None
+    details: SnapshotDetails = SnapshotDetails()
+
+
+class RunRecord(Struct):
+    """A run as stored, with its linked operation run and that operation run's evidence."""
+
+    id: str
+    workspace: str
+    environment: str
+    status: RunStatus
+    version: int
+    is_dry_run: bool
+    operation_run_id: str | None = None
+    approvals_required: int = 0
+    details: RunDetails = RunDetails()
+    operation: OperationRecord | None = None
+    evidence: tuple[SnapshotRecord, ...] = ()
+
+    def facts(self) -> Facts:
+        """Give the facts that a decision is made from; item rows win over reported counts."""
+        operation = self.operation
+        return Facts(
+            run=RunFacts(
+                id=self.id,
+                workspace=self.workspace,
+                environment=self.environment,
+                status=self.status,
+                is_dry_run=self.is_dry_run,
+                operation_run_id=self.operation_run_id,
+                counts=self.details.item_counts or self.details.counts,
+                items=self.details.items,
+                attention=self.details.attention,
+            ),
+            operation=None
+            if operation is None
+            else OperationFacts(
+                id=operation.id,
+                workspace=operation.workspace,
+                environment=operation.environment,
+                status=operation.status,
+                outcome=operation.outcome,
+            ),
+            evidence=tuple(map(snapshot_facts, self.evidence)),
+            counts_are_lower_bounds=self.details.counts_are_lower_bounds,
+        )
+
+
+def snapshot_facts(snapshot: SnapshotRecord) -> SnapshotFacts:
+    """Give the facts of one snapshot that a decision is made from."""
+    captured = snapshot.captured_at_us
+    return SnapshotFacts(
+        id=snapshot.id,
+        operation_run_id=snapshot.operation_run_id,
+        workspace=snapshot.workspace,
+        environment=snapshot.environment,
+        status=snapshot.status,
+        captured_at=None if captured is None else utc_text(instant(captured)),
+    )
+
+
+def instant(microseconds: int) -> datetime:
+    """Turn microseconds since 1970-01-01 UTC into a moment."""
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def microseconds(moment: datetime) -> int:
+    """Turn a moment with an offset into microseconds since 1970-01-01 UTC, exactly."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+class Moment(Struct):
+    """When something happens, who does it, and the id for whatever comes into being by it."""
+
+    at_us: int
+    actor: str
+    new_id: str
+
+
+class Move(Struct):
+    """One status change of one record, or its creation (``event`` and ``source`` are ``None``)."""
+
+    machine: Machine
+    subject: str
+    event: str | None
+    source: str | None
+    target: str
+    version: int
+    record: RunRecord | OperationRecord | SnapshotRecord
+
+
+_Projection = TypeVar("_Projection")
+
+
+class Step(msgspec.Struct, Generic[_Projection], frozen=True, kw_only=True):
+    """Everything one event changes, in the order in which it is written, and the decision it leads to."""
+
+    moves: tuple[Move, ...]
+    record: RunRecord
+    projection: _Projection
