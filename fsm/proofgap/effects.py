@@ -6,6 +6,8 @@ legal (`lifecycle`).
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -13,8 +15,19 @@ import msgspec
 from msgspec.structs import replace
 
 from proofgap.errors import BadInputError
-from proofgap.facts import EndReason, OperationStatus, RunEvent, RunStatus
-from proofgap.records import Approval, Moment, OperationRecord, PreviewFacts, RunDetails, RunRecord
+from proofgap.facts import Counts, EndReason, ItemResult, OperationStatus, RunEvent, RunStatus
+from proofgap.records import (
+    Approval,
+    Check,
+    CheckResult,
+    Item,
+    Moment,
+    OperationRecord,
+    PreviewFacts,
+    RunDetails,
+    RunRecord,
+    SnapshotDetails,
+)
 
 _ENDING = frozenset(
     {
@@ -95,6 +108,32 @@ def new_operation(record: RunRecord) -> OperationRecord | None:
 def merge(details: msgspec.Struct, given: msgspec.Struct) -> Any:  # noqa: ANN401 - same struct in, same struct out
     """Give the details with every handed-in field replaced."""
     return replace(details, **given_fields(given))
+
+
+def tally(details: RunDetails, items: Sequence[Item]) -> RunDetails:
+    """Add reported items to those reported before: the counts that item rows give, and their number."""
+    before = details.item_counts or Counts()
+    parts = {result: getattr(before, result) or 0 for result in ItemResult}
+    for item in items:
+        parts[item.result] += 1
+    counts = Counts(total=sum(parts.values()), **{str(result): count for result, count in parts.items()})
+    return RunDetails(item_counts=counts, items=counts.total)
+
+
+def summary(given: SnapshotDetails, checks: Sequence[Check]) -> SnapshotDetails:
+    """Complete what is said of a snapshot by what its checks say; without checks, it is left as it was said."""
+    if not checks:
+        return given
+    ended = Counter(check.result for check in checks)
+    compared = {check.subject for check in checks if check.result is not CheckResult.SKIPPED}
+    return replace(
+        given,
+        subjects_checked=len(compared),
+        checks_total=len(checks),
+        checks_passed=ended[CheckResult.PASSED],
+        checks_failed=ended[CheckResult.FAILED],
+        checks_skipped=ended[CheckResult.SKIPPED],
+    )
 
 
 def _details(record: RunRecord, event: RunEvent, given: RunDetails, moment: Moment) -> RunDetails:

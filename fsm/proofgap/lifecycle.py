@@ -29,6 +29,7 @@ from statemachine.exceptions import TransitionNotAllowed
 from proofgap.effects import arrive, merge, new_operation, refuse_foreign_facts
 from proofgap.errors import BadInputError, GuardRefusedError, NotAllowedError, NotFoundError
 from proofgap.facts import (
+    TERMINAL_RUN_STATUSES,
     OperationEvent,
     OperationOutcome,
     OperationStatus,
@@ -47,6 +48,7 @@ from proofgap.records import (
     SnapshotDetails,
     SnapshotRecord,
     Step,
+    second_try,
 )
 
 Projection = TypeVar("Projection", covariant=True)
@@ -348,7 +350,21 @@ def begin(record: RunRecord, *, hooks: Hooks[Projection]) -> Step[Projection]:
 
 
 def begin_snapshot(record: RunRecord, snapshot: SnapshotRecord, *, hooks: Hooks[Projection]) -> Step[Projection]:
-    """Compute the birth of an evidence snapshot, which can already change what the run's decision says."""
+    """Compute the birth of an evidence snapshot, which can already change what the run's decision says.
+
+    Raises:
+        GuardRefusedError: there is no operation run whose execution has ended: there is nothing to look at yet.
+
+    """
+    if record.operation is None or record.operation.status is not OperationStatus.COMPLETED:
+        raise GuardRefusedError(
+            Machine.RUN,
+            "begin_evidence",
+            record.status,
+            allowed_events(Machine.RUN, record.status),
+            guard="execution_has_ended",
+            because="evidence is captured after the execution has ended",
+        )
     born = Move(machine=Machine.EVIDENCE, subject=snapshot.id, event=None, source=None, target=snapshot.status, version=1, record=snapshot)
     after = replace(record, evidence=(*record.evidence, snapshot))
     return Step(moves=(born,), record=after, projection=hooks.entered(after))
@@ -369,11 +385,23 @@ def move_snapshot(
         raise NotFoundError("evidence snapshot", snapshot_id)
     active = [row for row in record.evidence if row.status is SnapshotStatus.ACTIVE and row.id != snapshot_id]
     moves = [_snapshot_move(snapshot, event, given, active)]
-    if event is SnapshotEvent.ACTIVATE:
-        moves += [_snapshot_move(row, SnapshotEvent.SUPERSEDE, SnapshotDetails(), ()) for row in active]
+    if event is SnapshotEvent.ACTIVATE:  # the old one steps down first: two are never active at once
+        moves[:0] = [_snapshot_move(row, SnapshotEvent.SUPERSEDE, SnapshotDetails(), ()) for row in active]
     changed: dict[str, Any] = {change.subject: change.record for change in moves}
     after = replace(record, evidence=tuple(changed.get(row.id, row) for row in record.evidence))
     return Step(moves=tuple(moves), record=after, projection=hooks.entered(after))
+
+
+def retry(record: RunRecord) -> RunDetails:
+    """Give what a retry of a run begins with. A run that has ended never moves again: a retry is a new run.
+
+    Raises:
+        NotAllowedError: the run has not ended yet.
+
+    """
+    if record.status not in TERMINAL_RUN_STATUSES:
+        raise NotAllowedError(Machine.RUN, "retry", record.status, allowed_events(Machine.RUN, record.status))
+    return second_try(record)
 
 
 def allowed_events(machine: Machine, status: str) -> tuple[str, ...]:

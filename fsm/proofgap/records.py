@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Generic, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from proofgap.facts import (
     Attention,
@@ -19,6 +20,8 @@ from proofgap.facts import (
     Counts,
     EndReason,
     Facts,
+    Instant,
+    ItemResult,
     OperationFacts,
     OperationOutcome,
     OperationStatus,
@@ -47,6 +50,14 @@ class Completeness(StrEnum):
     COMPLETE = "complete"
     INCOMPLETE = "incomplete"
     UNKNOWN = "unknown"
+
+
+class CheckResult(StrEnum):
+    """How one comparison ended."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    SKIPPED = "skipped"  # not compared; never counts as checked
 
 
 class PreviewFacts(Struct, omit_defaults=True):
@@ -117,6 +128,30 @@ class SnapshotDetails(Struct, omit_defaults=True):
     method: str | None = None
     expires_at_us: Count | None = None
     content_sha256: str | None = None
+
+
+class Item(Struct, omit_defaults=True):
+    """What became of one selected item, as a worker reports it."""
+
+    key: str
+    result: ItemResult
+    action: str | None = None  # created, overwritten, unchanged
+    reason_code: str | None = None
+    message: str | None = None
+    bytes: Count | None = None
+    expected_digest: str | None = None
+    observed_digest: str | None = None
+
+
+class Check(Struct, omit_defaults=True):
+    """One comparison of the restored target with what the backup holds."""
+
+    subject: str
+    method: str
+    level: str
+    result: CheckResult
+    expected: str | None = None
+    observed: str | None = None
 
 
 class OperationRecord(Struct):
@@ -205,9 +240,9 @@ def instant(microseconds: int) -> datetime:
     return _EPOCH + timedelta(microseconds=microseconds)
 
 
-def microseconds(moment: datetime) -> int:
-    """Turn a moment with an offset into microseconds since 1970-01-01 UTC, exactly."""
-    return (moment - _EPOCH) // timedelta(microseconds=1)
+def microseconds(text: Instant | None) -> int | None:
+    """Turn a moment as text into microseconds since 1970-01-01 UTC, exactly; not known stays not known."""
+    return None if text is None else (datetime.fromisoformat(text) - _EPOCH) // timedelta(microseconds=1)
 
 
 class Moment(Struct):
@@ -239,3 +274,44 @@ class Step(msgspec.Struct, Generic[_Projection], frozen=True, kw_only=True):
     moves: tuple[Move, ...]
     record: RunRecord
     projection: _Projection
+
+
+def draft(
+    run_id: str, scope: tuple[str, str], details: RunDetails, requested_by: str, *, is_dry_run: bool
+) -> RunRecord:
+    """Give a run as it begins, in a scope of workspace and environment."""
+    return RunRecord(
+        id=run_id,
+        workspace=scope[0],
+        environment=scope[1],
+        status=RunStatus.DRAFT,
+        version=1,
+        is_dry_run=is_dry_run,
+        details=replace(details, requested_by=requested_by),
+    )
+
+
+def second_try(record: RunRecord) -> RunDetails:
+    """Give what a retry takes over from the run that ended: what was wanted, nothing of what came of it."""
+    old = record.details
+    return RunDetails(
+        backup=old.backup,
+        target=old.target,
+        driver=old.driver,
+        purpose=old.purpose,
+        retry_of=record.id,
+        attempt=(old.attempt or 1) + 1,
+    )
+
+
+def queued_snapshot(record: RunRecord, snapshot_id: str, captured_at_us: int) -> SnapshotRecord:
+    """Give an evidence snapshot as it begins, bound to the run's operation run."""
+    return SnapshotRecord(
+        id=snapshot_id,
+        operation_run_id=record.operation_run_id,
+        workspace=record.workspace,
+        environment=record.environment,
+        status=SnapshotStatus.QUEUED,
+        version=1,
+        captured_at_us=captured_at_us,
+    )

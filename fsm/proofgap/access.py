@@ -1,0 +1,101 @@
+"""Who may do and see what: roles, and what each allows. Pure; who holds which role is the store's business.
+
+Authorisation removes positive claims, never warnings: a role decides which operation runs and evidence count for a
+viewer, never whether a failure is shown. Source: ``docs/operations.md``, "Roles".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from types import MappingProxyType
+
+from proofgap.errors import ForbiddenError, NotFoundError
+from proofgap.facts import Facts, RunEvent, Viewer
+
+
+class Role(StrEnum):
+    """What a principal is in a workspace and environment."""
+
+    VIEWER = "viewer"  # sees runs, but no operation runs and no evidence
+    OPERATOR = "operator"  # creates, prepares, queues, approves, cancels; sees operation runs and evidence
+    WORKER = "worker"  # fires what happens to a run, reports items, adds evidence; sees operation runs
+    AUDITOR = "auditor"  # changes nothing; sees everything, the log, and the true reason of a denial
+    ADMIN = "admin"  # all of it, and grants
+
+
+class Action(StrEnum):
+    """What roles are asked for."""
+
+    VIEW = "view runs"
+    READ_LOG = "read the log of a run"
+    READ_EVIDENCE = "read evidence"
+    CREATE = "create runs"
+    PREPARE = "prepare, queue and cancel runs"
+    APPROVE = "approve runs"
+    EXECUTE = "execute runs"
+    ADD_EVIDENCE = "add evidence"
+    VIEW_AS = "see what others are shown"
+    ADMINISTER = "grant roles, declare environments and import"
+
+
+ANY_ENVIRONMENT = "*"
+_ALL = frozenset(Role)
+_HANDS = frozenset({Role.OPERATOR, Role.WORKER, Role.ADMIN})
+MAY = MappingProxyType(
+    {
+        Action.VIEW: _ALL,
+        Action.READ_LOG: _ALL - {Role.VIEWER},
+        Action.READ_EVIDENCE: frozenset({Role.OPERATOR, Role.AUDITOR, Role.ADMIN}),
+        Action.CREATE: _HANDS,
+        Action.PREPARE: _HANDS,
+        Action.APPROVE: frozenset({Role.OPERATOR, Role.ADMIN}),
+        Action.EXECUTE: frozenset({Role.WORKER, Role.ADMIN}),
+        Action.ADD_EVIDENCE: frozenset({Role.WORKER, Role.ADMIN}),
+        Action.VIEW_AS: frozenset({Role.AUDITOR, Role.ADMIN}),
+        Action.ADMINISTER: frozenset({Role.ADMIN}),
+    }
+)
+_EXECUTES = frozenset(
+    {
+        *(RunEvent.START, RunEvent.REPORT, RunEvent.COMPLETE, RunEvent.COMPLETE_WITH_ERRORS),
+        *(RunEvent.COMPLETE_PARTIALLY, RunEvent.FAIL),
+    }
+)
+_SEES_OPERATIONS = frozenset({Role.OPERATOR, Role.WORKER, Role.AUDITOR, Role.ADMIN})
+
+
+def action_of(event: RunEvent) -> Action:
+    """Say what a principal must be allowed to do to fire an event."""
+    if event is RunEvent.APPROVE:
+        return Action.APPROVE
+    return Action.EXECUTE if event in _EXECUTES else Action.PREPARE
+
+
+def authorize(principal: str, roles: Iterable[Role], action: Action, subject: tuple[str, str]) -> None:
+    """Let a principal through, or not.
+
+    Args:
+        principal: who asks.
+        roles: the roles they hold where the subject is.
+        action: what they want to do.
+        subject: the kind of the subject and its id.
+
+    Raises:
+        NotFoundError: they hold no role there: a foreign id answers exactly like an unknown one.
+        ForbiddenError: they can see the subject, but may not do this.
+
+    """
+    held = frozenset(roles)
+    if not held:
+        raise NotFoundError(*subject)
+    if not held & MAY[action]:
+        raise ForbiddenError(principal, action, sorted(MAY[action]))
+
+
+def viewer_of(principal: str, roles: Iterable[Role], facts: Facts) -> Viewer:
+    """Say which of the linked records these roles authorise a principal for."""
+    held = frozenset(roles)
+    operations = {facts.operation.id} if facts.operation is not None and held & _SEES_OPERATIONS else set()
+    evidence = {row.id for row in facts.evidence} if held & MAY[Action.READ_EVIDENCE] else set()
+    return Viewer(id=principal, may_view=frozenset(operations | evidence))

@@ -1,0 +1,26 @@
+"""The ledger: where runs are kept, and the only way to change them. Start with `ledger`.
+
+Knows SQL and transactions, and is the only part of proofgap that does.
+"""
+
+from proofgap_store.engine import UnavailableError
+from proofgap_store.gate import RefusedByDatabaseError
+from proofgap_store.ledger import Ledger
+from proofgap_store.shapes import Diagnosis, HistoryEvent, ImportResult, ListedRun, Listing, NewRun, Receipt, Shown
+from proofgap_store.views import Page, Query
+
+__all__ = [
+    "Diagnosis",
+    "HistoryEvent",
+    "ImportResult",
+    "Ledger",
+    "ListedRun",
+    "Listing",
+    "NewRun",
+    "Page",
+    "Query",
+    "Receipt",
+    "RefusedByDatabaseError",
+    "Shown",
+    "UnavailableError",
+]

@@ -1,0 +1,183 @@
+"""How a ledger comes into being, and what its administrators do: grants, environments, a look at its health.
+
+Owns migrations at start-up, the first events of a ledger, and the comparison of the schema that is there with the
+one that ought to be. Refuses to know restores.
+"""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine
+
+from proofgap.access import Action, Role, authorize
+from proofgap.audit import Actor, EventType, system_stream
+from proofgap.records import Machine
+from proofgap_store.audit_log import Draft, head_of, link
+from proofgap_store.clock import now_us
+from proofgap_store.documents import definition, definition_draft
+from proofgap_store.engine import UnavailableError, library, library_warning, make_engine, rows, transaction
+from proofgap_store.gate import Gate, Writing
+from proofgap_store.read import roles
+from proofgap_store.shapes import Diagnosis
+from proofgap_store.transitions import Call
+
+REVISION = "0001"
+"""The schema that this version of the code works with."""
+
+DEFAULT_SCOPE = ("default", "local")
+_LEDGER = system_stream("ledger")
+_SCHEMA = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'"
+_IN_FORCE = """
+SELECT machine, definition FROM machine_definition AS d
+WHERE last_event_id = (SELECT max(last_event_id) FROM machine_definition WHERE machine = d.machine)
+"""
+
+
+def prepare(gate: Gate, *, create: bool, owner: str | None) -> None:
+    """Bring a ledger to where it can be used: schema, machine definitions, an owner.
+
+    Raises:
+        UnavailableError: there is no ledger and none may be created, or what is there is none.
+
+    """
+    found = gate.read(_revision)
+    if found != REVISION:
+        _create(gate.engine, found, create=create)
+    gate.write(lambda connection: _first_events(connection, owner))
+
+
+def _revision(connection: Connection) -> str | None:
+    """Read which schema is there: ``None`` for an empty database."""
+    tables = {row["name"] for row in rows(connection, _SCHEMA)}
+    if "alembic_version" in tables:
+        found = rows(connection, "SELECT version_num FROM alembic_version")
+        return str(found[0]["version_num"]) if found else None
+    if tables:
+        raise UnavailableError("the database holds something else", "Name a new file, or the file of a ledger.")
+    return None
+
+
+def _create(engine: Engine, found: str | None, *, create: bool) -> None:
+    if found is not None:
+        raise UnavailableError(
+            f"its schema is {found}, this version works with {REVISION}", "Use the version of proofgap that made it."
+        )
+    if not create:
+        raise UnavailableError("there is no ledger yet", "Make one with: proofgap init.")
+    with transaction(engine, writes=True) as connection:
+        if _revision(connection) is None:  # another process may have been faster
+            _migrate(connection)
+
+
+def _migrate(connection: Connection) -> None:
+    from alembic import command  # noqa: PLC0415 - slow to import, and needed once in a ledger's life
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
+    command.upgrade(config, "head")
+
+
+def _first_events(connection: Connection, owner: str | None) -> Writing[None] | None:
+    """Put the machines' definitions in force, where they are not, and give a new ledger its owner."""
+    in_force = {row["machine"]: row["definition"] for row in rows(connection, _IN_FORCE)}
+    missing = [machine for machine in Machine if in_force.get(machine) != definition(machine)]
+    if not missing:
+        return None
+    _refuse_older_law(connection, missing)
+    drafts = [definition_draft(machine) for machine in missing]
+    if not in_force:
+        first = owner or getpass.getuser()
+        drafts += [_environment_draft(DEFAULT_SCOPE, 0), _grant_draft(first, Role.ADMIN, DEFAULT_SCOPE)]
+    now = now_us()
+    actor = Actor(id=owner or getpass.getuser())
+    events = link(head_of(connection, _LEDGER), drafts, actor, now, now)
+    return Writing(events=events, answer=lambda _written: None)
+
+
+def _refuse_older_law(connection: Connection, missing: Sequence[Machine]) -> None:
+    known = {row["definition"] for row in rows(connection, "SELECT definition FROM machine_definition")}
+    if any(definition(machine) in known for machine in missing):
+        raise UnavailableError(
+            "a newer definition of its machines is in force", "Use the newer version of proofgap that put it there."
+        )
+
+
+def granting(
+    connection: Connection, grant: tuple[str, Role, bool], scope: tuple[str, str], call: Call
+) -> Writing[int]:
+    """Compute the event of a grant, or of its revocation; only an admin of the scope may."""
+    principal, role, revoke = grant
+    _admin(connection, scope, call)
+    draft = _grant_draft(principal, role, scope, EventType.ACCESS_REVOKED if revoke else EventType.ACCESS_GRANTED)
+    return _system_writing(connection, [draft], call)
+
+
+def declaring(connection: Connection, scope: tuple[str, str], approvals_required: int, call: Call) -> Writing[int]:
+    """Compute the event of an environment's declaration; only an admin of its workspace may."""
+    _admin(connection, scope, call)
+    return _system_writing(connection, [_environment_draft(scope, approvals_required)], call)
+
+
+def opening(scope: tuple[str, str], admin: str) -> list[Draft]:
+    """Give the events by which an environment comes into being, with its first admin."""
+    return [_environment_draft(scope, 0), _grant_draft(admin, Role.ADMIN, scope)]
+
+
+def _admin(connection: Connection, scope: tuple[str, str], call: Call) -> None:
+    held = roles(connection, call.actor.id, *scope)
+    authorize(call.actor.id, held, Action.ADMINISTER, ("environment", "/".join(scope)))
+
+
+def _system_writing(connection: Connection, drafts: Sequence[Draft], call: Call) -> Writing[int]:
+    events = link(head_of(connection, _LEDGER), drafts, call.actor, call.at_us, call.rec_us)
+    return Writing(events=events, answer=lambda written: written[0].event_id)
+
+
+def _grant_draft(
+    principal: str, role: Role, scope: tuple[str, str], kind: EventType = EventType.ACCESS_GRANTED
+) -> Draft:
+    environment = None if scope[1] == "*" else scope[1]
+    return Draft(kind, scope[0], environment, None, None, {"principal": principal, "role": role})
+
+
+def _environment_draft(scope: tuple[str, str], approvals_required: int) -> Draft:
+    data = {"approvals_required": approvals_required}
+    return Draft(EventType.ENVIRONMENT_DECLARED, *scope, None, None, data)
+
+
+def diagnose(gate: Gate) -> Diagnosis:
+    """Compare the schema that is there with the one that a new ledger has, and count what is stored."""
+    found, revision, runs, events = gate.read(_inventory)
+    wanted = _schema_of_a_new_ledger()
+    warning = library_warning()
+    return Diagnosis(
+        sqlite_version=library().sqlite_version,
+        sqlite_library=library().__name__,
+        revision=revision,
+        runs=runs,
+        events=events,
+        missing_guards=tuple(sorted(name for name in wanted if found.get(name) != wanted[name])),
+        foreign_guards=tuple(sorted(name for name in found if name not in wanted)),
+        log_failures=gate.log_failures,
+        warnings=(warning,) if warning else (),
+    )
+
+
+def _inventory(connection: Connection) -> tuple[dict[str, str], str | None, int, int]:
+    schema = {row["name"]: row["sql"] for row in rows(connection, _SCHEMA)}
+    runs = rows(connection, "SELECT count(*) AS n FROM restore_run")[0]["n"]
+    events = rows(connection, "SELECT count(*) AS n FROM audit_event")[0]["n"]
+    return schema, _revision(connection), runs, events
+
+
+@cache
+def _schema_of_a_new_ledger() -> dict[str, str]:
+    engine = make_engine("sqlite://")
+    with transaction(engine, writes=True) as connection:
+        _migrate(connection)
+        return {row["name"]: row["sql"] for row in rows(connection, _SCHEMA)}

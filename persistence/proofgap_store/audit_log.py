@@ -1,0 +1,115 @@
+"""The append path: how audit events are linked to their stream and inserted, all of them or none.
+
+Owns the insert. The insert *is* the transition: triggers move the records it speaks of, or refuse it. Refuses to
+know what an event means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection
+
+from proofgap.audit import FORMAT_VERSION, GENESIS, Actor, Entry, EventType, canonical, leaf_hash
+from proofgap.errors import ProofgapError
+from proofgap_store.clock import new_event_id
+from proofgap_store.engine import rows
+
+
+class SwallowedError(ProofgapError):
+    """The database took an audit event and did not keep it; the transaction was rolled back."""
+
+    def __init__(self) -> None:
+        """Say what to look for."""
+        self.remedy = "Look for foreign triggers with: proofgap doctor."
+        super().__init__(f"an audit event was not kept by the database, so nothing was done. {self.remedy}")
+
+
+class Head(NamedTuple):
+    """The end of a stream: the number of its next event, and the leaf hash of its last one."""
+
+    stream: str
+    next_seq: int
+    prev: str
+
+
+class Draft(NamedTuple):
+    """An event before it has its place in a stream."""
+
+    type: EventType
+    workspace: str | None
+    environment: str | None
+    run: str | None
+    operation: str | None
+    data: dict[str, Any]
+
+
+class Linked(NamedTuple):
+    """An event with its place in its stream: ready to be inserted, and its leaf hash."""
+
+    type: EventType
+    run: str | None
+    data: dict[str, Any]
+    payload: str
+    leaf: str
+
+
+class Written(NamedTuple):
+    """An inserted event."""
+
+    event_id: int
+    event: Linked
+
+
+_HEAD = "SELECT seq, head FROM audit_stream WHERE stream = :stream"
+
+
+def head_of(connection: Connection, stream: str) -> Head:
+    """Read the end of a stream; a stream that does not exist yet begins with the genesis hash."""
+    found = rows(connection, _HEAD, stream=stream)
+    return Head(stream, found[0]["seq"] + 1, found[0]["head"]) if found else Head(stream, 0, GENESIS)
+
+
+def link(head: Head, drafts: Sequence[Draft], actor: Actor, at_us: int, rec_us: int) -> list[Linked]:
+    """Give every draft its place after the head: pure, so it is done before the write lock is taken."""
+    linked, prev = [], head.prev
+    for number, draft in enumerate(drafts, head.next_seq):
+        entry = Entry(
+            v=FORMAT_VERSION,
+            type=draft.type,
+            id=new_event_id(),
+            stream=head.stream,
+            seq=number,
+            prev=prev,
+            ws=draft.workspace,
+            env=draft.environment,
+            run=draft.run,
+            op=draft.operation,
+            at_us=at_us,
+            rec_us=rec_us,
+            actor=actor,
+            data=draft.data,
+        )
+        payload = canonical(entry)
+        prev = leaf_hash(payload)
+        linked.append(Linked(draft.type, draft.run, draft.data, payload.decode(), prev))
+    return linked
+
+
+def append(connection: Connection, events: Sequence[Linked]) -> list[Written]:
+    """Insert events in one statement, and read back what the database gave each of them.
+
+    Raises:
+        SwallowedError: fewer events came back than went in.
+        sqlalchemy.exc.IntegrityError: a guard or a trigger of the database refused.
+
+    """
+    values = ", ".join(f"(:p{n}, :l{n})" for n in range(len(events)))
+    parameters = {f"p{n}": event.payload for n, event in enumerate(events)}
+    parameters |= {f"l{n}": event.leaf for n, event in enumerate(events)}
+    statement = f"INSERT INTO audit_event (payload, leaf) VALUES {values} RETURNING event_id"  # noqa: S608 - names only
+    numbers = sorted(row["event_id"] for row in rows(connection, statement, **parameters))
+    if len(numbers) != len(events):
+        raise SwallowedError
+    return [Written(number, event) for number, event in zip(numbers, events, strict=True)]

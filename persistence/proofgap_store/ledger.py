@@ -1,0 +1,287 @@
+"""The ledger: the record of every restore run, and the only way to change it.
+
+Theory. A worker fires an event. The ledger reads the run as it stands, lets the machine decide (`move`, pure), and
+inserts the events that follow: the transition and the projection of its decision. Triggers in the database move the
+run from the inserted event, or the insert fails; no statement of ours updates a status. Refused attempts are events
+too, in a transaction of their own. Every decision that is shown to somebody is projected for that person and logged.
+
+Owns the public verbs. Refuses to know rules (`proofgap.lifecycle`, `proofgap.decision`), SQL (`read`, `audit_log`)
+and how people ask (`proofgap_app`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy import Connection
+
+from proofgap.access import Action, Role, action_of, authorize
+from proofgap.audit import Actor, run_stream
+from proofgap.effects import summary, tally
+from proofgap.errors import BadInputError, StaleError
+from proofgap.facts import Facts, RunEvent, SnapshotEvent
+from proofgap.hooks import ProjectForRecord
+from proofgap.lifecycle import begin, begin_snapshot, move, move_snapshot, retry
+from proofgap.records import Check, Item, Moment, RunDetails, SnapshotDetails, draft, queued_snapshot
+from proofgap_store import administration, importing, views
+from proofgap_store.audit_log import head_of
+from proofgap_store.clock import new_id, now_us
+from proofgap_store.engine import make_engine
+from proofgap_store.gate import Gate, Writing
+from proofgap_store.read import Found, roles, run_of_snapshot
+from proofgap_store.shapes import Diagnosis, HistoryEvent, ImportResult, Listing, NewRun, Receipt, Shown
+from proofgap_store.transitions import (
+    Attempt,
+    Call,
+    Plan,
+    carry_out,
+    check_rows,
+    fingerprint,
+    item_rows,
+    replayed,
+    writing,
+)
+
+_HOOKS = ProjectForRecord()
+_NOTHING_GIVEN = RunDetails()
+_NOTHING_FOUND = SnapshotDetails()
+
+
+class Ledger:
+    """One ledger, open. Use it as a context manager, or `close` it."""
+
+    def __init__(self, gate: Gate, clock: Callable[[], int] = now_us) -> None:
+        """Wrap a gate; use `Ledger.open`."""
+        self._gate, self._clock = gate, clock
+
+    @classmethod
+    def open(cls, url: str, *, create: bool = True, owner: str | None = None, synchronous: str = "FULL") -> Self:
+        """Open a ledger, and create it where there is none yet.
+
+        Args:
+            url: ``sqlite:///FILE``, or ``sqlite://`` for one in memory.
+            create: whether a missing ledger is created; else that is an error.
+            owner: who becomes admin of workspace ``default``, environment ``local``; the operating-system user.
+            synchronous: ``FULL``, or ``NORMAL`` where the last commits may be lost in a power cut.
+
+        Raises:
+            BadInputError: the URL is none.
+            UnavailableError: there is no ledger there, it is no ledger, or it cannot be reached.
+
+        """
+        gate = Gate(make_engine(url, synchronous=synchronous))
+        administration.prepare(gate, create=create, owner=owner)
+        return cls(gate)
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._gate.engine.dispose()
+
+    def __enter__(self) -> Self:
+        """Give the ledger itself."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Close it."""
+        self.close()
+
+    def create(self, new: NewRun, actor: Actor, *, key: str | None = None, at_us: int | None = None) -> Receipt:
+        """Create a run as a draft.
+
+        Raises:
+            NotFoundError: there is no such environment, or the actor holds no role there.
+            ForbiddenError: their role may not create runs.
+            KeyReusedError: the key was used for another request.
+
+        """
+        call = self._call(actor, at_us, key, "create", new)
+        record = draft(new_id("rr"), (new.workspace, new.environment), new.details, actor.id, is_dry_run=new.is_dry_run)
+
+        def prepare(connection: Connection) -> Writing[Receipt] | Receipt:
+            held = roles(connection, actor.id, new.workspace, new.environment)
+            authorize(actor.id, held, Action.CREATE, ("environment", f"{new.workspace}/{new.environment}"))
+            plan = Plan(record.id, begin(record, hooks=_HOOKS))
+            return replayed(connection, call) or writing(call, head_of(connection, run_stream(record.id)), plan)
+
+        return self._gate.write(prepare)
+
+    def fire(  # noqa: PLR0913 - the one gate: every argument is part of the public contract
+        self,
+        run_id: str,
+        event: RunEvent,
+        actor: Actor,
+        *,
+        given: RunDetails = _NOTHING_GIVEN,
+        items: Sequence[Item] = (),
+        key: str | None = None,
+        expected_version: int | None = None,
+        at_us: int | None = None,
+    ) -> Receipt:
+        """Fire an event on a run: all of it happens, or none of it.
+
+        Args:
+            run_id: the run.
+            event: what happened, or is to happen.
+            actor: who fires it.
+            given: the facts that come with the event.
+            items: item outcomes; only with ``report``.
+            key: an idempotency key; the same key with the same request gives the original receipt again.
+            expected_version: refuse unless the run has this version.
+            at_us: when it happened; now, unless given.
+
+        Raises:
+            NotFoundError: there is no such run, or the actor cannot see it.
+            ForbiddenError: the actor's roles do not allow this event. Recorded.
+            NotAllowedError, GuardRefusedError: the machine refused. Recorded.
+            StaleError: the version is another one. Recorded.
+            KeyReusedError: the key was used for another request.
+            BadInputError: a fact does not belong to the event.
+
+        """
+        if items and event is not RunEvent.REPORT:
+            raise BadInputError("items", f'do not belong to the event "{event}"', "Send them with report.")
+        call = self._call(actor, at_us, key, "fire", run_id, event, given, items, expected_version)
+        moment = Moment(at_us=call.at_us, actor=actor.id, new_id=new_id("op"))
+
+        def compute(found: Found) -> Plan:
+            if expected_version not in {None, found.record.version}:
+                raise StaleError(run_id, expected_version, found.record.version)
+            facts = tally(found.record.details, items) if event is RunEvent.REPORT else given
+            step = move(found.record, event, facts, moment=moment, hooks=_HOOKS)
+            return Plan(run_id, step, lambda event_id: item_rows(run_id, items, event_id))
+
+        return carry_out(self._gate, Attempt(run_id, event, action_of(event), run_id), call, compute)
+
+    def retry(self, run_id: str, actor: Actor, *, key: str | None = None, at_us: int | None = None) -> Receipt:
+        """Create a new run that tries again what a run did that has ended; the old one stays as it is.
+
+        Raises:
+            NotAllowedError: the run has not ended yet.
+
+        """
+        record = self._gate.read(lambda connection: views.visible(connection, run_id, actor.id, Action.VIEW)).record
+        new = NewRun(
+            workspace=record.workspace,
+            environment=record.environment,
+            is_dry_run=record.is_dry_run,
+            details=retry(record),
+        )
+        return self.create(new, actor, key=key, at_us=at_us)
+
+    def begin_evidence(
+        self, run_id: str, actor: Actor, *, captured_at_us: int | None = None, key: str | None = None
+    ) -> Receipt:
+        """Ask for an evidence snapshot of a run whose execution has ended; ``subject`` is its id.
+
+        Raises:
+            GuardRefusedError: nothing was executed, or it has not ended. Recorded.
+
+        """
+        call = self._call(actor, None, key, "begin_evidence", run_id, captured_at_us)
+        snapshot_id = new_id("ev")
+
+        def compute(found: Found) -> Plan:
+            snapshot = queued_snapshot(found.record, snapshot_id, captured_at_us or call.at_us)
+            return Plan(snapshot_id, begin_snapshot(found.record, snapshot, hooks=_HOOKS))
+
+        return carry_out(self._gate, Attempt(run_id, "begin_evidence", Action.ADD_EVIDENCE, run_id), call, compute)
+
+    def fire_evidence(  # noqa: PLR0913 - the gate of evidence: every argument is part of the public contract
+        self,
+        snapshot_id: str,
+        event: SnapshotEvent,
+        actor: Actor,
+        *,
+        given: SnapshotDetails = _NOTHING_FOUND,
+        checks: Sequence[Check] = (),
+        key: str | None = None,
+        at_us: int | None = None,
+    ) -> Receipt:
+        """Fire an event on an evidence snapshot. Activating it supersedes the one that was active before.
+
+        Raises:
+            NotFoundError: there is no such snapshot, or the actor cannot see its run.
+            GuardRefusedError: nothing was checked, or a later snapshot is active. Recorded.
+
+        """
+        call = self._call(actor, at_us, key, "fire_evidence", snapshot_id, event, given, checks)
+        owner = self._gate.read(lambda connection: run_of_snapshot(connection, snapshot_id))
+
+        def compute(found: Found) -> Plan:
+            step = move_snapshot(found.record, snapshot_id, event, summary(given, checks), hooks=_HOOKS)
+            return Plan(snapshot_id, step, lambda event_id: check_rows(snapshot_id, checks, event_id))
+
+        return carry_out(self._gate, Attempt(owner, event, Action.ADD_EVIDENCE, snapshot_id), call, compute)
+
+    def project(self, run_id: str, viewer: str, actor: Actor) -> Shown:
+        """Project a run's decision for one person, and log that they were shown it.
+
+        Raises:
+            NotFoundError: there is no such run, or the viewer cannot see it.
+            ForbiddenError: the actor may not see what others are shown.
+
+        """
+        asked = views.Asked(actor, viewer, self._clock())
+        return self._gate.write(lambda connection: views.showing(connection, run_id, asked))
+
+    show = project
+
+    def list_runs(self, viewer: str, actor: Actor, query: views.Query = views.EVERYTHING) -> Listing:
+        """Show somebody a page of runs, newest first; one audit event names each row's run, state and facts."""
+        asked = views.Asked(actor, viewer, self._clock())
+        return self._gate.write(lambda connection: views.listing(connection, asked, query))
+
+    def history(self, run_id: str, viewer: str) -> list[HistoryEvent]:
+        """Read the log of a run, oldest first.
+
+        Raises:
+            NotFoundError, ForbiddenError: the viewer may not.
+
+        """
+        return self._gate.read(lambda connection: views.history(connection, run_id, viewer))
+
+    def items(self, run_id: str, viewer: str, page: views.Page = views.FIRST_PAGE) -> list[Item]:
+        """Read item outcomes of a run, ordered by key."""
+        return self._gate.read(lambda connection: views.items(connection, run_id, viewer, page))
+
+    def checks(self, snapshot_id: str, viewer: str) -> list[Check]:
+        """Read the checks of an evidence snapshot, in the order they were made."""
+        return self._gate.read(lambda connection: views.checks(connection, snapshot_id, viewer))
+
+    def import_facts(self, lines: Sequence[tuple[Facts, bytes]], actor: Actor) -> ImportResult:
+        """Take in records of another system: all of them, or none.
+
+        Args:
+            lines: the facts of each run, and the bytes of the line they were read from.
+            actor: who imports; becomes admin of environments that come into being by it.
+
+        Raises:
+            BadInputError: a record contradicts one that is there already. Nothing is stored.
+
+        """
+        call = self._call(actor, None, None)
+        return self._gate.write(lambda connection: importing.writing(connection, lines, call))
+
+    def grant(self, principal: str, role: Role, scope: tuple[str, str], actor: Actor, *, revoke: bool = False) -> int:
+        """Grant (or revoke) a role in a workspace and environment (``*``: all of them); gives the event's id."""
+        call = self._call(actor, None, None)
+        return self._gate.write(
+            lambda connection: administration.granting(connection, (principal, role, revoke), scope, call)
+        )
+
+    def declare_environment(self, scope: tuple[str, str], actor: Actor, *, approvals_required: int = 0) -> int:
+        """Declare an environment of a workspace, and how many approvals its restores need; gives the event's id."""
+        call = self._call(actor, None, None)
+        return self._gate.write(
+            lambda connection: administration.declaring(connection, scope, approvals_required, call)
+        )
+
+    def diagnose(self) -> Diagnosis:
+        """Say how the ledger and its database are."""
+        return administration.diagnose(self._gate)
+
+    def _call(self, actor: Actor, at_us: int | None, key: str | None, *request: object) -> Call:
+        now = self._clock()
+        return Call(actor, now if at_us is None else at_us, now, key, fingerprint(*request) if key else "")

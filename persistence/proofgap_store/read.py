@@ -1,0 +1,166 @@
+"""What the ledger reads: every SELECT on runs, evidence, roles and receipts.
+
+Owns the queries. Refuses to write, and to decide anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+
+from proofgap.access import ANY_ENVIRONMENT, Role
+from proofgap.audit import GENESIS, canonical, run_stream
+from proofgap.errors import NotFoundError
+from proofgap.records import RunRecord
+from proofgap_store.audit_log import Head
+from proofgap_store.documents import run_record
+from proofgap_store.engine import Row, rows
+
+_RUN = """
+SELECT r.*, e.approvals_required, o.status AS operation_status, o.outcome AS operation_outcome,
+       o.version AS operation_version
+FROM restore_run AS r
+JOIN environment AS e ON e.workspace = r.workspace AND e.id = r.environment
+LEFT JOIN operation_run AS o
+  ON o.workspace = r.workspace AND o.environment = r.environment AND o.id = r.operation_run_id
+"""
+_ONE_RUN = f"""
+SELECT found.*, s.seq, s.head FROM ({_RUN} WHERE r.id = :run) AS found
+LEFT JOIN audit_stream AS s ON s.stream = :stream
+"""
+_EVIDENCE = """
+SELECT * FROM evidence_snapshot WHERE operation_run_id = :operation AND workspace = :workspace AND environment = :environment
+"""
+_ROLES = """
+SELECT role FROM access_grant
+WHERE principal = :principal AND workspace = :workspace AND environment IN (:environment, :any) AND active = 1
+"""
+_RECEIPT = "SELECT fingerprint, body FROM receipt WHERE actor = :actor AND key = :key"
+_OWNER_OF_SNAPSHOT = """
+SELECT r.id FROM evidence_snapshot AS s
+JOIN restore_run AS r ON r.operation_run_id = s.operation_run_id AND r.workspace = s.workspace AND r.environment = s.environment
+WHERE s.id = :snapshot
+"""
+
+_GRANTS = "SELECT workspace, environment, role FROM access_grant WHERE principal = :principal AND active = 1"
+_PAGE = f"""
+{_RUN}
+WHERE EXISTS (
+    SELECT 1 FROM json_each(:scopes) AS scope
+    WHERE scope.value ->> 0 = r.workspace AND scope.value ->> 1 IN (r.environment, :any))
+  AND (:workspace IS NULL OR r.workspace = :workspace) AND (:environment IS NULL OR r.environment = :environment)
+  AND (:created IS NULL OR (r.created_at_us, r.id) < (:created, :run))
+ORDER BY r.created_at_us DESC, r.id DESC LIMIT :limit
+"""
+_EVIDENCE_OF_PAGE = """
+SELECT * FROM evidence_snapshot WHERE operation_run_id IN (SELECT value FROM json_each(:operations))
+"""
+BATCH = 200
+"""How many runs a list reads at a time."""
+
+
+class Found(NamedTuple):
+    """A run as it stands, the end of its stream, and the roles that one principal holds where it is."""
+
+    record: RunRecord
+    head: Head
+    roles: frozenset[Role]
+
+
+def run(connection: Connection, run_id: str, principal: str) -> Found:
+    """Read a run with everything that a transition or a projection of it needs.
+
+    Raises:
+        NotFoundError: there is none.
+
+    """
+    stream = run_stream(run_id)
+    found = rows(connection, _ONE_RUN, run=run_id, stream=stream)
+    if not found:
+        raise NotFoundError("restore run", run_id)
+    row = found[0]
+    record = run_record(row, _evidence(connection, row))
+    head = Head(stream, 0, GENESIS) if row["seq"] is None else Head(stream, row["seq"] + 1, row["head"])
+    return Found(record, head, roles(connection, principal, record.workspace, record.environment))
+
+
+def _evidence(connection: Connection, row: Row) -> list[Row]:
+    if row["operation_run_id"] is None:
+        return []
+    return rows(
+        connection,
+        _EVIDENCE,
+        operation=row["operation_run_id"],
+        workspace=row["workspace"],
+        environment=row["environment"],
+    )
+
+
+def roles(connection: Connection, principal: str, workspace: str, environment: str) -> frozenset[Role]:
+    """Read the roles that a principal holds in one workspace and environment."""
+    found = rows(
+        connection, _ROLES, principal=principal, workspace=workspace, environment=environment, any=ANY_ENVIRONMENT
+    )
+    return frozenset(Role(row["role"]) for row in found)
+
+
+def roles_in_workspace(connection: Connection, principal: str, workspace: str) -> frozenset[Role]:
+    """Read the roles that a principal holds anywhere in a workspace."""
+    held = grants(connection, principal)
+    return frozenset(role for scope, found in held.items() if scope[0] == workspace for role in found)
+
+
+def run_of_snapshot(connection: Connection, snapshot_id: str) -> str:
+    """Read which run an evidence snapshot belongs to.
+
+    Raises:
+        NotFoundError: there is no such snapshot, or no run is linked to it.
+
+    """
+    found = rows(connection, _OWNER_OF_SNAPSHOT, snapshot=snapshot_id)
+    if not found:
+        raise NotFoundError("evidence snapshot", snapshot_id)
+    owner: str = found[0]["id"]
+    return owner
+
+
+def receipt(connection: Connection, actor: str, key: str) -> Row | None:
+    """Read the receipt that an actor got under a key, if any."""
+    return next(iter(rows(connection, _RECEIPT, actor=actor, key=key)), None)
+
+
+
+def grants(connection: Connection, principal: str) -> dict[tuple[str, str], frozenset[Role]]:
+    """Read every role that a principal holds, by workspace and environment."""
+    held: dict[tuple[str, str], frozenset[Role]] = {}
+    for row in rows(connection, _GRANTS, principal=principal):
+        scope = (row["workspace"], row["environment"])
+        held[scope] = held.get(scope, frozenset()) | {Role(row["role"])}
+    return held
+
+
+def page_of_runs(
+    connection: Connection,
+    scopes: Sequence[tuple[str, str]],
+    narrowed: tuple[str | None, str | None],
+    position: tuple[int, str] | None,
+) -> list[tuple[RunRecord, int]]:
+    """Read one batch of runs in these scopes, newest first, each with its time of creation: two queries in all."""
+    found = rows(
+        connection,
+        _PAGE,
+        scopes=canonical(scopes).decode(),
+        any=ANY_ENVIRONMENT,
+        workspace=narrowed[0],
+        environment=narrowed[1],
+        created=position and position[0],
+        run=position and position[1],
+        limit=BATCH,
+    )
+    operations = [row["operation_run_id"] for row in found if row["operation_run_id"] is not None]
+    evidence: dict[str, list[Row]] = {}
+    for row in rows(connection, _EVIDENCE_OF_PAGE, operations=canonical(operations).decode()):
+        evidence.setdefault(row["operation_run_id"], []).append(row)
+    return [(run_record(row, evidence.get(row["operation_run_id"], [])), row["created_at_us"]) for row in found]

@@ -1,0 +1,97 @@
+"""What the ledger takes and gives back: values, no behaviour.
+
+Owns the public shapes of the store. Times are microseconds since 1970-01-01 UTC.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from proofgap.decision import Decision
+from proofgap.facts import Struct
+from proofgap.hooks import Projection
+from proofgap.records import RunDetails, RunRecord
+
+
+class NewRun(Struct):
+    """A run that is to be created as a draft."""
+
+    workspace: str = "default"
+    environment: str = "local"
+    is_dry_run: bool = False
+    details: RunDetails = RunDetails()
+
+
+class Receipt(Struct):
+    """What a committed event did. The same key gives the same receipt again, marked as ``replayed``."""
+
+    subject: str  # the run, or the evidence snapshot, that moved
+    run_id: str
+    event: str | None  # None: it was created
+    source: str | None
+    status: str
+    version: int
+    event_id: int
+    leaf: str
+    decision: Decision
+    replayed: bool = False
+
+
+class Shown(Struct):
+    """What one person was shown of one run, and the audit event that says so."""
+
+    record: RunRecord
+    projection: Projection
+    event_id: int
+    at_us: int
+
+    @property
+    def decision(self) -> Decision:
+        """The decision that was shown."""
+        return self.projection.decision
+
+
+class ListedRun(Struct):
+    """One row of a list."""
+
+    record: RunRecord
+    decision: Decision
+    facts_digest: str
+
+
+class Listing(Struct):
+    """One page of runs, newest first; ``next`` continues after it. ``event_id`` is ``None`` when nothing was shown."""
+
+    rows: tuple[ListedRun, ...]
+    next: str | None
+    event_id: int | None
+
+
+class HistoryEvent(Struct):
+    """One event of a run's log, as recorded."""
+
+    event_id: int
+    leaf: str
+    entry: dict[str, Any]
+
+
+class ImportResult(Struct):
+    """What an import did: runs taken in, runs that were there already, links that led nowhere."""
+
+    imported: int
+    unchanged: int
+    conflicts: int
+
+
+class Diagnosis(Struct):
+    """How the ledger and its database are."""
+
+    sqlite_version: str
+    sqlite_library: str
+    revision: str | None
+    runs: int
+    events: int
+    missing_guards: tuple[str, ...]
+    foreign_guards: tuple[str, ...]
+    log_failures: int
+    warnings: tuple[str, ...]

@@ -1,0 +1,180 @@
+"""How a computed step becomes one write: its events, the rows that belong to them, and the receipt.
+
+Owns idempotency keys, the order of events within a write, and the record of refused attempts. Refuses to know which
+moves are legal: the step it is given was computed by the core.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import msgspec
+from msgspec.structs import replace
+from sqlalchemy import Connection
+
+from proofgap.access import Action, authorize
+from proofgap.audit import Actor, canonical, digest
+from proofgap.errors import ForbiddenError, KeyReusedError, ProofgapError, RefusedError, StaleError
+from proofgap.hooks import Projection
+from proofgap.lifecycle import allowed_events
+from proofgap.records import Check, Item, Machine, RunRecord, Step
+from proofgap_store.audit_log import Head, Written, link
+from proofgap_store.documents import move_draft, projection_draft, refusal_draft
+from proofgap_store.gate import Gate, Insert, Writing
+from proofgap_store.read import Found, receipt, run
+from proofgap_store.shapes import Receipt
+
+_ITEM = "INSERT INTO result_item VALUES (:run, :key, :result, :document, :event_id)"
+_CHECK = "INSERT INTO evidence_check VALUES (:snapshot, :number, :result, :document, :event_id)"
+_RECEIPT = "INSERT INTO receipt VALUES (:actor, :key, :fingerprint, :body, :event_id)"
+_RECEIPTS = msgspec.json.Decoder(Receipt)
+
+
+class Call(NamedTuple):
+    """One call of a verb: who, when it happened, when it is recorded, and under which idempotency key."""
+
+    actor: Actor
+    at_us: int
+    rec_us: int
+    key: str | None
+    fingerprint: str  # of everything that was asked for
+
+
+class Plan(NamedTuple):
+    """What a verb wants to write: the step, the record it is about, and the rows that belong to its events."""
+
+    subject: str
+    step: Step[Projection]
+    rows: Callable[[int], Sequence[Insert]] = lambda _event_id: ()
+
+
+class Attempt(NamedTuple):
+    """What is tried on a run, and what the actor must be allowed to do for it."""
+
+    run_id: str
+    event: str
+    action: Action
+    subject: str  # the run itself, or its evidence snapshot
+
+
+def fingerprint(*parts: object) -> str:
+    """Give the digest of a request: the same request gives the same one."""
+    return digest(parts)
+
+
+def carry_out(gate: Gate, attempt: Attempt, call: Call, compute: Callable[[Found], Plan]) -> Receipt:
+    """Let an actor in, compute the step, write it; or give the receipt of the same call made before.
+
+    A refusal is recorded in a transaction of its own, and raised.
+    """
+
+    def prepare(connection: Connection) -> Writing[Receipt] | Receipt:
+        found = run(connection, attempt.run_id, call.actor.id)
+        authorize(call.actor.id, found.roles, attempt.action, ("restore run", attempt.run_id))
+        return replayed(connection, call) or writing(call, found.head, compute(found))
+
+    try:
+        return gate.write(prepare)
+    except (RefusedError, StaleError, ForbiddenError) as error:
+        record_refusal(gate, attempt, call, error)
+        raise
+
+
+def replayed(connection: Connection, call: Call) -> Receipt | None:
+    """Give the receipt that this actor got under this key before, if any.
+
+    Raises:
+        KeyReusedError: the key was used for another request.
+
+    """
+    found = None if call.key is None else receipt(connection, call.actor.id, call.key)
+    if found is None or call.key is None:
+        return None
+    if found["fingerprint"] != call.fingerprint:
+        raise KeyReusedError(call.key)
+    return replace(_RECEIPTS.decode(found["body"]), replayed=True)
+
+
+def writing(call: Call, head: Head, plan: Plan) -> Writing[Receipt]:
+    """Put a plan into its one fixed order: moves, then the projection that they lead to, then their rows."""
+    record = plan.step.record
+    drafts = [*(move_draft(change, record) for change in plan.step.moves), projection_draft(plan.step.projection, record)]
+    events = link(head, drafts, call.actor, call.at_us, call.rec_us)
+    mine = next(n for n, change in enumerate(plan.step.moves) if change.subject == plan.subject)
+
+    def answer(written: Sequence[Written]) -> Receipt:
+        change, event = plan.step.moves[mine], written[mine]
+        return Receipt(
+            subject=plan.subject,
+            run_id=record.id,
+            event=change.event,
+            source=change.source,
+            status=change.target,
+            version=change.version,
+            event_id=event.event_id,
+            leaf=event.event.leaf,
+            decision=plan.step.projection.decision,
+        )
+
+    def rows(written: Sequence[Written]) -> Sequence[Insert]:
+        return [*plan.rows(written[mine].event_id), *_receipt_rows(call, answer(written))]
+
+    return Writing(events=events, answer=answer, rows=rows)
+
+
+def record_refusal(gate: Gate, attempt: Attempt, call: Call, error: ProofgapError) -> None:
+    """Record that something was tried and refused: a fact too, in a transaction of its own."""
+
+    def prepare(connection: Connection) -> Writing[None]:
+        found = run(connection, attempt.run_id, call.actor.id)
+        draft = refusal_draft(_as_refusal(error, attempt, found.record), attempt.subject, found.record)
+        return Writing(events=link(found.head, [draft], call.actor, call.at_us, call.rec_us), answer=lambda _: None)
+
+    gate.write(prepare)
+
+
+def _as_refusal(error: ProofgapError, attempt: Attempt, record: RunRecord) -> RefusedError:
+    if isinstance(error, RefusedError):
+        return error
+    guard = "expected_version" if isinstance(error, StaleError) else "role"
+    allowed = allowed_events(Machine.RUN, record.status)
+    return RefusedError(Machine.RUN, attempt.event, record.status, allowed, guard=guard)
+
+
+def item_rows(run_id: str, items: Sequence[Item], event_id: int) -> list[Insert]:
+    """Give the inserts of reported items; each names the event that it came with."""
+    return [
+        (_ITEM, {"run": run_id, "key": item.key, "result": item.result, "document": _text(item), "event_id": event_id})
+        for item in items
+    ]
+
+
+def check_rows(snapshot_id: str, checks: Sequence[Check], event_id: int) -> list[Insert]:
+    """Give the inserts of a snapshot's checks, numbered in the order they were made."""
+    return [
+        (
+            _CHECK,
+            {
+                "snapshot": snapshot_id,
+                "number": number,
+                "result": check.result,
+                "document": _text(check),
+                "event_id": event_id,
+            },
+        )
+        for number, check in enumerate(checks)
+    ]
+
+
+def _receipt_rows(call: Call, given: Receipt) -> list[Insert]:
+    if call.key is None:
+        return []
+    body = {"actor": call.actor.id, "key": call.key, "fingerprint": call.fingerprint}
+    return [(_RECEIPT, {**body, "body": _text(given), "event_id": given.event_id})]
+
+
+def _text(value: object) -> str:
+    return canonical(value).decode()
+
+

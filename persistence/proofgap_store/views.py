@@ -1,0 +1,193 @@
+"""What people are shown: one run, a page of runs, a log, items, checks; and the record that they were shown it.
+
+Owns who sees which rows. No event, no view: a projection for a person is written before it is given out. Refuses to
+know what a decision means (`proofgap.decision`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+from sqlalchemy import Connection
+
+from proofgap.access import ANY_ENVIRONMENT, MAY, Action, Role, authorize, viewer_of
+from proofgap.audit import Actor, EventType, view_stream
+from proofgap.errors import BadInputError
+from proofgap.facts import ItemResult, Struct
+from proofgap.hooks import Trigger, project
+from proofgap.records import Check, Item, RunRecord
+from proofgap.wording import DecisionState
+from proofgap_store import read
+from proofgap_store.audit_log import Draft, head_of, link
+from proofgap_store.documents import projection_draft
+from proofgap_store.engine import rows
+from proofgap_store.gate import Writing
+from proofgap_store.shapes import HistoryEvent, ListedRun, Listing, Shown
+
+_ROWS_MAX = 200
+_ITEMS = msgspec.json.Decoder(Item)
+_CHECKS = msgspec.json.Decoder(Check)
+_SELECT_HISTORY = "SELECT event_id, leaf, payload FROM audit_event WHERE run = :run ORDER BY event_id"
+_SELECT_ITEMS = """
+SELECT document FROM result_item WHERE run = :run AND item_key > :after AND (:result IS NULL OR result = :result)
+ORDER BY item_key LIMIT :limit
+"""
+_SELECT_CHECKS = "SELECT document FROM evidence_check WHERE snapshot = :snapshot ORDER BY number"
+
+
+class Asked(NamedTuple):
+    """Who asked, for whom, and when (microseconds since 1970-01-01 UTC)."""
+
+    actor: Actor
+    viewer: str
+    at_us: int
+
+
+class Query(Struct):
+    """Which runs to list: all of them, unless narrowed; ``after`` is the ``next`` of the page before."""
+
+    workspace: str | None = None
+    environment: str | None = None
+    state: DecisionState | None = None
+    limit: int = 50
+    after: str | None = None
+
+
+class Page(Struct):
+    """Which items to read: those after a key, of one result or of all."""
+
+    result: ItemResult | None = None
+    after: str = ""
+    limit: int = 1000
+
+
+EVERYTHING = Query()
+FIRST_PAGE = Page()
+
+
+def visible(connection: Connection, run_id: str, principal: str, action: Action) -> read.Found:
+    """Read a run for somebody who wants to do something with it.
+
+    Raises:
+        NotFoundError: there is none, or they hold no role where it is.
+        ForbiddenError: they see it, but may not do this.
+
+    """
+    found = read.run(connection, run_id, principal)
+    authorize(principal, found.roles, action, ("restore run", run_id))
+    return found
+
+
+def showing(connection: Connection, run_id: str, asked: Asked) -> Writing[Shown]:
+    """Compute what one person is shown of one run, and the event that says so."""
+    found = visible(connection, run_id, asked.viewer, Action.VIEW)
+    if asked.viewer != asked.actor.id:
+        visible(connection, run_id, asked.actor.id, Action.VIEW_AS)
+    record, facts = found.record, found.record.facts()
+    projection = project(facts, viewer_of(asked.viewer, found.roles, facts), Trigger.SHOW)
+    head = head_of(connection, view_stream(run_id, asked.viewer))
+    events = link(head, [projection_draft(projection, record)], asked.actor, asked.at_us, asked.at_us)
+    return Writing(
+        events=events,
+        answer=lambda written: Shown(
+            record=record, projection=projection, event_id=written[0].event_id, at_us=asked.at_us
+        ),
+    )
+
+
+def listing(connection: Connection, asked: Asked, query: Query) -> Writing[Listing] | Listing:
+    """Compute a page of runs for one person, and the one event that names every row of it."""
+    if not 1 <= query.limit <= _ROWS_MAX:
+        raise BadInputError("limit", f"{query.limit} is out of range", f"Use 1 to {_ROWS_MAX}.")
+    wanted = list(_first(_projected(connection, asked, query), query.limit + 1))
+    shown = wanted[: query.limit]
+    more = _cursor(*shown[-1][1:]) if len(wanted) > len(shown) else None
+    page = tuple(row for row, *_ in shown)
+    if not page:
+        return Listing(rows=(), next=None, event_id=None)
+    data = {
+        "viewer": asked.viewer,
+        "trigger": Trigger.LIST,
+        "query": query,
+        "rows": [[row.record.id, row.decision.state, row.facts_digest] for row in page],
+    }
+    head = head_of(connection, view_stream("runs", asked.viewer))
+    draft = Draft(EventType.DECISIONS_LISTED, query.workspace, query.environment, None, None, data)
+    return Writing(
+        events=link(head, [draft], asked.actor, asked.at_us, asked.at_us),
+        answer=lambda written: Listing(rows=page, next=more, event_id=written[0].event_id),
+    )
+
+
+def history(connection: Connection, run_id: str, principal: str) -> list[HistoryEvent]:
+    """Read every event that names a run, oldest first."""
+    visible(connection, run_id, principal, Action.READ_LOG)
+    return [
+        HistoryEvent(event_id=row["event_id"], leaf=row["leaf"], entry=msgspec.json.decode(row["payload"]))
+        for row in rows(connection, _SELECT_HISTORY, run=run_id)
+    ]
+
+
+def items(connection: Connection, run_id: str, principal: str, page: Page) -> list[Item]:
+    """Read a page of item outcomes; they are part of the run's result, so whoever sees the run sees them."""
+    visible(connection, run_id, principal, Action.VIEW)
+    found = rows(
+        connection, _SELECT_ITEMS, run=run_id, after=page.after, result=page.result, limit=page.limit
+    )
+    return [_ITEMS.decode(row["document"]) for row in found]
+
+
+def checks(connection: Connection, snapshot_id: str, principal: str) -> list[Check]:
+    """Read the checks of an evidence snapshot."""
+    visible(connection, read.run_of_snapshot(connection, snapshot_id), principal, Action.READ_EVIDENCE)
+    return [_CHECKS.decode(row["document"]) for row in rows(connection, _SELECT_CHECKS, snapshot=snapshot_id)]
+
+
+def _first(found: Iterator[Any], count: int) -> Iterator[Any]:
+    for _, row in zip(range(count), found, strict=False):
+        yield row
+
+
+def _projected(connection: Connection, asked: Asked, query: Query) -> Iterator[tuple[ListedRun, int, str]]:
+    """Walk the visible runs, newest first, a batch at a time, and project each for the viewer."""
+    grants = read.grants(connection, asked.viewer)
+    if asked.viewer != asked.actor.id:
+        overseen = read.grants(connection, asked.actor.id)
+        grants = {
+            scope: held for scope, held in grants.items() if _roles(overseen, scope) & MAY[Action.VIEW_AS]
+        }
+    position = _position(query.after)
+    while True:
+        batch = read.page_of_runs(connection, list(grants), (query.workspace, query.environment), position)
+        for record, created_at_us in batch:
+            row = _listed(record, asked.viewer, _roles(grants, (record.workspace, record.environment)))
+            if query.state in {None, row.decision.state}:
+                yield row, created_at_us, record.id
+        if len(batch) < read.BATCH:
+            return
+        position = (batch[-1][1], batch[-1][0].id)
+
+
+def _roles(grants: dict[tuple[str, str], frozenset[Role]], scope: tuple[str, str]) -> frozenset[Role]:
+    return grants.get(scope, frozenset()) | grants.get((scope[0], ANY_ENVIRONMENT), frozenset())
+
+
+def _listed(record: RunRecord, viewer: str, held: frozenset[Role]) -> ListedRun:
+    facts = record.facts()
+    projection = project(facts, viewer_of(viewer, held, facts), Trigger.LIST)
+    return ListedRun(record=record, decision=projection.decision, facts_digest=projection.facts_digest)
+
+
+def _cursor(created_at_us: int, run_id: str) -> str:
+    return f"{created_at_us}:{run_id}"
+
+
+def _position(cursor: str | None) -> tuple[int, str] | None:
+    if cursor is None:
+        return None
+    created, _, run_id = cursor.partition(":")
+    if not created.isdecimal() or not created.isascii() or not run_id:
+        raise BadInputError("after", f"{cursor!r} is no place in a list", "Use the value of next of the page before.")
+    return int(created), run_id
