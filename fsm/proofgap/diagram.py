@@ -14,15 +14,20 @@ from collections.abc import Collection, Iterator, Sequence
 from html import escape
 from itertools import pairwise
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from proofgap.errors import ProofgapError
 from proofgap.records import Machine
-from proofgap.tables import TITLES, checked_path, final_statuses, machine_edges, one_line, statuses, told
+from proofgap.tables import (
+    TITLES,
+    checked_path,
+    final_statuses,
+    machine_edges,
+    one_line,
+    statuses,
+    told,
+)
 from proofgap.wording import Availability, DecisionState
-
-if TYPE_CHECKING:
-    import pydot
 
 SANS, MONO = "Helvetica", "Courier"
 """Drawn as Arimo and Cousine by graphviz-pure, which brings both along; a browser finds its own of the same widths."""
@@ -30,6 +35,16 @@ SANS, MONO = "Helvetica", "Courier"
 SUBTITLE = "Under each status: what an operator is told when nothing else is known."
 LEFT = '<BR ALIGN="LEFT"/>'
 PAPER, INK, QUIET, FAINT = "#fdfcfa", "#17191d", "#5b616b", "#b4b8be"
+NODES = {
+    "shape": "box",
+    "style": "rounded,filled",
+    "fontname": SANS,
+    "fontsize": "14",
+    "margin": "0.16,0.09",
+    "penwidth": "1.3",
+}
+EDGES = {"fontname": MONO, "fontsize": "11", "arrowsize": "0.75"}
+START = {"shape": "circle", "style": "filled", "label": "", "width": "0.16", "fillcolor": INK, "color": INK}
 
 
 class Tone(NamedTuple):
@@ -139,31 +154,25 @@ def dot(machine: Machine, *, path: Sequence[str] = (), caption: str | None = Non
 
     """
     way = _way(machine, path)
-    pydot = _pydot()
-    graph = pydot.Dot(str(machine), graph_type="digraph", **_graph_look(caption or TITLES[machine]))
-    graph.set_node_defaults(
-        shape="box", style="rounded,filled", fontname=SANS, fontsize="14", margin="0.16,0.09", penwidth="1.3"
-    )
-    graph.set_edge_defaults(fontname=MONO, fontsize="11", arrowsize="0.75")
-    graph.add_node(
-        pydot.Node("_start", shape="circle", style="filled", label="", width="0.16", fillcolor=INK, color=INK)
-    )
-    for status in statuses(machine):
-        graph.add_node(pydot.Node(status, **_node_look(machine, status, way)))
-    graph.add_subgraph(_ended(pydot, machine))
-    graph.add_edge(pydot.Edge("_start", statuses(machine)[0], color=INK, weight="100"))
-    for arrow in arrows(machine):
-        if arrow.source != arrow.target:
-            graph.add_edge(pydot.Edge(arrow.source, arrow.target, **_edge_look(machine, arrow, way)))
-    return str(graph.to_string())
-
-
-def _pydot() -> pydot:
     try:
         import pydot  # noqa: PLC0415 - an extra: only those who draw need it
     except ImportError as error:
         raise ExtraMissingError("diagrams", "pydot") from error
-    return pydot
+    graph = pydot.Dot(str(machine), graph_type="digraph", **_graph_look(caption or TITLES[machine]))
+    graph.set_node_defaults(**NODES)
+    graph.set_edge_defaults(**EDGES)
+    graph.add_node(pydot.Node("_start", **START))
+    for status in statuses(machine):
+        graph.add_node(pydot.Node(status, **_node_look(machine, status, way)))
+    ended = pydot.Subgraph("ended", rank="same")
+    for status in final_statuses(machine):
+        ended.add_node(pydot.Node(status))
+    graph.add_subgraph(ended)
+    graph.add_edge(pydot.Edge("_start", statuses(machine)[0], color=INK, weight="100"))
+    for arrow in arrows(machine):
+        if arrow.source != arrow.target:  # those that stay are written inside the box
+            graph.add_edge(pydot.Edge(arrow.source, arrow.target, **_edge_look(machine, arrow, way)))
+    return str(graph.to_string())
 
 
 def _way(machine: Machine, path: Sequence[str]) -> _Path:
@@ -262,13 +271,6 @@ def _inner_lines(machine: Machine, status: str) -> Iterator[str]:
             for event, conditions in arrow.labels:
                 yield _font(f"stays: {event}", face=MONO, size="9")
                 yield from (_font(condition, size="8") for condition in conditions)
-
-
-def _ended(pydot: pydot, machine: Machine) -> pydot.Subgraph:
-    group = pydot.Subgraph("ended", rank="same")
-    for status in final_statuses(machine):
-        group.add_node(pydot.Node(status))
-    return group
 
 
 def _edge_look(machine: Machine, arrow: Arrow, way: _Path) -> dict[str, str]:

@@ -34,6 +34,11 @@ TITLES = {Machine.RUN: "Restore run", Machine.OPERATION: "Operation run", Machin
 OTHERWISE = "otherwise"
 """Stands where a guard would: the edge that is taken when the guards of the edges before it said no."""
 
+_FOUND = "Every line below was found by asking `decide` over {} combinations of facts."
+_HOW_TO_READ = (
+    "Down: the status of the restore run. Across: the operation run that it names. Two rules in one cell: the first "
+    "with evidence that the viewer may see, the second without."
+)
 _NO_OPERATION = "none, or out of scope"
 _NO_OUTCOME = "no outcome"
 
@@ -97,13 +102,7 @@ def told(machine: Machine, status: str) -> Decision:
 
     For an operation run or a snapshot: of a completed run that has nothing else.
     """
-    match machine:
-        case Machine.RUN:
-            facts = _facts(RunStatus(status))
-        case Machine.OPERATION:
-            facts = _facts(RunStatus.COMPLETED, (OperationStatus(status), None))
-        case Machine.EVIDENCE:
-            facts = _facts(RunStatus.COMPLETED, (OperationStatus.COMPLETED, None), SnapshotStatus(status))
+    facts = _facts_with(machine, status)
     return decide(facts, everyone(facts))
 
 
@@ -131,13 +130,11 @@ def decision_table() -> str:
         "\n\n".join(
             [
                 "# Decision rules",
-                f"Version {RULES_VERSION}. The first rule that matches decides. Every line below was found by asking `decide` "
-                f"over {len(_cases())} combinations of facts.",
+                f"Version {RULES_VERSION}. The first rule that matches decides. {_FOUND.format(len(_cases()))}",
                 "## Rules",
                 _rules_table(),
                 "## Which rule decides",
-                "Down: the status of the restore run. Across: the operation run that it names. Two rules in one cell: "
-                "the first with evidence that the viewer may see, the second without.",
+                _HOW_TO_READ,
                 _precedence_table(),
                 "## States",
                 _states_table(),
@@ -263,6 +260,16 @@ def _column(operation: tuple[OperationStatus, OperationOutcome | None] | None) -
     return _code([outcome]) if outcome else _NO_OUTCOME
 
 
+def _facts_with(machine: Machine, status: str) -> Facts:
+    match machine:
+        case Machine.RUN:
+            return _facts(RunStatus(status))
+        case Machine.OPERATION:
+            return _facts(RunStatus.COMPLETED, (OperationStatus(status), None))
+        case Machine.EVIDENCE:
+            return _facts(RunStatus.COMPLETED, (OperationStatus.COMPLETED, None), SnapshotStatus(status))
+
+
 def _facts(
     status: RunStatus,
     operation: tuple[OperationStatus, OperationOutcome | None] | None = None,
@@ -270,11 +277,25 @@ def _facts(
     *,
     dry: bool = False,
 ) -> Facts:
-    scope = {"workspace": "w", "environment": "e"}
-    return Facts(
-        run=RunFacts(id="r", status=status, is_dry_run=dry, operation_run_id="o", counts=Counts(skipped=1), **scope),
-        operation=None
-        if operation is None
-        else OperationFacts(id="o", status=operation[0], outcome=operation[1], **scope),
-        evidence=() if snapshot is None else (SnapshotFacts(id="s", operation_run_id="o", status=snapshot, **scope),),
+    run = RunFacts(
+        id="r",
+        workspace="w",
+        environment="e",
+        status=status,
+        is_dry_run=dry,
+        operation_run_id="o",
+        counts=Counts(skipped=1),
     )
+    return Facts(
+        run=run,
+        operation=_operation_facts(*operation) if operation else None,
+        evidence=(_snapshot_facts(snapshot),) if snapshot else (),
+    )
+
+
+def _operation_facts(status: OperationStatus, outcome: OperationOutcome | None) -> OperationFacts:
+    return OperationFacts(id="o", workspace="w", environment="e", status=status, outcome=outcome)
+
+
+def _snapshot_facts(status: SnapshotStatus) -> SnapshotFacts:
+    return SnapshotFacts(id="s", operation_run_id="o", workspace="w", environment="e", status=status)
