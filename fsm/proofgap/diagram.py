@@ -129,7 +129,7 @@ def mermaid(machine: Machine, *, path: Sequence[str] = (), caption: str | None =
     way = _way(machine, path)
     lines = [
         "---",
-        f"title: {json.dumps(one_line(caption or TITLES[machine]))}",
+        f"title: {json.dumps(one_line(caption or TITLES[machine]), ensure_ascii=False)}",
         "---",
         "stateDiagram-v2",
         "    direction LR",
@@ -161,9 +161,9 @@ def dot(machine: Machine, *, path: Sequence[str] = (), caption: str | None = Non
     graph = pydot.Dot(str(machine), graph_type="digraph", **_graph_look(caption or TITLES[machine]))
     graph.set_node_defaults(**NODES)
     graph.set_edge_defaults(**EDGES)
-    graph.add_node(pydot.Node("_start", **START))
+    graph.add_node(pydot.Node("_start", None, **START))
     for status in statuses(machine):
-        graph.add_node(pydot.Node(status, **_node_look(machine, status, way)))
+        graph.add_node(pydot.Node(status, None, **_node_look(machine, status, way)))
     ended = pydot.Subgraph("ended", rank="same")
     for status in final_statuses(machine):
         ended.add_node(pydot.Node(status))
@@ -171,7 +171,7 @@ def dot(machine: Machine, *, path: Sequence[str] = (), caption: str | None = Non
     graph.add_edge(pydot.Edge("_start", statuses(machine)[0], color=INK, weight="100"))
     for arrow in arrows(machine):
         if arrow.source != arrow.target:  # those that stay are written inside the box
-            graph.add_edge(pydot.Edge(arrow.source, arrow.target, **_edge_look(machine, arrow, way)))
+            graph.add_edge(pydot.Edge(arrow.source, arrow.target, None, **_edge_look(machine, arrow, way)))
     return str(graph.to_string())
 
 
