@@ -164,6 +164,8 @@ def _decoded(line: bytes | str, number: int) -> str:
     if len(line) > LINE_BYTES_MAX:
         problem = f"has more than {LINE_BYTES_MAX} bytes"
         raise BadInputError(_place(number), problem, "Hand in one record per line; that is far smaller.")
+    if not line.strip():
+        raise BadInputError(_place(number), "is empty", "Hand in one JSON object per line.")
     if isinstance(line, str):
         return line
     try:
@@ -269,8 +271,8 @@ def _choices(shape: Any, path: str) -> list[str]:  # noqa: ANN401 - any type
 
 
 def _place(number: int, *fields: str) -> str:
-    named = ", ".join(filter(None, fields))
-    return f"line {number}, {named}" if named else f"line {number}"
+    named = ": ".join(filter(None, fields))
+    return f"line {number}: {named}" if named else f"line {number}"
 
 
 def _dotted(node: _Node) -> str:

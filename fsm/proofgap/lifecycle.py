@@ -87,6 +87,12 @@ class _Law(StateMachine):
 
     guard_reasons: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
+    def hydrate(self, status: str, attempt: _Attempt) -> None:
+        """Stand on a status, ready for one event; a machine that ended its last attempt in a final status too."""
+        self.model.status, self.model.attempt = status, attempt
+        if self.is_terminated:
+            self._engine = self._get_engine()
+
     @property
     def _attempt(self) -> _Attempt:
         attempt: _Attempt = self.model.attempt
@@ -459,13 +465,12 @@ def _send(machine: Machine, record: Any, event: str, **situation: Any) -> _Attem
     attempt = _Attempt()
     vars(attempt).update(situation, record=record, refused_by=None)
     law = _IDLE[machine].pop() if _IDLE[machine] else MACHINES[machine](model=_Slot(), state_field="status")
-    law.model.status, law.model.attempt = record.status, attempt
+    law.hydrate(record.status, attempt)
     try:
         law.send(event)
     except TransitionNotAllowed:
         raise _refusal(machine, event, record.status, attempt.refused_by) from None
-    if not law.is_terminated:
-        _IDLE[machine].append(law)
+    _IDLE[machine].append(law)  # not reached when a callback failed: that machine is thrown away
     return attempt
 
 

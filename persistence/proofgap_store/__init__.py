@@ -3,8 +3,7 @@
 Knows SQL and transactions, and is the only part of proofgap that does.
 """
 
-from proofgap_store.engine import UnavailableError
-from proofgap_store.gate import RefusedByDatabaseError
+from proofgap_store.engine import RefusedByDatabaseError, UnavailableError
 from proofgap_store.ledger import Ledger
 from proofgap_store.shapes import Diagnosis, HistoryEvent, ImportResult, ListedRun, Listing, NewRun, Receipt, Shown
 from proofgap_store.views import Page, Query

@@ -7,11 +7,13 @@ one that ought to be. Refuses to know restores.
 from __future__ import annotations
 
 import getpass
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
+from sqlalchemy import Connection as AlchemyConnection
 
 from proofgap.access import Action, Role, authorize
 from proofgap.audit import Actor, EventType, system_stream
@@ -19,7 +21,7 @@ from proofgap.records import Machine
 from proofgap_store.audit_log import Draft, head_of, link
 from proofgap_store.clock import now_us
 from proofgap_store.documents import definition, definition_draft
-from proofgap_store.engine import UnavailableError, library, library_warning, make_engine, rows, transaction
+from proofgap_store.engine import Connection, UnavailableError, library, library_warning, make_engine, rows
 from proofgap_store.gate import Gate, Writing
 from proofgap_store.read import roles
 from proofgap_store.shapes import Diagnosis
@@ -68,12 +70,21 @@ def _create(engine: Engine, found: str | None, *, create: bool) -> None:
         )
     if not create:
         raise UnavailableError("there is no ledger yet", "Make one with: proofgap init.")
-    with transaction(engine, writes=True) as connection:
-        if _revision(connection) is None:  # another process may have been faster
+    with _migrating(engine) as connection:
+        if _revision(connection.connection.driver_connection) is None:  # another process may have been faster
             _migrate(connection)
 
 
-def _migrate(connection: Connection) -> None:
+@contextmanager
+def _migrating(engine: Engine) -> Iterator[AlchemyConnection]:
+    """Hold the write lock for a migration: all of it is there afterwards, or nothing."""
+    with engine.connect() as connection:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        yield connection
+        connection.commit()
+
+
+def _migrate(connection: AlchemyConnection) -> None:
     from alembic import command  # noqa: PLC0415 - slow to import, and needed once in a ledger's life
     from alembic.config import Config  # noqa: PLC0415
 
@@ -178,6 +189,6 @@ def _inventory(connection: Connection) -> tuple[dict[str, str], str | None, int,
 @cache
 def _schema_of_a_new_ledger() -> dict[str, str]:
     engine = make_engine("sqlite://")
-    with transaction(engine, writes=True) as connection:
+    with _migrating(engine) as connection:
         _migrate(connection)
-        return {row["name"]: row["sql"] for row in rows(connection, _SCHEMA)}
+        return {row["name"]: row["sql"] for row in rows(connection.connection.driver_connection, _SCHEMA)}

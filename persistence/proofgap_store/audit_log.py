@@ -9,12 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection
-
 from proofgap.audit import FORMAT_VERSION, GENESIS, Actor, Entry, EventType, canonical, leaf_hash
 from proofgap.errors import ProofgapError
 from proofgap_store.clock import new_event_id
-from proofgap_store.engine import rows
+from proofgap_store.engine import Connection, rows
 
 
 class SwallowedError(ProofgapError):
@@ -102,7 +100,7 @@ def append(connection: Connection, events: Sequence[Linked]) -> list[Written]:
 
     Raises:
         SwallowedError: fewer events came back than went in.
-        sqlalchemy.exc.IntegrityError: a guard or a trigger of the database refused.
+        sqlite3.IntegrityError: a guard or a trigger refused; `transaction` turns it into `RefusedByDatabaseError`.
 
     """
     values = ", ".join(f"(:p{n}, :l{n})" for n in range(len(events)))

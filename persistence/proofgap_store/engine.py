@@ -1,6 +1,9 @@
 """How the ledger's database is reached: one recipe, so that no caller can forget half of it.
 
-Owns the SQLite library in use, connections, and the two kinds of transaction. Refuses to know tables.
+Owns the SQLite library in use, connections, transactions, and the one function through which every statement goes.
+SQLAlchemy gives the pool, the URL and the migrations; statements go straight to the driver, because its execution
+layer alone costs more than a transition (``docs/decisions/0007-statements-go-to-the-driver.md``). Refuses to know
+tables.
 
 SQLite recipe: the driver's own transaction control is off; a writer takes its lock at BEGIN (IMMEDIATE), so that a
 race is lost there and not half-way; WAL; every commit is synced (``synchronous=FULL``); foreign keys and recursive
@@ -9,13 +12,12 @@ triggers on (else ``INSERT OR REPLACE`` walks past the guards); schema functions
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import StaticPool
 
@@ -36,6 +38,8 @@ _PRAGMAS = (
     "PRAGMA trusted_schema = OFF",
 )
 Row = dict[str, Any]
+Connection = Any
+"""A connection of the driver in use (PEP 249)."""
 
 
 class UnavailableError(ProofgapError):
@@ -45,6 +49,16 @@ class UnavailableError(ProofgapError):
         """Say what the database answered, and what to do."""
         self.problem, self.remedy = problem, remedy
         super().__init__(f"the ledger cannot be used: {problem}. {remedy}")
+
+
+class RefusedByDatabaseError(ProofgapError):
+    """A guard or constraint of the database refused the write; nothing was done."""
+
+    def __init__(self, reason: str) -> None:
+        """Pass on what the database said."""
+        self.reason = reason
+        self.remedy = "Correct the request; if it was right, look at the ledger with: proofgap doctor."
+        super().__init__(f"the database refused: {reason}. {self.remedy}")
 
 
 def library() -> ModuleType:
@@ -86,51 +100,69 @@ def make_engine(url: str, *, synchronous: str = "FULL") -> Engine:
     pragmas = [pragma.format(synchronous=synchronous) for pragma in _PRAGMAS]
 
     @event.listens_for(engine, "connect")
-    def _prepare(connection: Any, _record: object) -> None:  # noqa: ANN401 - whichever SQLite library it is
+    def _prepare(connection: Connection, _record: object) -> None:
         for pragma in pragmas:
             connection.execute(pragma)
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.info.get("writes") else "BEGIN")
 
     return engine
 
 
 @contextmanager
-def transaction(engine: Engine, *, writes: bool) -> Iterator[Connection]:
-    """Run one transaction: all of it is there afterwards, or nothing.
+def connected(engine: Engine) -> Iterator[Connection]:
+    """Borrow a connection of the driver from the pool.
 
     Raises:
-        UnavailableError: the database cannot be reached or is full, read-only or locked for too long.
+        UnavailableError: the database cannot be reached.
 
     """
-    with translated(), engine.connect() as connection:
-        connection.info["writes"] = writes
-        with connection.begin():
-            yield connection
+    try:
+        borrowed = engine.raw_connection()
+    except (DBAPIError, sqlite_library.Error) as error:
+        raise _unavailable(error) from error
+    try:
+        yield borrowed.driver_connection
+    finally:
+        borrowed.close()
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """Turn the database's own errors of place and time into one that says the remedy; others pass."""
+def transaction(connection: Connection, *, writes: bool) -> Iterator[Connection]:
+    """Run one transaction on a connection: all of it is there afterwards, or nothing.
+
+    Raises:
+        RefusedByDatabaseError: a guard or a constraint said no.
+        UnavailableError: the database is full, read-only, locked for too long, or not to be read.
+
+    """
     try:
-        yield
-    except DBAPIError as error:
-        problem = str(error.orig)
-        if isinstance(error.orig, sqlite_library.OperationalError | sqlite_library.DatabaseError) and not isinstance(
-            error.orig, sqlite_library.IntegrityError
-        ):
-            raise UnavailableError(problem, "Check the file, its folder, the disk and who may write there.") from error
-        raise
+        execute(connection, "BEGIN IMMEDIATE" if writes else "BEGIN")
+        try:
+            yield connection
+            execute(connection, "COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                execute(connection, "ROLLBACK")
+            raise
+    except sqlite_library.IntegrityError as error:
+        raise RefusedByDatabaseError(str(error)) from error
+    except sqlite_library.DatabaseError as error:
+        raise _unavailable(error) from error
+
+
+def execute(connection: Connection, statement: str, parameters: Mapping[str, object] | None = None) -> Any:  # noqa: ANN401
+    """Run one statement: every statement of the ledger goes through here; gives the driver's cursor."""
+    return connection.execute(statement, parameters or {})
 
 
 def rows(connection: Connection, statement: str, /, **parameters: object) -> list[Row]:
     """Run one statement and give its rows as dictionaries."""
-    result = connection.exec_driver_sql(statement, parameters)
-    return [dict(row) for row in result.mappings()] if result.returns_rows else []
+    cursor = execute(connection, statement, parameters)
+    if cursor.description is None:
+        return []
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
-def python_is_supported() -> bool:
-    """Tell whether this interpreter is one that is tested."""
-    return (3, 11) <= sys.version_info[:2] <= (3, 13)
+def _unavailable(error: Exception) -> UnavailableError:
+    problem = str(getattr(error, "orig", error))
+    return UnavailableError(problem, "Check the file, its folder, the disk and who may write there.")

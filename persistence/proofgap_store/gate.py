@@ -16,29 +16,18 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import structlog
-from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Engine
 
 from proofgap.audit import EventType
-from proofgap.errors import ProofgapError, StaleError
+from proofgap.errors import StaleError
 from proofgap_store.audit_log import Linked, Written, append
-from proofgap_store.engine import rows, transaction
+from proofgap_store.engine import Connection, RefusedByDatabaseError, connected, execute, transaction
 
 ATTEMPTS_MAX = 50
 """How often a write is computed anew when others keep writing to the same stream."""
 
 _STALE = ("proofgap: stale", "a row of receipt is there already")
 _LOGGER = structlog.get_logger("proofgap")
-
-
-class RefusedByDatabaseError(ProofgapError):
-    """A guard or constraint of the database refused the write; nothing was done."""
-
-    def __init__(self, reason: str) -> None:
-        """Pass on what the database said."""
-        self.reason = reason
-        self.remedy = "Correct the request; if it was right, look at the ledger with: proofgap doctor."
-        super().__init__(f"the database refused: {reason}. {self.remedy}")
 
 
 Answer = TypeVar("Answer")
@@ -64,7 +53,7 @@ class Gate:
 
     def read(self, look: Callable[[Connection], Answer]) -> Answer:
         """Run one reading transaction."""
-        with transaction(self.engine, writes=False) as connection:
+        with connected(self.engine) as connection, transaction(connection, writes=False):
             return look(connection)
 
     def write(self, prepare: Callable[[Connection], Writing[Answer] | Answer]) -> Answer:
@@ -75,27 +64,21 @@ class Gate:
             RefusedByDatabaseError: the database refused for another reason.
 
         """
-        for _attempt in range(ATTEMPTS_MAX):
-            writing = self.read(prepare)
-            if not isinstance(writing, Writing):
-                return writing
-            try:
-                written = self._insert(writing)
-            except IntegrityError as error:
-                reason = str(error.orig)
-                if not any(stale in reason for stale in _STALE):
-                    raise RefusedByDatabaseError(reason) from error
-                continue
-            self._announce(written)
-            return writing.answer(written)
+        with connected(self.engine) as connection:
+            for _attempt in range(ATTEMPTS_MAX):
+                with transaction(connection, writes=False):
+                    writing = prepare(connection)
+                if not isinstance(writing, Writing):
+                    return writing
+                try:
+                    written = _insert(connection, writing)
+                except RefusedByDatabaseError as error:
+                    if not any(stale in error.reason for stale in _STALE):
+                        raise
+                    continue
+                self._announce(written)
+                return writing.answer(written)
         raise StaleError("the stream", None, None)
-
-    def _insert(self, writing: Writing[Any]) -> list[Written]:
-        with transaction(self.engine, writes=True) as connection:
-            written = append(connection, writing.events)  # a crash from here to the commit: nothing happened
-            for statement, parameters in writing.rows(written):
-                rows(connection, statement, **parameters)
-        return written  # a crash from here on: everything happened, only nobody was told
 
     def _announce(self, written: Sequence[Written]) -> None:
         for number, event in written:
@@ -103,6 +86,14 @@ class Gate:
                 _LOGGER.info(event.type.value, event_id=number, run=event.run, leaf=event.leaf, **_told(event))
             except (OSError, ValueError):  # a broken stream: the record stands, the copy is lost and counted
                 self.log_failures += 1
+
+
+def _insert(connection: Connection, writing: Writing[Any]) -> list[Written]:
+    with transaction(connection, writes=True):
+        written = append(connection, writing.events)  # a crash from here to the commit: nothing happened
+        for statement, parameters in writing.rows(written):
+            execute(connection, statement, parameters)
+    return written  # a crash from here on: everything happened, only nobody was told
 
 
 def _told(event: Linked) -> dict[str, Any]:

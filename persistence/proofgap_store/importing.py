@@ -12,7 +12,6 @@ from hashlib import sha256
 from typing import Any
 
 from msgspec import convert
-from sqlalchemy import Connection
 
 from proofgap.access import Action, authorize
 from proofgap.audit import EventType, digest, run_stream, system_stream
@@ -24,7 +23,7 @@ from proofgap.records import RunDetails, SnapshotDetails, microseconds, snapshot
 from proofgap_store import administration, read
 from proofgap_store.audit_log import Draft, Linked, head_of, link
 from proofgap_store.documents import projection_data, snapshot_record
-from proofgap_store.engine import rows
+from proofgap_store.engine import Connection, rows
 from proofgap_store.gate import Writing
 from proofgap_store.shapes import ImportResult
 from proofgap_store.transitions import Call

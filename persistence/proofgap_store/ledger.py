@@ -15,8 +15,6 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy import Connection
-
 from proofgap.access import Action, Role, action_of, authorize
 from proofgap.audit import Actor, run_stream
 from proofgap.effects import summary, tally
@@ -28,7 +26,7 @@ from proofgap.records import Check, Item, Moment, RunDetails, SnapshotDetails, d
 from proofgap_store import administration, importing, views
 from proofgap_store.audit_log import head_of
 from proofgap_store.clock import new_id, now_us
-from proofgap_store.engine import make_engine
+from proofgap_store.engine import Connection, make_engine
 from proofgap_store.gate import Gate, Writing
 from proofgap_store.read import Found, roles, run_of_snapshot
 from proofgap_store.shapes import Diagnosis, HistoryEvent, ImportResult, Listing, NewRun, Receipt, Shown

@@ -8,15 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Connection
-
 from proofgap.access import ANY_ENVIRONMENT, Role
 from proofgap.audit import GENESIS, canonical, run_stream
 from proofgap.errors import NotFoundError
 from proofgap.records import RunRecord
 from proofgap_store.audit_log import Head
 from proofgap_store.documents import run_record
-from proofgap_store.engine import Row, rows
+from proofgap_store.engine import Connection, Row, rows
 
 _RUN = """
 SELECT r.*, e.approvals_required, o.status AS operation_status, o.outcome AS operation_outcome,

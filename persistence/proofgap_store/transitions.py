@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
-from sqlalchemy import Connection
 
 from proofgap.access import Action, authorize
 from proofgap.audit import Actor, canonical, digest
@@ -21,6 +20,7 @@ from proofgap.lifecycle import allowed_events
 from proofgap.records import Check, Item, Machine, RunRecord, Step
 from proofgap_store.audit_log import Head, Written, link
 from proofgap_store.documents import move_draft, projection_draft, refusal_draft
+from proofgap_store.engine import Connection
 from proofgap_store.gate import Gate, Insert, Writing
 from proofgap_store.read import Found, receipt, run
 from proofgap_store.shapes import Receipt

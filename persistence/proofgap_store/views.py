@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection
 
 from proofgap.access import ANY_ENVIRONMENT, MAY, Action, Role, authorize, viewer_of
 from proofgap.audit import Actor, EventType, view_stream
@@ -22,7 +21,7 @@ from proofgap.wording import DecisionState
 from proofgap_store import read
 from proofgap_store.audit_log import Draft, head_of, link
 from proofgap_store.documents import projection_draft
-from proofgap_store.engine import rows
+from proofgap_store.engine import Connection, rows
 from proofgap_store.gate import Writing
 from proofgap_store.shapes import HistoryEvent, ListedRun, Listing, Shown
 

@@ -1,0 +1,99 @@
+"""The baseline that people write first: a state machine per event, an ORM row, a log table.
+
+It does less than the ledger (no refusals, no chain, no guards in the database, no idempotency) and is honest only as
+a comparison of cost.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from statemachine import State, StateMachine
+
+from proofgap.decision import decide, everyone
+from proofgap.facts import Facts, RunFacts, RunStatus
+from proofgap_store.engine import library
+
+
+class Base(DeclarativeBase):
+    """Tables of the naive way."""
+
+
+class Run(Base):
+    """A run row that the machine moves directly."""
+
+    __tablename__ = "run"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    status: Mapped[str]
+
+
+class Log(Base):
+    """A log row that the code remembers to write."""
+
+    __tablename__ = "log"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run: Mapped[int]
+    source: Mapped[str]
+    event: Mapped[str]
+    target: Mapped[str]
+    decision: Mapped[str]
+
+
+class NaiveMachine(StateMachine):
+    """The forward path only."""
+
+    draft = State(initial=True)
+    scoped = State()
+    checked = State()
+    previewed = State()
+    queued = State()
+    running = State()
+    completed = State(final=True)
+    scope = draft.to(scoped)
+    check = scoped.to(checked)
+    preview = checked.to(previewed)
+    queue = previewed.to(queued)
+    start = queued.to(running)
+    complete = running.to(completed)
+
+
+def make(path: Path, synchronous: str) -> Engine:
+    """Make the naive way's database."""
+    engine = create_engine(f"sqlite:///{path}", module=library())
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: object, _record: object) -> None:
+        cursor = connection.cursor()  # type: ignore[attr-defined]
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute(f"PRAGMA synchronous={synchronous}")
+
+    Base.metadata.create_all(engine)
+    return engine
+
+
+def create(engine: Engine) -> int:
+    """Create a run."""
+    with Session(engine) as session:
+        run = Run(status="draft")
+        session.add(run)
+        session.commit()
+        return run.id
+
+
+def fire(engine: Engine, run_id: int, name: str) -> None:
+    """Fire an event: load the row, let a machine move it, log it, commit."""
+    with Session(engine) as session:
+        run = session.get_one(Run, run_id)
+        source = run.status
+        NaiveMachine(model=run, state_field="status").send(name)
+        facts = Facts(
+            run=RunFacts(id=str(run_id), workspace="w", environment="e", status=RunStatus(run.status), is_dry_run=False),
+            operation=None,
+            evidence=(),
+        )
+        decision = json.dumps({"state": decide(facts, everyone(facts)).state})
+        session.add(Log(run=run_id, source=source, event=name, target=run.status, decision=decision))
+        session.commit()
