@@ -18,8 +18,8 @@ CONTRACT = """\
 - **Operation proof state**: Unavailable
 - **Post-run evidence state**: Unavailable
 - **Result summary**:
-  - If `restore_runs.metadata` has counts: show them
-  - Otherwise: show "Result summary unavailable" (no fake zeros)
+- If `restore_runs.metadata` has counts: show them
+- Otherwise: show "Result summary unavailable" (no fake zeros)
 - **Allowed proof claims**: "Preview evidence exists" (never "recovery verified")
 - **Diagnostics default**: Collapsed
 
@@ -61,8 +61,8 @@ legacy/imported rows
 - **Post-run evidence state**: Available
 - **Result summary**: repo-backed counts from `restore_runs.metadata`
 - **Allowed proof claims**:
-  - allowed: "Evidence snapshot available"
-  - forbidden: "Recovery verified", "Healthy", "Compliant", "Customer-safe"
+- allowed: "Evidence snapshot available"
+- forbidden: "Recovery verified", "Healthy", "Compliant", "Customer-safe"
 - **Diagnostics default**: Collapsed
 
 ### 5) Completed With Items Needing Review (Partial / Follow-Up)
@@ -108,7 +108,7 @@ legacy/imported rows
 
 def parsed(contract: str) -> dict[str, dict[str, str]]:
     """Read the contract: for each state, the text of each field."""
-    sections = [re.findall(r"\*\*(.+?)\*\*: ?(.*(?:\n  - .*)*)", part) for part in contract.split("###")[1:]]
+    sections = [re.findall(r"\*\*(.+?)\*\*: ?(.*(?:\n- [^*].*)*)", part) for part in contract.split("###")[1:]]
     return {fields[0][1].strip("`"): dict(fields) for fields in sections}
 
 
