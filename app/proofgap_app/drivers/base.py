@@ -1,0 +1,367 @@
+"""What every driver offers: plan, preview, execute, collect, and the values that go in and come out.
+
+Theory. A driver turns a backup into facts, in four steps that trust each other as little as they can. *plan* lists
+what the backup holds. *preview* reads the backup and looks at the target, and writes nothing. *execute* writes, and
+reports each item as it finds it. *collect* reads the target afterwards and compares it with an expectation taken
+from the backup; it never looks at what execute reported.
+
+Owns the interface and its values. Refuses to know any format, and what the facts mean for the run's status: that is
+`proofgap.outcome`. ``None`` always means *not known*. Sizes are bytes; times of files are nanoseconds since 1970.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+from proofgap.errors import BadInputError, ProofgapError
+from proofgap.facts import Counts, ItemResult
+from proofgap.outcome import ExecutionFacts
+from proofgap.records import Completeness
+
+
+class SourceError(BadInputError):
+    """The backup cannot be listed at all, so there is no plan; the run is blocked for want of a valid source."""
+
+
+class TargetError(BadInputError):
+    """The target cannot be restored into, whatever the backup holds."""
+
+
+class SourceChangedError(ProofgapError):
+    """The backup is no longer the one that was planned. Nothing was written."""
+
+    remedy = "Plan and preview again."
+
+    def __init__(self, backup: str) -> None:
+        """Name the backup."""
+        self.backup = backup
+        super().__init__(f"backup {backup}: it changed since the plan was made. {self.remedy}")
+
+
+class TargetChangedError(ProofgapError):
+    """The target is no longer what the preview showed. Nothing was written."""
+
+    remedy = "Preview again, and decide anew."
+
+    def __init__(self, target: str, shown: str, found: str) -> None:
+        """Name the target, and its fingerprint as it was shown and as it was found."""
+        self.target, self.shown, self.found = target, shown, found
+        super().__init__(f"target {target}: it changed since the preview. {self.remedy}")
+
+
+class Unit(StrEnum):
+    """What the items of a plan are."""
+
+    FILE = "file"
+    TABLE = "table"
+
+
+class Kind(StrEnum):
+    """What one planned item is."""
+
+    FILE = "file"
+    DIRECTORY = "directory"  # an empty one; the others come into being with what they hold
+    SYMLINK = "symlink"
+    HARDLINK = "hardlink"  # restored as a copy of the content it names
+    SPECIAL = "special"  # device, pipe, socket: never created
+    TABLE = "table"
+    MISSING = "missing"  # the manifest names it, the backup does not hold it
+    UNREADABLE = "unreadable"  # the part of a damaged backup that nobody can list
+
+
+class Action(StrEnum):
+    """What was done, or would be done, about one item in the target."""
+
+    CREATED = "created"
+    OVERWRITTEN = "overwritten"
+    UNCHANGED = "unchanged"  # the target holds exactly this already
+    SKIPPED = "skipped"
+    NONE = "none"
+
+
+class Depth(StrEnum):
+    """How deep a preview looked into the backup."""
+
+    METADATA = "metadata"
+    DATA = "data"  # every byte was read and checked against every checksum there is
+
+
+class Verdict(StrEnum):
+    """What a comparison of target and backup found; never a claim."""
+
+    MATCH = "match"
+    MISMATCH = "mismatch"
+    INCONCLUSIVE = "inconclusive"
+
+
+class CheckResult(StrEnum):
+    """How one check ended."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What to restore from where into what.
+
+    Attributes:
+        backup: archive, directory, database or dump.
+        target: directory for files, path of the database file for databases.
+        manifest: SHA-256 sums of the content, as ``sha256sum`` writes them.
+        overwrite: replace what exists and differs; otherwise it is skipped, and counted as skipped.
+        select: glob patterns over item keys; none selects everything.
+        expects_nothing: an empty selection is right.
+
+    """
+
+    backup: Path
+    target: Path
+    manifest: Path | None = None
+    overwrite: bool = False
+    select: tuple[str, ...] = ()
+    expects_nothing: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedItem:
+    """One thing the plan selects.
+
+    Attributes:
+        key: stable, printable, unique in the plan.
+        parts: where it goes, below the target; empty when it must not go anywhere.
+        size: bytes of content.
+        mode: permission bits, without set-user-id, set-group-id and sticky.
+        mtime_ns: time of last change.
+        owner: user id and group id.
+        sha256: of the content, as the manifest has it.
+        link: text of a symbolic link.
+        position: where in the backup its content is.
+        refused: reason code when it will not be restored, on purpose or because it cannot be.
+
+    """
+
+    key: str
+    kind: Kind
+    parts: tuple[str, ...] = ()
+    size: int | None = None
+    mode: int | None = None
+    mtime_ns: int | None = None
+    owner: tuple[int, int] | None = None
+    sha256: str | None = None
+    link: str | None = None
+    position: int | None = None
+    refused: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Which backup it is: its size in bytes, the SHA-256 of it (for a directory: of its listing), and when it last changed."""
+
+    size: int
+    sha256: str
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What would be restored. ``digest`` is over everything in it that decides what is written, backup included."""
+
+    driver: str
+    tool_version: str
+    request: Request
+    unit: Unit
+    items: tuple[PlannedItem, ...]
+    bytes_total: int | None
+    identity: Identity
+    source_completeness: Completeness
+    problems: tuple[str, ...]
+    digest: str
+    folders: tuple[PlannedItem, ...] = ()  # directories that items lie in; not counted
+
+    @property
+    def selected(self) -> int:
+        """How many items are selected."""
+        return len(self.items)
+
+    @property
+    def expects_nothing(self) -> bool:
+        """Whether an empty selection is right."""
+        return self.request.expects_nothing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreviewItem:
+    """What would become of one item; ``reason_code`` says why when it would not be restored."""
+
+    key: str
+    action: Action
+    reason_code: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What executing the plan would do. ``unavailable`` items cannot be restored; the five numbers add up to the plan's."""
+
+    created: int
+    overwritten: int
+    unchanged: int
+    skipped: int
+    unavailable: int
+    depth: Depth
+    target_fingerprint: str
+    problems: tuple[str, ...]
+    items: tuple[PreviewItem, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemOutcome:
+    """What became of one item, as the driver saw it while it worked. The message holds no content and no secrets."""
+
+    key: str
+    action: Action
+    result: ItemResult
+    reason_code: str | None = None
+    message: str | None = None
+    bytes: int | None = None
+    expected_digest: str | None = None
+    observed_digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """How an execution went. ``nothing_written`` is true only when no call that changes the target succeeded."""
+
+    reached_end: bool
+    exit_code: int
+    errors_logged: int
+    nothing_written: bool
+    counts: Counts
+    bytes_written: int
+    selected: int
+    expects_nothing: bool
+    problems: tuple[str, ...]
+
+    def facts(
+        self, *, cancel_requested: bool, lease_lost: bool = False, unrequested_signal: bool = False
+    ) -> ExecutionFacts:
+        """Give what the outcome rule needs; what only the worker can know is handed in."""
+        return ExecutionFacts(
+            lease_lost=lease_lost,
+            unrequested_signal=unrequested_signal,
+            cancel_requested=cancel_requested,
+            reached_end=self.reached_end,
+            nothing_written=self.nothing_written,
+            selected=self.selected,
+            expects_nothing=self.expects_nothing,
+            exit_code=self.exit_code,
+            errors_logged=self.errors_logged,
+            counts=self.counts,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One comparison of the target with what the backup says.
+
+    ``level`` is the rung it stands on: L3 structure, L4 completeness, L5 digest of the content.
+    """
+
+    subject: str
+    method: str
+    level: str
+    expected: str | None
+    observed: str | None
+    result: CheckResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceReport:
+    """What reading the target found. ``content_sha256`` is over the canonical list of checks.
+
+    ``subjects_checked`` counts items whose state in the target was compared with the backup; nothing else.
+    """
+
+    verdict: Verdict
+    level: str | None
+    method: str
+    tool_version: str
+    subjects_checked: int
+    expected_empty: bool
+    checks_total: int
+    checks_passed: int
+    checks_failed: int
+    checks_skipped: int
+    content_sha256: str
+    checks: tuple[Check, ...]
+
+    @property
+    def can_activate(self) -> bool:
+        """Whether anything was checked at all, or emptiness was expected; if not, this is no evidence."""
+        return self.subjects_checked > 0 or self.expected_empty
+
+
+Report = Callable[[ItemOutcome], None]
+"""Called once per selected item, in no promised order."""
+
+Progress = Callable[[int, int], None]
+"""Called often, with bytes and items done so far; must return at once."""
+
+ShouldStop = Callable[[], bool]
+"""Asked often; true means: stop as soon as nothing is left half done."""
+
+
+def no_progress(_bytes: int, _items: int) -> None:
+    """Ignore progress."""
+
+
+class Driver(Protocol):
+    """A way to restore one kind of backup."""
+
+    name: ClassVar[str]
+
+    def plan(self, request: Request) -> Plan:
+        """List what the backup holds and the request selects; write nothing.
+
+        Raises `SourceError` when the backup cannot be listed, `TargetError` when the target cannot be restored into.
+        """
+        ...
+
+    def preview(self, plan: Plan, *, depth: Depth = Depth.DATA, progress: Progress = no_progress) -> Preview:
+        """Say what executing the plan would do; write nothing.
+
+        Raises `SourceChangedError` when the backup is not the planned one.
+        """
+        ...
+
+    def fingerprint(self, plan: Plan) -> str:
+        """Give the SHA-256 of what the target holds now where the plan would write."""
+        ...
+
+    def execute(
+        self,
+        plan: Plan,
+        *,
+        target_fingerprint: str | None,
+        report: Report,
+        progress: Progress,
+        should_stop: ShouldStop,
+    ) -> Execution:
+        """Restore. Every selected item is reported exactly once, whatever happens to it.
+
+        ``target_fingerprint`` is the preview's; ``None`` means that there was none to hold on to.
+        Raises `SourceChangedError` or `TargetChangedError` before anything is written.
+        """
+        ...
+
+    def collect(self, plan: Plan, *, progress: Progress = no_progress) -> EvidenceReport:
+        """Read the target and compare it with the backup; write nothing.
+
+        Raises `SourceChangedError` when the backup is not the planned one: then there is nothing to compare with.
+        """
+        ...
