@@ -11,12 +11,18 @@ import pytest
 
 from proofgap import diagram as core
 from proofgap import tables
+from proofgap.audit import Actor
 from proofgap.diagram import ExtraMissingError
-from proofgap.errors import BadInputError
+from proofgap.errors import BadInputError, NotFoundError
+from proofgap.facts import RunEvent
 from proofgap.records import Machine
 from proofgap_app import drawing
 from proofgap_app.cli import diagram
+from proofgap_app.cli import run as command_line
+from proofgap_app.cli.problems import Exit
 from proofgap_app.drawing import DrawingError, Picture, Program, draw, find_program
+from proofgap_app.settings import operating_system_user
+from proofgap_store import Ledger, NewRun, UnavailableError
 
 REPOSITORY = Path(__file__).parents[2]
 NAMES = {"decision.md", *(f"{machine}{suffix}" for machine in Machine for suffix in diagram.SUFFIXES.values())}
@@ -127,13 +133,14 @@ def test_output_names_a_file(tmp_path: Path, capsysbinary: pytest.CaptureFixture
     assert capsysbinary.readouterr() == (b"", b"")
 
 
-def test_a_file_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
-    """The error names the option and the path."""
-    with pytest.raises(BadInputError, match="--output: .*nowhere/x.*No such file"):
-        run("--output", str(tmp_path / "nowhere/x"))
+def test_a_file_that_cannot_be_written_is_an_error_of_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The line names the path and the reason."""
     (tmp_path / "file").write_text("")
-    with pytest.raises(BadInputError, match="--all: .*file"):
-        run("--all", str(tmp_path / "file"))
+    for option, path in (("--output", tmp_path / "nowhere/x"), ("--all", tmp_path / "file")):
+        assert command_line(["diagram", option, str(path)]) == Exit.ERROR
+        assert capsys.readouterr().err.startswith(f"proofgap: {path}: ")
 
 
 def test_a_png_is_not_poured_into_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,6 +166,37 @@ def test_the_path_of_a_run_is_drawn_on_the_run_machine_only() -> None:
     """Any other machine with --run is refused."""
     with pytest.raises(BadInputError, match="not of the evidence machine"):
         run("--machine", "evidence", "--run", "rr_1")
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> tuple[str, str]:
+    """A ledger that the user of this process owns, with one run that was cancelled after a second look at its scope."""
+    url, me = f"sqlite:///{tmp_path}/ledger.db", Actor(id=operating_system_user())
+    with Ledger.open(url, owner=me.id) as opened:
+        run_id = opened.create(NewRun(), me).run_id
+        for event in (RunEvent.SCOPE, RunEvent.CHECK, RunEvent.SCOPE, RunEvent.CANCEL):
+            opened.fire(run_id, event, me)
+    return url, run_id
+
+
+def test_the_path_of_a_run_is_read_from_its_log(ledger: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Every status that the run arrived at is marked, and the title names the run."""
+    url, run_id = ledger
+    capsys.readouterr()
+    assert run("--run", run_id, "--ledger", url, "--format", "markdown") == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"# Path of {run_id}\n")
+    assert "`draft` → `scoped` → `checked` → `scoped` → `cancelled`" in out
+    assert run("--run", run_id, "--ledger", url) == 0
+    assert "class draft,scoped,checked,cancelled visited" in capsys.readouterr().out
+
+
+def test_the_path_of_an_unknown_run_is_not_found(ledger: tuple[str, str]) -> None:
+    """The same answer as for a run that one may not see; and no ledger is made by asking."""
+    with pytest.raises(NotFoundError):
+        run("--run", "rr_none", "--ledger", ledger[0])
+    with pytest.raises(UnavailableError):
+        run("--run", "rr_none", "--ledger", ledger[0] + "2")
 
 
 def test_without_a_program_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,7 +50,7 @@ def dot_triples(text: str) -> set[Triple]:
 
 def table_triples(text: str) -> set[Triple]:
     """Read the edges back from the table of moves."""
-    moves = text.split("## Moves")[1].split("\n## ")[0]
+    moves = text.split("## Moves")[1].split("\n## ", maxsplit=1)[0]
     return set(re.findall(r"^\| `(\w+)` \| `(\w+)` \| `(\w+)` \|", moves, re.MULTILINE))
 
 
@@ -130,7 +130,9 @@ def test_a_path_is_marked_and_the_rest_steps_back() -> None:
 @pytest.mark.parametrize("write", [diagram.mermaid, diagram.dot, tables.machine_table])
 def test_a_path_with_an_unknown_status_is_refused(write: Any) -> None:
     """The error names the status and those that exist."""
-    with pytest.raises(BadInputError, match="'verified' is no status of the evidence machine.*Use: queued, generating"):
+    with pytest.raises(
+        BadInputError, match=r"'verified' is no status of the evidence machine.*Use: queued, generating"
+    ):
         write(Machine.EVIDENCE, path=["queued", "verified"])
 
 

@@ -16,28 +16,30 @@ from typing import Annotated, NamedTuple
 from cyclopts import App, Parameter
 
 from proofgap import diagram, tables
+from proofgap.audit import EventType
 from proofgap.errors import BadInputError
 from proofgap.records import Machine
+from proofgap_app.cli.output import note
 from proofgap_app.drawing import Picture, draw, find_program
+from proofgap_app.settings import is_terminal, ledger_url, operating_system_user
 
 DIRECTORY = Path("diagrams")
 _DECISION = "decision.md"
+_ARRIVALS = frozenset({EventType.RUN_CREATED, EventType.RUN_IMPORTED, EventType.RUN_TRANSITIONED})
+
+_EXAMPLES = """Examples:
+  proofgap diagram > run.mmd
+  proofgap diagram --machine evidence --format svg --output evidence.svg
+  proofgap diagram --run rr_01KB2M95QF7T3ZC8H --format png --output path.png
+  proofgap diagram --all diagrams
+  proofgap diagram --check diagrams
+"""
 
 app = App(
     name="diagram",
-    help="""Draw the machines: every status, event and guard, read off the code.
-
-**Examples**
-
-```
-proofgap diagram > run.mmd
-proofgap diagram --machine evidence --format svg --output evidence.svg
-proofgap diagram --run rr_01KB2M95 --format png --output path.png
-proofgap diagram --all diagrams
-proofgap diagram --check diagrams
-```
-""",
-    help_format="markdown",
+    help="Draw the machines: every status, event and guard, read off the code that runs.",
+    help_prologue=_EXAMPLES,
+    help_format="plaintext",
 )
 
 
@@ -73,7 +75,8 @@ def diagram_command(  # noqa: PLR0913 - one argument for each option
     machine: Machine = Machine.RUN,
     format: Format = Format.MERMAID,  # noqa: A002 - the name of the option
     run: str | None = None,
-    output: Path | None = None,
+    ledger: str | None = None,
+    output: Annotated[Path | None, Parameter(metavar="FILE")] = None,
     all: Annotated[Path | None, Parameter(metavar="DIR")] = None,  # noqa: A002 - the name of the option
     check: Annotated[bool | Path, Parameter(metavar="[DIR]", negative=())] = False,
 ) -> int:
@@ -83,6 +86,7 @@ def diagram_command(  # noqa: PLR0913 - one argument for each option
         machine: what to draw.
         format: what to write it as.
         run: a run whose path is to be marked.
+        ledger: the ledger that holds the run, such as sqlite:///FILE.
         output: a file to write; standard output, unless given.
         all: write every file into this folder.
         check: compare every file of this folder ("diagrams", unless given) with what the code says; exit 1 on a difference.
@@ -93,7 +97,7 @@ def diagram_command(  # noqa: PLR0913 - one argument for each option
     if all is not None:
         _write_all(all)
         return 0
-    _write(render(machine, format, _way(machine, run)), output, binary=format is Format.PNG)
+    _write(render(machine, format, _way(machine, run, ledger)), output, binary=format is Format.PNG)
     return 0
 
 
@@ -146,7 +150,7 @@ def _check(directory: Path) -> int:
     if not found:
         return 0
     sys.stdout.write(found)
-    sys.stderr.write(f"{directory} is not what the code says. Write it anew with: proofgap diagram --all {directory}\n")
+    note(f"{directory} is not what the code says. Write it anew with: proofgap diagram --all {directory}")
     return 1
 
 
@@ -154,41 +158,38 @@ def _write_all(directory: Path) -> None:
     """Write every file; all of them are computed before the first is written."""
     _warn_if_inexact()
     files = dict(every_file())
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadInputError("--all", f"{directory}: {error.strerror}", "Name a folder that can be written.") from error
+    directory.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
-        _write(content, directory / name)
+        (directory / name).write_bytes(content)
 
 
-def _write(content: bytes, output: Path | None, *, binary: bool = False) -> None:
+def _write(content: bytes, output: Path | None, *, binary: bool) -> None:
     if output is not None:
-        try:
-            output.write_bytes(content)
-        except OSError as error:
-            raise BadInputError(
-                "--output", f"{output}: {error.strerror}", "Name a file that can be written."
-            ) from error
+        output.write_bytes(content)
         return
-    if binary and sys.stdout.isatty():
+    if binary and is_terminal(sys.stdout):
         raise BadInputError("--output", "a PNG is no text", "Name a file, or send standard output to one.")
     sys.stdout.buffer.write(content)
-    sys.stdout.flush()
 
 
 def _warn_if_inexact() -> None:
     program = find_program()
     if not program.exact:
-        sys.stderr.write(
+        note(
             f"Drawn with {program.path}: its SVG and PNG may differ in bytes from those of graphviz-pure. "
-            'Install it with: pip install "proofgap[diagrams]".\n'
+            'Install it with: pip install "proofgap[diagrams]".'
         )
 
 
-def _way(machine: Machine, run_id: str | None) -> Way:
+def _way(machine: Machine, run_id: str | None, ledger: str | None) -> Way:
+    """Read from the log which way a run went."""
     if run_id is None:
         return Way()
     if machine is not Machine.RUN:
         raise BadInputError("--run", f"marks the path of a run, not of the {machine} machine", "Leave out --machine.")
-    raise NotImplementedError
+    from proofgap_store import Ledger  # noqa: PLC0415 - only this option needs a ledger
+
+    with Ledger.open(ledger_url(ledger), create=False) as opened:
+        log = opened.history(run_id, operating_system_user())
+    arrivals = [event.entry["data"]["target"] for event in log if event.entry["type"] in _ARRIVALS]
+    return Way(arrivals, f"Path of {run_id}")
