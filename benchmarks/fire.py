@@ -9,11 +9,10 @@ python-statemachine instance per event, the ORM, and a log table. All of them al
 
 from __future__ import annotations
 
-import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,6 @@ from proofgap_store.engine import library
 
 LIFE = ("scope", "check", "preview", "queue", "start", "complete")
 ACTOR = Actor(id="bench")
-_SELECT = "SELECT event_id, payload, leaf FROM audit_event WHERE run = ? ORDER BY event_id"
 
 
 def median_us(samples: list[float]) -> float:
@@ -53,30 +51,48 @@ def floor_connection(path: Path, synchronous: str) -> Any:  # noqa: ANN401 - whi
     return connection
 
 
-def transactions_of(connection: Any, run_id: str) -> Iterator[list[tuple[str, str]]]:  # noqa: ANN401
-    """Give the events of one run, grouped as they were committed: each group ends with its projection."""
-    group: list[tuple[str, str]] = []
-    for _, payload, leaf in connection.execute(_SELECT, (run_id,)):
-        group.append((payload, leaf))
-        if json.loads(payload)["type"] == "restore.decision.projected":
-            yield group
-            group = []
+def written_since(connection: Any, event_id: int) -> list[tuple[int, str, str]]:  # noqa: ANN401
+    """Give the events that the ledger wrote after one event."""
+    return list(connection.execute("SELECT event_id, payload, leaf FROM audit_event WHERE event_id > ?", (event_id,)))
 
 
-def write_bare(connection: Any, group: list[tuple[str, str]]) -> None:  # noqa: ANN401
+def write_bare(connection: Any, events: list[tuple[int, str, str]]) -> None:  # noqa: ANN401
     """Write one transaction with the bare driver."""
     connection.execute("BEGIN IMMEDIATE")
-    values = ", ".join("(?, ?)" for _ in group)
-    flat = [part for event in group for part in event]
+    values = ", ".join("(?, ?)" for _ in events)
+    flat = [part for _, payload, leaf in events for part in (payload, leaf)]
     connection.execute(f"INSERT INTO audit_event (payload, leaf) VALUES {values} RETURNING event_id", flat).fetchall()  # noqa: S608
     connection.execute("COMMIT")
 
 
-def one_life(ledger: Ledger, samples: list[float]) -> str:
-    """Take one run through its life, timing each event."""
-    run_id = ledger.create(NewRun(), ACTOR).run_id
-    samples += [timed(partial(ledger.fire, run_id, RunEvent(name), ACTOR)) for name in LIFE]
-    return run_id
+class Pair:
+    """A ledger, and the floor beside it: whatever the ledger writes, the floor writes next."""
+
+    def __init__(self, folder: Path, synchronous: str) -> None:
+        """Open both; the floor begins as a copy of the ledger."""
+        self.ledger = Ledger.open(f"sqlite:///{folder / 'ledger.db'}", owner=ACTOR.id, synchronous=synchronous)
+        self.reader = floor_connection(folder / "ledger.db", synchronous)
+        self.reader.execute("VACUUM INTO ?", (str(folder / "floor.db"),))
+        self.floor = floor_connection(folder / "floor.db", synchronous)
+        self.last = max(number for number, *_ in written_since(self.reader, 0))
+        self.fire: list[float] = []
+        self.bare: list[float] = []
+
+    def follow(self) -> None:
+        """Let the floor write what the ledger wrote last."""
+        events = written_since(self.reader, self.last)
+        self.last = events[-1][0]
+        self.bare.append(timed(partial(write_bare, self.floor, events)))
+
+    def live(self) -> str:
+        """Take one run through its life, timing each event and the same writes on the floor."""
+        run_id = self.ledger.create(NewRun(), ACTOR).run_id
+        self.follow()
+        self.bare.pop()
+        for name in LIFE:
+            self.fire.append(timed(partial(self.ledger.fire, run_id, RunEvent(name), ACTOR)))
+            self.follow()
+        return run_id
 
 
 def one_naive_life(engine: Engine, samples: list[float]) -> None:
@@ -86,28 +102,23 @@ def one_naive_life(engine: Engine, samples: list[float]) -> None:
 
 
 def measure(synchronous: str, lives: int) -> dict[str, float]:
-    """Measure one durability setting; every life of the ledger is followed by the same life on the floor."""
-    with tempfile.TemporaryDirectory() as folder:
-        path, copy = Path(folder, "ledger.db"), Path(folder, "floor.db")
-        ours: list[float] = []
-        bare: list[float] = []
+    """Measure one durability setting; the three ways alternate."""
+    with tempfile.TemporaryDirectory() as name:
+        pair = Pair(Path(name), synchronous)
+        engine = naive.make(Path(name, "naive.db"), synchronous)
         by_naive: list[float] = []
-        with Ledger.open(f"sqlite:///{path}", owner=ACTOR.id, synchronous=synchronous) as ledger:
-            one_life(ledger, [])
-            reader = floor_connection(path, synchronous)
-            reader.execute("VACUUM INTO ?", (str(copy),))
-            writer = floor_connection(copy, synchronous)
-            engine = naive.make(Path(folder, "naive.db"), synchronous)
-            one_naive_life(engine, [])
-            for _ in range(lives):
-                run_id = one_life(ledger, ours)
-                groups = list(transactions_of(reader, run_id))
-                write_bare(writer, groups[0])
-                bare += [timed(partial(write_bare, writer, group)) for group in groups[1:]]
-                one_naive_life(engine, by_naive)
-            facts = ledger.show(run_id, ACTOR.id, ACTOR).record.facts()
+        for _ in range(lives):
+            run_id = pair.live()
+            one_naive_life(engine, by_naive)
+        facts = pair.ledger.show(run_id, ACTOR.id, ACTOR).record.facts()
         deciding = [timed(lambda: decide(facts, everyone(facts))) for _ in range(lives * 6)]
-    return {"fire": median_us(ours), "floor": median_us(bare), "naive": median_us(by_naive), "decide": median_us(deciding)}
+        pair.ledger.close()
+    return {
+        "fire": median_us(pair.fire),
+        "floor": median_us(pair.bare),
+        "naive": median_us(by_naive),
+        "decide": median_us(deciding),
+    }
 
 
 def main(lives: int = 120) -> None:

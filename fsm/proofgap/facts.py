@@ -33,12 +33,16 @@ def instant_text(text: str) -> Instant:
     if not _RFC_3339.fullmatch(text):
         msg = f"{text!r} is no RFC 3339 time with an offset, such as 2026-11-21T02:24:05.000000Z"
         raise ValueError(msg)
-    return utc_text(datetime.fromisoformat(text.upper()))
+    try:
+        return utc_text(datetime.fromisoformat(text.upper()))
+    except OverflowError:
+        msg = f"{text!r} is not between the years 1 and 9999 in UTC"
+        raise ValueError(msg) from None
 
 
 def utc_text(moment: datetime) -> Instant:
     """Write a moment as RFC 3339 text in UTC with microseconds."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 class RunStatus(StrEnum):

@@ -19,6 +19,7 @@ Source: restore result state contract; ``docs/decision-rules.md``, section 4.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from types import MappingProxyType
 from typing import Any, ClassVar, Protocol, TypeVar
 
@@ -92,6 +93,10 @@ class _Law(StateMachine):
         self.model.status, self.model.attempt = status, attempt
         if self.is_terminated:
             self._engine = self._get_engine()
+
+    def on_enter_state(self, event: str, target: State) -> None:
+        """Do what entering a status does; each machine says what."""
+        raise AssertionError(event, target)
 
     @property
     def _attempt(self) -> _Attempt:
@@ -290,7 +295,7 @@ class EvidenceSnapshotMachine(_Law):
         later = any((other.captured_at_us or 0) > mine for other in self._attempt.siblings)
         return self._holds("is_the_latest", not later)
 
-    def on_enter_state(self, target: State) -> None:
+    def on_enter_state(self, event: str, target: State) -> None:  # noqa: ARG002 - one signature for all machines
         """Note what was found."""
         attempt = self._attempt
         attempt.record = replace(
@@ -331,6 +336,7 @@ MACHINES: Mapping[Machine, type[_Law]] = MappingProxyType(
     }
 )
 _IDLE: dict[Machine, list[_Law]] = {machine: [] for machine in Machine}
+_ROUTES: dict[tuple[Machine, str, str, tuple[bool, ...]], State] = {}
 
 
 def move(
@@ -467,11 +473,36 @@ def _send(machine: Machine, record: Any, event: str, **situation: Any) -> _Attem
     law = _IDLE[machine].pop() if _IDLE[machine] else MACHINES[machine](model=_Slot(), state_field="status")
     law.hydrate(record.status, attempt)
     try:
-        law.send(event)
+        _advance(machine, law, event)
     except TransitionNotAllowed:
         raise _refusal(machine, event, record.status, attempt.refused_by) from None
     _IDLE[machine].append(law)  # not reached when a callback failed: that machine is thrown away
     return attempt
+
+
+def _advance(machine: Machine, law: _Law, event: str) -> None:
+    """Send an event, or take the route that the machine took before from here, with the same verdicts of its guards.
+
+    A machine is a pure function of status, event and verdicts, so its answer is remembered: python-statemachine
+    needs some 200 microseconds to find a route, as long as the database needs to commit. Guards and hooks are called
+    either way; a refusal is never remembered.
+    """
+    status = law.model.status
+    verdicts = tuple(getattr(law, guard)() for guard in _guards(machine, status, event))
+    route = (machine, status, event, verdicts)
+    target = _ROUTES.get(route)
+    if target is not None:
+        law.on_enter_state(event, target)
+        return
+    law.send(event)
+    _ROUTES[route] = law.states_map[law.model.status]
+
+
+@cache
+def _guards(machine: Machine, status: str, event: str) -> tuple[str, ...]:
+    """List the guards that an event meets in a status, over all its edges."""
+    met = (guards for source, name, _, guards in edges(machine) if (source, name) == (status, event))
+    return tuple(dict.fromkeys(guard for guards in met for guard in guards))
 
 
 def _refusal(machine: Machine, event: str, status: str, guard: str | None) -> NotAllowedError | GuardRefusedError:
