@@ -7,15 +7,15 @@ CREATE TABLE audit_event (
   event_id INTEGER PRIMARY KEY AUTOINCREMENT,
   payload  TEXT NOT NULL CHECK (json_valid(payload)),
   leaf     TEXT NOT NULL CHECK (length(leaf) = 64),
-  type     TEXT NOT NULL GENERATED ALWAYS AS (json_extract(payload, '$.type')) VIRTUAL,
-  id       TEXT NOT NULL GENERATED ALWAYS AS (json_extract(payload, '$.id')) VIRTUAL,
-  stream   TEXT NOT NULL GENERATED ALWAYS AS (json_extract(payload, '$.stream')) VIRTUAL,
-  seq      INTEGER NOT NULL GENERATED ALWAYS AS (json_extract(payload, '$.seq')) VIRTUAL,
-  ws       TEXT GENERATED ALWAYS AS (json_extract(payload, '$.ws')) VIRTUAL,
-  env      TEXT GENERATED ALWAYS AS (json_extract(payload, '$.env')) VIRTUAL,
-  run      TEXT GENERATED ALWAYS AS (json_extract(payload, '$.run')) VIRTUAL,
-  actor    TEXT NOT NULL GENERATED ALWAYS AS (json_extract(payload, '$.actor.id')) VIRTUAL,
-  at_us    INTEGER NOT NULL GENERATED ALWAYS AS (json_extract(payload, '$.at_us')) VIRTUAL
+  type     TEXT NOT NULL GENERATED ALWAYS AS (json_extract(payload, '$.type')) STORED,
+  id       TEXT NOT NULL GENERATED ALWAYS AS (json_extract(payload, '$.id')) STORED,
+  stream   TEXT NOT NULL GENERATED ALWAYS AS (json_extract(payload, '$.stream')) STORED,
+  seq      INTEGER NOT NULL GENERATED ALWAYS AS (json_extract(payload, '$.seq')) STORED,
+  ws       TEXT GENERATED ALWAYS AS (json_extract(payload, '$.ws')) STORED,
+  env      TEXT GENERATED ALWAYS AS (json_extract(payload, '$.env')) STORED,
+  run      TEXT GENERATED ALWAYS AS (json_extract(payload, '$.run')) STORED,
+  actor    TEXT NOT NULL GENERATED ALWAYS AS (json_extract(payload, '$.actor.id')) STORED,
+  at_us    INTEGER NOT NULL GENERATED ALWAYS AS (json_extract(payload, '$.at_us')) STORED
 ) STRICT
 --;
 CREATE UNIQUE INDEX audit_event_id ON audit_event (id)
