@@ -19,9 +19,10 @@ from proofgap import diagram, tables
 from proofgap.audit import EventType
 from proofgap.errors import BadInputError
 from proofgap.records import Machine
+from proofgap.text import check_id
 from proofgap_app.cli.output import note
 from proofgap_app.drawing import Picture, draw, find_program
-from proofgap_app.settings import is_terminal, ledger_url, operating_system_user
+from proofgap_app.settings import is_terminal
 
 DIRECTORY = Path("diagrams")
 _DECISION = "decision.md"
@@ -86,7 +87,7 @@ def diagram_command(  # noqa: PLR0913 - one argument for each option
         machine: what to draw.
         format: what to write it as.
         run: a run whose path is to be marked.
-        ledger: the ledger that holds the run, such as sqlite:///FILE.
+        ledger: URL of the ledger that holds the run; else PROOFGAP_LEDGER, else a file in your data folder.
         output: a file to write; standard output, unless given.
         all: write every file into this folder.
         check: compare every file of this folder ("diagrams", unless given) with what the code says; exit 1 on a difference.
@@ -187,9 +188,10 @@ def _way(machine: Machine, run_id: str | None, ledger: str | None) -> Way:
         return Way()
     if machine is not Machine.RUN:
         raise BadInputError("--run", f"marks the path of a run, not of the {machine} machine", "Leave out --machine.")
-    from proofgap_store import Ledger  # noqa: PLC0415 - only this option needs a ledger
+    from proofgap_app.cli.ledgers import me, opened  # noqa: PLC0415 - only this option needs a ledger
+    from proofgap_app.cli.options import Access  # noqa: PLC0415
 
-    with Ledger.open(ledger_url(ledger), create=False) as opened:
-        log = opened.history(run_id, operating_system_user())
+    with opened(Access(ledger=ledger)) as found:
+        log = found.history(check_id("--run", run_id), me().id)
     arrivals = [event.entry["data"]["target"] for event in log if event.entry["type"] in _ARRIVALS]
     return Way(arrivals, f"Path of {run_id}")
