@@ -288,7 +288,7 @@ def _value_at(document: Any, path: str) -> Any:  # noqa: ANN401 - any JSON value
     """Follow a path as the library writes it; ``None`` when it leads nowhere."""
     for name, index in _STEP.findall(path):
         try:
-            document = document[name if name else int(index)]
+            document = document[name or int(index)]
         except (KeyError, IndexError, TypeError):
             return None
     return document
@@ -317,7 +317,11 @@ def _ids(read: _ViewedLine | _RecordLine) -> Iterator[tuple[str, str | None]]:
     if read.operation is not None:
         rows.append(("operation", read.operation))
     for name, row in rows:
-        yield from ((f"{name}.id", row.id), (f"{name}.workspace", row.workspace), (f"{name}.environment", row.environment))
+        yield from (
+            (f"{name}.id", row.id),
+            (f"{name}.workspace", row.workspace),
+            (f"{name}.environment", row.environment),
+        )
         if isinstance(row, SnapshotFacts):
             yield f"{name}.operation_run_id", row.operation_run_id
     if isinstance(read, _ViewedLine):

@@ -21,7 +21,9 @@ TEXT_LENGTH_MAX = 4_000
 """The most characters that any other text may have."""
 
 _SHOWN_LENGTH_MAX = 60
-_NONCHARACTERS = "\ufdd0-\ufdef" + "".join(f"{chr(plane + 0xFFFE)}{chr(plane + 0xFFFF)}" for plane in range(0, 0x110000, 0x10000))
+_NONCHARACTERS = "\ufdd0-\ufdef" + "".join(
+    f"{chr(plane + 0xFFFE)}{chr(plane + 0xFFFF)}" for plane in range(0, 0x110000, 0x10000)
+)
 _KINDS = {
     "a control character": "\x00-\x1f\x7f-\x9f\u2028\u2029",
     "a lone surrogate": "\ud800-\udfff",

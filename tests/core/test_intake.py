@@ -82,9 +82,7 @@ def test_a_viewer_is_refused_where_none_is_asked_for():
 @pytest.mark.parametrize("key", LINE)
 def test_each_top_level_key_is_required(key):
     line = {name: value for name, value in LINE.items() if name != key}
-    assert refusal(json.dumps(line)) == (
-        f"line 3, {key}: is missing. Hand it in; where it may be unknown, write null."
-    )
+    assert refusal(json.dumps(line)) == (f"line 3: {key}: is missing. Hand it in; where it may be unknown, write null.")
 
 
 @pytest.mark.parametrize("key", ["operation_run_id", "counts", "items", "attention"])
@@ -122,7 +120,7 @@ BAD_COUNTS = {
 @pytest.mark.parametrize(("value", "reason"), BAD_COUNTS.values(), ids=BAD_COUNTS)
 def test_a_bad_count_is_refused_with_its_field_and_value(value, reason):
     line = TEXT.replace('"skipped": 4', f'"skipped": {value}')
-    assert refusal(line).startswith(f"line 3, run.counts.skipped: {reason}")
+    assert refusal(line).startswith(f"line 3: run.counts.skipped: {reason}")
 
 
 @pytest.mark.parametrize("value", ["0", "9007199254740991"])
@@ -158,7 +156,9 @@ def test_a_bad_id_is_refused_and_shown_escaped(value, reason):
 
 
 def test_a_raw_control_character_inside_a_text_is_no_json():
-    assert refusal(TEXT.replace('"r1"', '"r\x00"')).startswith("line 3: is no JSON: Invalid control character at character")
+    assert refusal(TEXT.replace('"r1"', '"r\x00"')).startswith(
+        "line 3: is no JSON: Invalid control character at character"
+    )
 
 
 @pytest.mark.parametrize("character", ["\u202e", "\u200b", "\ufdd0"])
@@ -184,7 +184,7 @@ def test_unfit_characters_are_found_raw_as_well_as_escaped(character):
     ],
 )
 def test_every_field_is_looked_at_and_named_by_its_way_in(line, field):
-    assert refusal(json.dumps(line)).startswith(f"line 3, {field}: ")
+    assert refusal(json.dumps(line)).startswith(f"line 3: {field}: ")
 
 
 @pytest.mark.parametrize(
@@ -192,20 +192,30 @@ def test_every_field_is_looked_at_and_named_by_its_way_in(line, field):
     [
         (with_run(status="Completed"), "run.status", "'Completed'", "completed_with_errors"),
         (with_run(attention="loud"), "run.attention", "'loud'", "completed_with_follow_up"),
-        (json.dumps({**LINE, "operation": {**OPERATION, "status": "paused"}}), "operation.status", "'paused'", "queued"),
+        (
+            json.dumps({**LINE, "operation": {**OPERATION, "status": "paused"}}),
+            "operation.status",
+            "'paused'",
+            "queued",
+        ),
         (json.dumps({**LINE, "operation": {**OPERATION, "outcome": "ok"}}), "operation.outcome", "'ok'", "blocked"),
-        (json.dumps({**LINE, "evidence": [{**SNAPSHOT, "status": "new"}]}), "evidence[0].status", "'new'", "superseded"),
+        (
+            json.dumps({**LINE, "evidence": [{**SNAPSHOT, "status": "new"}]}),
+            "evidence[0].status",
+            "'new'",
+            "superseded",
+        ),
     ],
 )
 def test_an_unknown_status_is_refused_and_the_known_ones_are_listed(line, field, value, one_choice):
     message = refusal(line)
-    assert message.startswith(f"line 3, {field}: {value} is not known. Hand in one of: ")
+    assert message.startswith(f"line 3: {field}: {value} is not known. Hand in one of: ")
     assert one_choice in message
 
 
 def test_an_unknown_key_is_refused_wherever_it_is():
     assert refusal(with_run(recovered=True)) == (
-        "line 3, run: the key 'recovered' is not known. Remove it, or correct its name."
+        "line 3: run: the key 'recovered' is not known. Remove it, or correct its name."
     )
     assert refusal(json.dumps({**LINE, "note": 1})).startswith("line 3: the key 'note' is not known.")
 
@@ -217,7 +227,7 @@ def test_a_key_is_text_that_comes_in_too(key):
 
 def test_a_duplicate_key_is_refused_with_the_place_of_its_object():
     line = TEXT.replace('"skipped": 4', '"skipped": 4, "skipped": 5')
-    assert refusal(line) == "line 3, run.counts: the key 'skipped' occurs more than once. Write every key once."
+    assert refusal(line) == "line 3: run.counts: the key 'skipped' occurs more than once. Write every key once."
 
 
 def test_a_duplicate_key_at_the_top_is_refused_too():
@@ -234,7 +244,7 @@ def test_only_a_boolean_says_whether_a_run_was_a_dry_run(value):
 )
 def test_a_time_that_is_none_is_refused(time):
     line = json.dumps({**LINE, "evidence": [{**SNAPSHOT, "captured_at": time}]})
-    assert refusal(line).startswith("line 3, evidence[0].captured_at: ")
+    assert refusal(line).startswith("line 3: evidence[0].captured_at: ")
 
 
 def test_a_time_outside_the_calendar_is_refused():
@@ -243,7 +253,8 @@ def test_a_time_outside_the_calendar_is_refused():
 
 
 NO_RECORDS = {
-    "nothing": ("", "is no JSON"),
+    "nothing": ("", "is empty"),
+    "a blank line": (b" \r", "is empty"),
     "a word": ("restore", "is no JSON"),
     "half an object": (TEXT[:-1], "is no JSON"),
     "two objects": (TEXT + TEXT, "is no JSON: Extra data"),
@@ -278,15 +289,15 @@ class Item(Struct):
 
 def test_other_kinds_of_lines_are_read_by_the_same_rules():
     assert convert(parse_json('{"key": "a", "size": 3}', 1), Item, 1) == Item(key="a", size=3)
-    with pytest.raises(BadInputError, match=r"^line 2, size: 'x' is not a whole number or null\."):
+    with pytest.raises(BadInputError, match=r"^line 2: size: 'x' is not a whole number or null\."):
         convert(parse_json('{"key": "a", "size": "x"}', 2), Item, 2)
-    with pytest.raises(BadInputError, match=r"^line 2, tags\[0\]: 'a\\x07' holds a control character"):
+    with pytest.raises(BadInputError, match=r"^line 2: tags\[0\]: 'a\\x07' holds a control character"):
         parse_json('{"tags": ["a\\u0007"]}', 2)
 
 
 def test_a_key_that_imitates_the_librarys_messages_fools_nobody():
     message = refusal(json.dumps({**LINE, "x` - at `$.run.id": 1}))
-    assert message.startswith("line 3, ")
+    assert message.startswith("line 3: ")
     assert "is not known" in message
 
 

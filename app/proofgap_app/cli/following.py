@@ -1,0 +1,108 @@
+"""``proofgap run watch`` and ``proofgap run wait``: following a run until it has ended.
+
+Owns how often is looked, and when it is enough. Looking is a read of the run's log and records nothing; only the
+decision that is shown at the end is recorded as shown.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from proofgap.audit import EventType
+from proofgap.facts import TERMINAL_RUN_STATUSES
+from proofgap.text import check_id
+from proofgap_app.cli import output
+from proofgap_app.cli.ledgers import me, opened
+from proofgap_app.cli.options import ACCESS, Access, seconds
+from proofgap_app.cli.problems import EXIT_OF_STATE, Exit
+from proofgap_app.cli.sheet import summary_cell
+from proofgap_app.cli.show import document
+from proofgap_store import HistoryEvent, Ledger, Shown
+
+_STATUS_EVENTS = frozenset({EventType.RUN_CREATED, EventType.RUN_IMPORTED, EventType.RUN_TRANSITIONED})
+_INTERVAL = "1s"
+
+
+def watch(run: str, /, *, interval: str = _INTERVAL, timeout: str | None = None, access: Access = ACCESS) -> int:
+    """Print each change of a run, one line each, until it has ended. Stopping to watch does not stop the run.
+
+    Args:
+        run: the run's id.
+        interval: how often to look, such as 500ms; 1s unless given.
+        timeout: stop watching after this time, such as 10m, with exit code 8.
+
+    """
+    seen = [0]
+
+    def tell(change: HistoryEvent) -> None:
+        if change.event_id > seen[0]:
+            seen[0] = change.event_id
+            _tell(change, as_json=access.json)
+
+    with opened(access) as ledger:
+        ended = _follow(ledger, check_id("RUN", run), (interval, timeout), tell)
+    return Exit.OK if ended else Exit.IN_PROGRESS
+
+
+def wait(
+    run: str,
+    /,
+    *,
+    timeout: str | None = None,
+    interval: str = _INTERVAL,
+    exit_status: bool = False,
+    access: Access = ACCESS,
+) -> int:
+    """Wait until a run has ended, and print its decision in one line. Exit code 8: it has not, in the given time.
+
+    Args:
+        run: the run's id.
+        timeout: stop waiting after this time, such as 10m; without it, wait for ever.
+        interval: how often to look, such as 500ms; 1s unless given.
+        exit_status: exit with the decision: see proofgap help exit-codes.
+
+    """
+    actor = me()
+    with opened(access) as ledger:
+        ended = _follow(ledger, check_id("RUN", run), (interval, timeout), lambda _change: None)
+        shown = ledger.show(run, actor.id, actor)
+    _print(shown, as_json=access.json)
+    if not ended:
+        return Exit.IN_PROGRESS
+    return EXIT_OF_STATE[shown.decision.state] if exit_status else Exit.OK
+
+
+def _follow(ledger: Ledger, run: str, times: tuple[str, str | None], tell: Callable[[HistoryEvent], None]) -> bool:
+    """Look at a run until it has ended; tell whether it has."""
+    interval = seconds("--interval", times[0])
+    deadline = None if times[1] is None else time.monotonic() + seconds("--timeout", times[1])
+    viewer = me().id
+    while True:
+        changes = [event for event in ledger.history(run, viewer) if event.entry["type"] in _STATUS_EVENTS]
+        for change in changes:
+            tell(change)
+        if changes[-1].entry["data"]["target"] in TERMINAL_RUN_STATUSES:
+            return True
+        left = interval if deadline is None else min(interval, deadline - time.monotonic())
+        if left <= 0:
+            return False
+        time.sleep(left)
+
+
+def _tell(change: HistoryEvent, *, as_json: bool) -> None:
+    data = change.entry["data"]
+    known = {name: data.get(name) for name in ("event", "source", "target", "version")}
+    if as_json:
+        output.json_line({"run": change.entry["run"], **known, "event_id": change.event_id})
+    else:
+        output.columns([change.entry["run"], *known.values(), change.event_id])
+    output.flush()
+
+
+def _print(shown: Shown, *, as_json: bool) -> None:
+    if as_json:
+        output.json_line(document(shown))
+        return
+    decision = shown.decision
+    output.table(("Run", "Decision", "Result"), [(shown.record.id, decision.state, summary_cell(decision))])

@@ -1,0 +1,49 @@
+"""``proofgap init``: make a ledger, and say how many approvals an environment's restores need."""
+
+from __future__ import annotations
+
+from cyclopts import App
+
+from proofgap.errors import BadInputError
+from proofgap_app import settings
+from proofgap_app.cli import output
+from proofgap_app.cli.ledgers import me, opened
+from proofgap_app.cli.options import ACCESS, SCOPE, Access, Scope
+
+_APPROVALS_MAX = 20
+
+app = App(
+    name="init",
+    help="Make a ledger, or declare how many approvals an environment needs.",
+    help_prologue="""Examples:
+  proofgap init
+  proofgap init --ledger sqlite:////srv/proofgap/proofgap.db
+  proofgap init --environment production --approvals-required 1
+""",
+)
+
+
+@app.default
+def init(*, approvals_required: int | None = None, scope: Scope = SCOPE, access: Access = ACCESS) -> int:
+    """Make a ledger where there is none yet; doing it again changes nothing.
+
+    Args:
+        approvals_required: how many other people must approve a restore into this environment before it is queued.
+
+    """
+    if approvals_required is not None and not 0 <= approvals_required <= _APPROVALS_MAX:
+        raise BadInputError(
+            "--approvals-required", f"{approvals_required} is out of range", f"Use 0 to {_APPROVALS_MAX}."
+        )
+    chosen, actor = scope.chosen(), me()
+    with opened(access, create=True) as ledger:
+        if approvals_required is not None:
+            ledger.declare_environment(chosen, actor, approvals_required=approvals_required)
+        found = ledger.diagnose()
+    url = settings.ledger_url(access.ledger)
+    if access.json:
+        output.json_line({"ledger": url, "revision": found.revision, "runs": found.runs, "events": found.events})
+    else:
+        output.data(f"Ledger ready: {url} ({found.runs} runs, {found.events} audit events)")
+        output.note("Next: proofgap run create BACKUP --into TARGET")
+    return 0

@@ -1,0 +1,57 @@
+"""How commands reach the ledger, and as whom.
+
+Owns opening it and the person at the keyboard. Refuses to make a ledger where one is only to be read: looking at
+something leaves no file behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from proofgap.audit import Actor
+from proofgap.text import check_text
+from proofgap_app import logs, settings
+from proofgap_app.cli.options import Access
+from proofgap_store import Ledger, UnavailableError
+
+_FILE = "sqlite:///"
+
+
+def me() -> Actor:
+    """Give the person at the keyboard: the operating-system user."""
+    return Actor(id=settings.operating_system_user(), via="cli")
+
+
+@contextmanager
+def opened(access: Access, *, create: bool = False) -> Iterator[Ledger]:
+    """Open the ledger that a command is to work on.
+
+    Args:
+        access: the options that say where it is, and how log lines look.
+        create: whether to make it where there is none yet.
+
+    Raises:
+        BadInputError: the URL is none.
+        UnavailableError: there is no ledger there, or it cannot be used.
+
+    """
+    logs.configure(access.log)
+    url = check_text("--ledger", settings.ledger_url(access.ledger))
+    _prepare_file(url, create=create)
+    with Ledger.open(url, create=create, owner=me().id) as ledger:
+        yield ledger
+
+
+def _prepare_file(url: str, *, create: bool) -> None:
+    """Make the folder of a new ledger; say that there is none before the database library makes an empty file."""
+    file = Path(url.removeprefix(_FILE).partition("?")[0])
+    if not url.startswith(_FILE) or file.name in {"", ":memory:"} or file.exists():
+        return
+    if not create:
+        raise UnavailableError(f"there is none at {file}", "Make one with: proofgap init.")
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise UnavailableError(f"{file.parent}: {error.strerror}", "Name a folder that you may write to.") from error

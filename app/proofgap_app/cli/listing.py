@@ -1,0 +1,102 @@
+"""``proofgap list``: runs, newest first, each with its decision for whoever asks. That they were shown is recorded."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+
+from proofgap.text import check_id, check_text
+from proofgap.wording import DecisionState
+from proofgap_app.cli import output
+from proofgap_app.cli.ledgers import me, opened
+from proofgap_app.cli.options import ACCESS, Access
+from proofgap_app.cli.sheet import summary_cell
+from proofgap_store import ListedRun, Query
+
+app = App(
+    name="list",
+    help="List runs, newest first, each with its decision.",
+    help_prologue="""Examples:
+  proofgap list
+  proofgap list --state needs_review --limit 10
+  proofgap list --environment production --json | jq -r '.items[].run.id'
+""",
+)
+_COLUMNS = ("Run", "Decision", "Result", "Proof", "Evidence", "Environment", "Backup", "Target")
+
+
+@app.default
+def list_runs(  # noqa: PLR0913 - one argument per filter
+    *,
+    state: DecisionState | None = None,
+    workspace: str | None = None,
+    environment: str | None = None,
+    limit: int = 50,
+    after: str | None = None,
+    as_: Annotated[str | None, Parameter(name="--as")] = None,
+    access: Access = ACCESS,
+) -> int:
+    """List runs, newest first, each with its decision.
+
+    Args:
+        state: only runs with this decision.
+        workspace: only runs of this workspace.
+        environment: only runs of this managed environment.
+        limit: how many at most, 1 to 200; 50 unless given.
+        after: continue after a page: the value that it named as next.
+        as_: whose view to show; for auditors and admins. Yours, unless given.
+
+    """
+    query = Query(
+        workspace=None if workspace is None else check_id("--workspace", workspace),
+        environment=None if environment is None else check_id("--environment", environment),
+        state=state,
+        limit=limit,
+        after=None if after is None else check_text("--after", after),
+    )
+    with opened(access) as ledger:
+        actor = me()
+        viewer = actor.id if as_ is None else check_id("--as", as_)
+        page = ledger.list_runs(viewer, actor, query)
+    if access.json:
+        items = [_document(row) for row in page.rows]
+        output.json_line({"items": items, "next": page.next, "viewer": viewer, "event_id": page.event_id})
+        return 0
+    output.table(_COLUMNS, map(_cells, page.rows))
+    if page.next is not None:
+        output.note(f"More: proofgap list --after {page.next}")
+    if not page.rows:
+        output.note("No runs to show. Make one with: proofgap run create BACKUP --into TARGET")
+    return 0
+
+
+def _document(row: ListedRun) -> dict[str, Any]:
+    record = row.record
+    return {
+        "run": {
+            "id": record.id,
+            "workspace": record.workspace,
+            "environment": record.environment,
+            "status": record.status,
+            "version": record.version,
+            "is_dry_run": record.is_dry_run,
+            "backup": record.details.backup,
+            "target": record.details.target,
+        },
+        "decision": row.decision,
+    }
+
+
+def _cells(row: ListedRun) -> tuple[object, ...]:
+    record, decision = row.record, row.decision
+    return (
+        record.id,
+        decision.state,
+        summary_cell(decision),
+        decision.operation_proof.label,
+        decision.evidence.label,
+        f"{record.workspace}/{record.environment}",
+        record.details.backup,
+        record.details.target,
+    )

@@ -1,0 +1,115 @@
+"""How commands write: data on standard output, everything else on standard error.
+
+Owns streams, JSON lines, tables, and what an absent value looks like. Refuses to know what is written. Nothing that
+could steer a terminal gets out: unfit characters are escaped, in JSON as well. A standard error that cannot be
+written changes no result; a standard output that cannot be written is an error.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+from proofgap.text import safe
+from proofgap_app.settings import is_terminal
+
+ABSENT = "-"
+
+
+def data(text: str) -> None:
+    """Write a line of data to standard output."""
+    _out().write(safe(text).encode("utf-8", "backslashreplace") + b"\n")
+
+
+def raw(text: str) -> None:
+    """Write a line that is ours word for word, such as a script with tabs in it."""
+    _out().write(text.encode() + b"\n")
+
+
+def json_line(value: object) -> None:
+    """Write a value as one line of JSON to standard output."""
+    _out().write(as_json(value) + b"\n")
+
+
+def as_json(value: object) -> bytes:
+    """Encode a value as JSON; in ASCII only where its text holds characters that a reader could not see."""
+    line = msgspec.json.encode(value)
+    text = line.decode()
+    return line if text.isprintable() else json.dumps(json.loads(text), separators=(",", ":")).encode()
+
+
+def note(text: str) -> None:
+    """Write one line for people to standard error; that it cannot be written changes nothing."""
+    try:
+        if sys.stderr is not None:
+            sys.stderr.write(safe(text).encode("utf-8", "backslashreplace").decode() + "\n")
+            sys.stderr.flush()
+    except (OSError, ValueError):
+        return
+
+
+def cell(value: object) -> str:
+    """Give a value as it stands in a table: absent is a dash, never 0."""
+    return ABSENT if value is None or value == "" else safe(str(value))
+
+
+def columns(row: Iterable[object]) -> None:
+    """Write one row of data, separated by tabs."""
+    _out().write("\t".join(map(cell, row)).encode("utf-8", "backslashreplace") + b"\n")
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write rows: aligned and with a head on a terminal, separated by tabs and without one otherwise."""
+    if not is_terminal(sys.stdout):
+        for row in rows:
+            columns(row)
+        return
+    from rich.table import Table  # noqa: PLC0415 - only people get tables
+    from rich.text import Text  # noqa: PLC0415
+
+    shown = Table(*head, box=None, header_style="bold", pad_edge=False)
+    for row in rows:
+        shown.add_row(*(Text(cell(value)) for value in row))
+    rich_print(shown)
+
+
+def rich_print(renderable: object) -> None:
+    """Write something that rich can draw to the terminal."""
+    from rich.console import Console  # noqa: PLC0415 - only people get colours
+
+    flush()
+    Console(file=sys.stdout, highlight=False, emoji=False, markup=False).print(renderable)
+
+
+def flush() -> None:
+    """Hand over everything that was written.
+
+    Raises:
+        OSError: standard output cannot be written.
+
+    """
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def settle() -> None:
+    """Make sure that the end of the process cannot fail on a stream that is broken anyway."""
+    for descriptor, stream in ((1, sys.stdout), (2, sys.stderr)):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            with Path(os.devnull).open("wb") as nowhere:
+                os.dup2(nowhere.fileno(), descriptor)
+
+
+def _out() -> IO[bytes]:
+    if sys.stdout is None:
+        raise OSError("standard output is closed")
+    return sys.stdout.buffer

@@ -1,0 +1,59 @@
+"""The tree of commands. Each is imported when it is used, so that no command pays for another.
+
+Owns names and summaries. Refuses to know what the commands do.
+"""
+
+from __future__ import annotations
+
+from cyclopts import App, Parameter
+
+_COMMANDS = {
+    "show": ("show:app", "Show what one run means: decision, reason, impact, next action, proof and evidence."),
+    "list": ("listing:app", "List runs, newest first, each with its decision."),
+    "run": ("run:app", "Prepare, queue, execute, follow and cancel runs."),
+    "items": ("items:app", "Report what became of each item, and read it."),
+    "evidence": ("evidence:app", "Add evidence about the restored target, and read it."),
+    "import": ("importing:app", "Take in records of other systems."),
+    "decide": ("decide:app", "Turn facts into decisions, line by line, without a ledger."),
+    "machine": ("machine:app", "Explain which moves are legal."),
+    "diagram": ("diagram:app", "Draw the machines and the decision rules."),
+    "init": ("init:app", "Make a ledger, or declare how many approvals an environment needs."),
+    "grant": ("grant:app", "Grant a role to somebody, or revoke it."),
+    "doctor": ("doctor:app", "Look whether the ledger and its database are sound."),
+    "completion": ("completion:app", "Print a completion script for a shell."),
+    "help": ("topics:app", "Explain a topic, such as exit-codes."),
+}
+"""Name: where its app is, and what it is for. A command is added by a line here."""
+
+_EXAMPLES = """Examples:
+  proofgap list
+  proofgap show rr_01KB2M95QF7T3ZC8H --json
+  proofgap help exit-codes
+"""
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - needed for --version only
+
+    try:
+        return f"proofgap {version('proofgap')}"
+    except PackageNotFoundError:
+        return "proofgap (not installed: running from its source)"
+
+
+app = App(
+    name="proofgap",
+    help="Track every restore run from draft to outcome; never claim more recovery than the evidence proves.",
+    help_prologue=_EXAMPLES,
+    help_format="plaintext",
+    help_formatter="plain",
+    version=_version,
+    default_parameter=Parameter(negative=(), show_default=False),
+    result_action="return_value",
+    exit_on_error=False,
+    print_error=False,
+    suppress_keyboard_interrupt=False,
+)
+for _name, (_place, _summary) in _COMMANDS.items():
+    app.command(f"proofgap_app.cli.{_place}", name=_name, help=_summary)
+app["--help"].group = app["--version"].group = "Other"

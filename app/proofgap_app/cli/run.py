@@ -1,0 +1,380 @@
+"""``proofgap run``: the moves of one run, one command each; and `fire` for all of them.
+
+Owns how the facts of each event are named on the command line. Refuses to judge them: the ledger does.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+from cyclopts import App, Parameter
+
+from proofgap.errors import BadInputError
+from proofgap.facts import RunEvent, RunStatus
+from proofgap.records import Completeness, PreviewFacts, RunDetails, microseconds
+from proofgap.text import check_id, check_text
+from proofgap_app.cli import following
+from proofgap_app.cli.ledgers import me, opened
+from proofgap_app.cli.options import (
+    ACCESS,
+    FIRING,
+    SCOPE,
+    Access,
+    Firing,
+    Scope,
+    checked,
+    facts_from,
+    key_of,
+    moment,
+    seconds,
+)
+from proofgap_app.cli.receipts import answer
+from proofgap_store import NewRun
+
+app = App(
+    name="run",
+    help="Prepare, queue, execute, follow and cancel runs.",
+    help_prologue="""Examples:
+  proofgap run create nightly-2026-11-21 --into staging
+  proofgap run fire rr_01KB2M95QF7T3ZC8H start --if-version 6
+  proofgap run wait rr_01KB2M95QF7T3ZC8H --timeout 10m --exit-status
+""",
+)
+app.command(
+    following.watch,
+    name="watch",
+    help_prologue="""Examples:
+  proofgap run watch rr_01KB2M95QF7T3ZC8H
+  proofgap run watch rr_01KB2M95QF7T3ZC8H --timeout 10m --json
+""",
+)
+app.command(
+    following.wait,
+    name="wait",
+    help_prologue="""Examples:
+  proofgap run wait rr_01KB2M95QF7T3ZC8H
+  proofgap run wait rr_01KB2M95QF7T3ZC8H --timeout 10m --exit-status
+""",
+)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What is to be restored.
+
+    Attributes:
+        into: the target.
+        driver: the tool that restores.
+        purpose: why, in your words.
+
+    """
+
+    into: str | None = None
+    driver: str | None = None
+    purpose: str | None = None
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a check or a preview found.
+
+    Attributes:
+        plan_digest: digest of the plan.
+        target_fingerprint: fingerprint of the target as it was found.
+
+    """
+
+    plan_digest: str | None = None
+    target_fingerprint: str | None = None
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What a preview showed.
+
+    Attributes:
+        expires_in: how long the preview may be acted on, such as 30m.
+        expires_at: until when it may be acted on, in RFC 3339.
+        depth: metadata (listings were read) or data (every byte of the backup was read).
+        created: items that would be created.
+        overwritten: items that would be overwritten.
+        skipped: items that would be skipped.
+
+    """
+
+    expires_in: str | None = None
+    expires_at: str | None = None
+    depth: Literal["metadata", "data"] | None = None
+    created: int | None = None
+    overwritten: int | None = None
+    skipped: int | None = None
+
+
+@app.command(
+    name="create",
+    help_prologue="""Examples:
+  proofgap run create nightly-2026-11-21 --into staging
+  proofgap run create nightly-2026-11-21 --into staging --dry-run --json
+""",
+)
+def create(
+    backup: str | None = None,
+    /,
+    *,
+    dry_run: bool = False,
+    wanted: Wanted = Wanted(),
+    key: str | None = None,
+    scope: Scope = SCOPE,
+    access: Access = ACCESS,
+) -> int:
+    """Create a run as a draft.
+
+    Args:
+        backup: the backup to restore.
+        dry_run: the run only ever previews; fixed for its whole life.
+        key: an idempotency key: the same key with the same request gives the first answer again.
+
+    """
+    workspace, environment = scope.chosen()
+    check_text("BACKUP", backup or "")
+    details = checked(RunDetails(backup=backup, target=wanted.into, driver=wanted.driver, purpose=wanted.purpose))
+    new = NewRun(workspace=workspace, environment=environment, is_dry_run=dry_run, details=details)
+    with opened(access, create=True) as ledger:
+        receipt = ledger.create(new, me(), key=key_of(Firing(key=key)))
+    return answer(receipt, as_json=access.json)
+
+
+@app.command(
+    name="scope",
+    help_prologue="""Examples:
+  proofgap run scope rr_01KB2M95QF7T3ZC8H --backup nightly-2026-11-21 --into staging
+  proofgap run scope rr_01KB2M95QF7T3ZC8H --selected 48
+""",
+)
+def scope(  # noqa: PLR0913 - one argument per fact
+    run: str,
+    /,
+    *,
+    backup: str | None = None,
+    wanted: Wanted = Wanted(),
+    selected: int | None = None,
+    expects_nothing: bool = False,
+    firing: Firing = FIRING,
+    access: Access = ACCESS,
+) -> int:
+    """Choose, or change, what to restore. An earlier check, preview or approval no longer counts.
+
+    Args:
+        run: the run's id.
+        backup: the backup to restore.
+        selected: how many items are selected.
+        expects_nothing: an empty selection is right.
+
+    """
+    details = RunDetails(
+        backup=backup,
+        target=wanted.into,
+        driver=wanted.driver,
+        purpose=wanted.purpose,
+        selected=selected,
+        expects_nothing=expects_nothing,
+    )
+    return fired(run, RunEvent.SCOPE, details, firing, access)
+
+
+@app.command(
+    name="check",
+    help_prologue="""Examples:
+  proofgap run check rr_01KB2M95QF7T3ZC8H --plan-digest sha256:1f0c --selected 48
+  proofgap run check rr_01KB2M95QF7T3ZC8H --source incomplete
+""",
+)
+def check(  # noqa: PLR0913 - one argument per fact
+    run: str,
+    /,
+    *,
+    plan: Plan = Plan(),
+    selected: int | None = None,
+    expects_nothing: bool = False,
+    source: Completeness | None = None,
+    firing: Firing = FIRING,
+    access: Access = ACCESS,
+) -> int:
+    """Record that source and target were checked and that there is a plan.
+
+    Args:
+        run: the run's id.
+        selected: how many items the plan selects.
+        expects_nothing: an empty selection is right.
+        source: complete, incomplete or unknown: whether the backup holds what it was meant to hold.
+
+    """
+    details = RunDetails(
+        plan_digest=plan.plan_digest,
+        target_fingerprint=plan.target_fingerprint,
+        selected=selected,
+        expects_nothing=expects_nothing,
+        source_completeness=source,
+    )
+    return fired(run, RunEvent.CHECK, details, firing, access)
+
+
+@app.command(
+    name="preview",
+    help_prologue="""Examples:
+  proofgap run preview rr_01KB2M95QF7T3ZC8H --created 44 --overwritten 4 --expires-in 30m
+  proofgap run preview rr_01KB2M95QF7T3ZC8H --depth data
+""",
+)
+def preview(
+    run: str,
+    /,
+    *,
+    shown: Shown = Shown(),
+    plan: Plan = Plan(),
+    firing: Firing = FIRING,
+    access: Access = ACCESS,
+) -> int:
+    """Record what a preview showed; nothing was written.
+
+    Args:
+        run: the run's id.
+
+    """
+    facts = PreviewFacts(
+        plan_digest=plan.plan_digest,
+        target_fingerprint=plan.target_fingerprint,
+        expires_at_us=_expiry(shown),
+        depth=shown.depth,
+        created=shown.created,
+        overwritten=shown.overwritten,
+        skipped=shown.skipped,
+    )
+    return fired(run, RunEvent.PREVIEW, RunDetails(preview=checked(facts)), firing, access)
+
+
+@app.command(
+    name="approve",
+    help_prologue="""Examples:
+  proofgap run approve rr_01KB2M95QF7T3ZC8H
+  proofgap run approve rr_01KB2M95QF7T3ZC8H --if-version 5
+""",
+)
+def approve(run: str, /, *, firing: Firing = FIRING, access: Access = ACCESS) -> int:
+    """Approve exactly the plan that was previewed. Whoever asked for the run cannot.
+
+    Args:
+        run: the run's id.
+
+    """
+    return fired(run, RunEvent.APPROVE, RunDetails(), firing, access)
+
+
+@app.command(
+    name="queue",
+    help_prologue="""Examples:
+  proofgap run queue rr_01KB2M95QF7T3ZC8H
+  proofgap run queue rr_01KB2M95QF7T3ZC8H --plan-digest sha256:1f0c --if-version 5
+""",
+)
+def queue(run: str, /, *, plan: Plan = Plan(), firing: Firing = FIRING, access: Access = ACCESS) -> int:
+    """Release the previewed plan for execution.
+
+    Args:
+        run: the run's id.
+
+    """
+    details = RunDetails(plan_digest=plan.plan_digest, target_fingerprint=plan.target_fingerprint)
+    return fired(run, RunEvent.QUEUE, details, firing, access)
+
+
+@app.command(
+    name="fire",
+    help_prologue="""Examples:
+  proofgap run fire rr_01KB2M95QF7T3ZC8H start --if-version 6
+  proofgap run fire rr_01KB2M95QF7T3ZC8H complete --facts '{"exit_code": 0, "counts": {"total": 48, "succeeded": 48}}'
+  proofgap run fire rr_01KB2M95QF7T3ZC8H fail --facts '{"end_reason": "tool_aborted"}' --key run-7-fail
+""",
+)
+def fire(
+    run: str, event: RunEvent, /, *, facts: str | None = None, firing: Firing = FIRING, access: Access = ACCESS
+) -> int:
+    """Fire any event on a run: all of it happens, or none of it.
+
+    Args:
+        run: the run's id.
+        event: what happened; see proofgap machine events.
+        facts: what is known with it, as a JSON object; what is not known is left out.
+
+    """
+    if event is RunEvent.REPORT:
+        raise BadInputError("EVENT", "report comes with items", "Use: proofgap items report RUN FILE.")
+    details = RunDetails() if facts is None else facts_from(facts, RunDetails, "--facts")
+    return fired(run, event, details, firing, access)
+
+
+@app.command(
+    name="cancel",
+    help_prologue="""Examples:
+  proofgap run cancel rr_01KB2M95QF7T3ZC8H
+  proofgap run cancel rr_01KB2M95QF7T3ZC8H --json
+""",
+)
+def cancel(run: str, /, *, firing: Firing = FIRING, access: Access = ACCESS) -> int:
+    """Cancel a run that does not execute yet; ask the worker to stop one that does.
+
+    Args:
+        run: the run's id.
+
+    """
+    check_id("RUN", run)
+    with opened(access) as ledger:
+        actor = me()
+        record = ledger.show(run, actor.id, actor).record
+        event = RunEvent.REQUEST_CANCEL if record.status is RunStatus.RUNNING else RunEvent.CANCEL
+        version = record.version if firing.if_version is None else firing.if_version
+        receipt = ledger.fire(run, event, actor, key=key_of(firing), expected_version=version)
+    return answer(receipt, as_json=access.json)
+
+
+@app.command(
+    name="retry",
+    help_prologue="""Examples:
+  proofgap run retry rr_01KB2M95QF7T3ZC8H
+  proofgap run retry rr_01KB2M95QF7T3ZC8H --json
+""",
+)
+def retry(run: str, /, *, key: str | None = None, access: Access = ACCESS) -> int:
+    """Create a new run that tries again what a run did that has ended; the old one stays as it is.
+
+    Args:
+        run: the id of the run that has ended.
+        key: an idempotency key: the same key with the same request gives the first answer again.
+
+    """
+    check_id("RUN", run)
+    with opened(access) as ledger:
+        receipt = ledger.retry(run, me(), key=key_of(Firing(key=key)))
+    return answer(receipt, as_json=access.json)
+
+
+def fired(run: str, event: RunEvent, details: RunDetails, firing: Firing, access: Access) -> int:
+    """Fire one event with its facts, and answer."""
+    check_id("RUN", run)
+    given = checked(details)
+    with opened(access) as ledger:
+        receipt = ledger.fire(run, event, me(), given=given, key=key_of(firing), expected_version=firing.if_version)
+    return answer(receipt, as_json=access.json)
+
+
+def _expiry(shown: Shown) -> int | None:
+    if shown.expires_in is not None and shown.expires_at is not None:
+        raise BadInputError("--expires-in", "and --expires-at say the same thing twice", "Give one of them.")
+    if shown.expires_in is not None:
+        return time.time_ns() // 1000 + int(seconds("--expires-in", shown.expires_in) * 1_000_000)
+    return None if shown.expires_at is None else microseconds(moment("--expires-at", shown.expires_at))

@@ -1,0 +1,85 @@
+"""Where a command finds its ledger, its workspace and the person who runs it.
+
+Owns the order: what is given on the command line, else the environment variable, else the default. Refuses to open
+anything.
+"""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import IO
+
+LEDGER_VARIABLE = "PROOFGAP_LEDGER"
+WORKSPACE_VARIABLE = "PROOFGAP_WORKSPACE"
+ENVIRONMENT_VARIABLE = "PROOFGAP_ENVIRONMENT"
+LOG_VARIABLE = "PROOFGAP_LOG"
+DEBUG_VARIABLE = "PROOFGAP_DEBUG"
+DEFAULT_WORKSPACE = "default"
+DEFAULT_ENVIRONMENT = "local"
+
+
+class LogStyle(StrEnum):
+    """How log lines look."""
+
+    AUTO = "auto"  # text on a terminal, JSON lines otherwise
+    JSON = "json"
+    TEXT = "text"
+    OFF = "off"
+
+
+def ledger_url(given: str | None) -> str:
+    """Give the URL of the ledger; the default is a file in the user's data folder."""
+    chosen = given or os.environ.get(LEDGER_VARIABLE)
+    return chosen or f"sqlite:///{default_ledger_file()}"
+
+
+def default_ledger_file() -> Path:
+    """Give the file of the default ledger."""
+    from platformdirs import user_data_path  # noqa: PLC0415 - not needed where a ledger is named
+
+    return user_data_path("proofgap", appauthor=False) / "proofgap.db"
+
+
+def workspace(given: str | None) -> str:
+    """Give the workspace to work in."""
+    return given or os.environ.get(WORKSPACE_VARIABLE) or DEFAULT_WORKSPACE
+
+
+def environment(given: str | None) -> str:
+    """Give the managed environment to work in."""
+    return given or os.environ.get(ENVIRONMENT_VARIABLE) or DEFAULT_ENVIRONMENT
+
+
+def operating_system_user() -> str:
+    """Give the name of the user that this process runs as; a number where the user has no name.
+
+    It is asked of the system, not of ``LOGNAME``: a log that says who did something should not take it from a
+    variable that anybody can set.
+    """
+    import pwd  # noqa: PLC0415 - not needed by commands without a ledger
+
+    uid = os.geteuid()
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid-{uid}"
+
+
+def is_terminal(stream: IO[str] | None) -> bool:
+    """Tell whether a person looks at this stream."""
+    try:
+        return stream is not None and stream.isatty()
+    except ValueError:  # it is closed
+        return False
+
+
+def in_colour(stream: IO[str] | None) -> bool:
+    """Tell whether a stream may be written in colour: https://no-color.org, and terminals that cannot."""
+    return is_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def is_debugging() -> bool:
+    """Tell whether full tracebacks are wanted."""
+    return os.environ.get(DEBUG_VARIABLE, "") not in {"", "0"}
