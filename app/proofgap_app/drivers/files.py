@@ -49,6 +49,7 @@ from proofgap_app.drivers.target_state import fingerprint, foresee
 
 _PROBLEMS_SHOWN_MAX = 20
 _EXPANSION_MAX = 1000
+_EXPANDED_BYTES_UNSUSPICIOUS = 10 << 20
 
 
 class FilesDriver:
@@ -206,7 +207,7 @@ def _space_problems(plan: Plan) -> list[str]:
     needed, free = plan.bytes_total or 0, shutil.disk_usage(place).free
     if needed > free:
         problems.append(f"target {shown(plan.request.target)}: {needed} bytes are needed, {free} are free")
-    if needed > plan.identity.size * _EXPANSION_MAX:
+    if needed > max(plan.identity.size * _EXPANSION_MAX, _EXPANDED_BYTES_UNSUSPICIOUS):
         problems.append(
             f"the backup of {plan.identity.size} bytes expands to {needed}: more than {_EXPANSION_MAX} times"
         )

@@ -17,6 +17,7 @@ from proofgap_app.drivers._sqlite import sqlite
 from proofgap_app.drivers.archives import DamagedError, unreadable
 from proofgap_app.drivers.base import SourceError
 from proofgap_app.drivers.names import shown
+from proofgap_app.drivers.sqlite_content import target_trouble
 
 _TOKEN = re.compile(
     r"""'(?:[^']|'')*' | "(?:[^"]|"")*" | `[^`]*` | \[[^\]]*\] | --[^\n]* | /\*.*?\*/ | (?P<end>;) | .""",
@@ -88,13 +89,9 @@ def _execute(connection: sqlite.Connection, statement: str, number: int, guard: 
             raise _refusal(number, guard.refused) from error
         if str(error) == "interrupted":
             raise StoppedError from error
-        if isinstance(error, sqlite.DatabaseError) and _is_about_the_target(error):
+        if isinstance(error, sqlite.DatabaseError) and target_trouble(error) is not None:
             raise
         raise DamagedError("source_damaged", f"statement {number} fails: {shown(str(error))[:_WORDS_MAX]}") from error
-
-
-def _is_about_the_target(error: sqlite.DatabaseError) -> bool:
-    return error.sqlite_errorname.startswith(("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN"))
 
 
 def _refusal(number: int, what: str) -> SourceError:

@@ -21,6 +21,12 @@ from proofgap_app.drivers.names import shown
 
 _ROWS_PER_TICK = 1000
 _INTEGRITY_PROBLEMS_MAX = 20
+_TARGET_TROUBLES = {
+    "database or disk is full": "no_space",
+    "disk I/O error": "target_unreliable",
+    "readonly database": "read_only",
+    "unable to open database file": "read_only",
+}
 _WAL_MARK_AT = 18
 _SIDE_FILES = ("-wal", "-journal", "-shm")
 
@@ -78,6 +84,14 @@ def noticing_damage() -> Iterator[None]:
         yield
     except sqlite.DatabaseError as error:
         raise DamagedError("source_damaged", shown(str(error))) from error
+
+
+def target_trouble(error: sqlite.DatabaseError) -> str | None:
+    """Give the reason code when an error is about where a database is written to; ``None`` when it is about its content.
+
+    Told by SQLite's fixed texts: the code is not there when a copy from one database to another fails.
+    """
+    return next((reason for text, reason in _TARGET_TROUBLES.items() if text in str(error)), None)
 
 
 def table_names(connection: sqlite.Connection) -> list[str]:
@@ -148,7 +162,7 @@ def _digest(rows: sqlite.Cursor, tick: Callable[[], None]) -> TableContent:
     return TableContent(rows=count, sha256=hasher.hexdigest())
 
 
-def _encoded(value: object) -> bytes:
+def _encoded(value: float | bytes | None) -> bytes:
     match value:
         case None:
             return b"n;"
@@ -158,10 +172,8 @@ def _encoded(value: object) -> bytes:
             return b"f" + value.hex().encode() + b";"
         case Text():
             return b"t%d:" % len(value) + value
-        case bytes():
+        case _:
             return b"b%d:" % len(value) + value
-    msg = f"SQLite has no values of type {type(value).__name__}"
-    raise TypeError(msg)
 
 
 def _decoded(value: bytes) -> str:

@@ -29,20 +29,13 @@ from proofgap_app.drivers.draft import publish, temporary_name
 from proofgap_app.drivers.files_execute import Tally, not_done
 from proofgap_app.drivers.names import shown
 from proofgap_app.drivers.sql_dump import StoppedError, load_dump
-from proofgap_app.drivers.sqlite_content import TableContent, prepared, reading, side_files
+from proofgap_app.drivers.sqlite_content import TableContent, prepared, reading, side_files, target_trouble
 from proofgap_app.drivers.sqlite_source import Contents, contents_of, holds, is_dump, read_backup, target_path
 from proofgap_app.drivers.target import message_of, reason_of
 from proofgap_app.drivers.target_state import EXISTS
 
 TARGET_HAS_JOURNAL = "target_has_journal"
 _PAGES_PER_STEP = 256
-_REASONS = {
-    "SQLITE_FULL": "no_space",
-    "SQLITE_IOERR": "target_unreliable",
-    "SQLITE_READONLY": "read_only",
-    "SQLITE_CANTOPEN": "read_only",
-    "SQLITE_PERM": "permission_denied",
-}
 
 
 class _GivenUpError(Exception):
@@ -89,8 +82,7 @@ class _Restore:
         except OSError as error:
             self._end_all(ItemResult.FAILED, reason_of(error), message_of(error))
         except sqlite.DatabaseError as error:
-            reason_code, message = _explained(error)
-            self._end_all(ItemResult.FAILED, reason_code, message)
+            self._end_all(ItemResult.FAILED, target_trouble(error) or "source_damaged", shown(str(error)))
 
     def _restore(self) -> None:
         if self._should_stop():
@@ -186,9 +178,10 @@ class _Restore:
             os.close(folder)
 
     def _remove_draft(self) -> None:
-        for leftover in (self._draft, *side_files(self._draft)):
+        drafts = [self._draft] if self._draft.exists() else []
+        for leftover in (*drafts, *side_files(self._draft)):
             try:
-                leftover.unlink(missing_ok=True)
+                leftover.unlink()
             except OSError as error:
                 self.changed = True
                 self._tally.problem(f"a temporary file could not be removed: {message_of(error)}")
@@ -204,12 +197,6 @@ def _outcome(key: str, contents: Contents, action: Action) -> ItemOutcome:
         return ItemOutcome(key=key, action=action, result=ItemResult.SUCCEEDED, observed_digest=table.sha256)
     message = "missing" if table is None else table.problem
     return ItemOutcome(key=key, action=action, result=ItemResult.PARTIAL, reason_code="source_damaged", message=message)
-
-
-def _explained(error: sqlite.DatabaseError) -> tuple[str, str]:
-    name = error.sqlite_errorname
-    code = next((code for start, code in _REASONS.items() if name.startswith(start)), "source_damaged")
-    return code, f"{name}: {shown(str(error))}"
 
 
 def _umask() -> int:

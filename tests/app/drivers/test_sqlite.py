@@ -1,0 +1,374 @@
+"""Databases: restored whole or not at all, never over something better, and compared row by row afterwards."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from proofgap.errors import BadInputError
+from proofgap_app.drivers import driver_for
+from proofgap_app.drivers._sqlite import sqlite
+from proofgap_app.drivers.base import Depth, Request, SourceError, TargetChangedError, TargetError
+from proofgap_app.drivers.selection import UNREADABLE_KEY
+from proofgap_app.drivers.sql_dump import _split
+from tests.app.drivers.conftest import Stop, go, names_in, sums
+
+SCHEMA = """
+CREATE TABLE customer (id INTEGER PRIMARY KEY, name TEXT, photo BLOB, balance REAL);
+CREATE TABLE "odd "" name" (a TEXT PRIMARY KEY, b) WITHOUT ROWID;
+CREATE TABLE purchase (rowid TEXT, customer REFERENCES customer);
+CREATE INDEX by_name ON customer (name);
+CREATE TRIGGER noted AFTER DELETE ON customer BEGIN DELETE FROM purchase WHERE customer = old.id; SELECT 1; END;
+"""
+TABLES = ["customer", 'odd " name', "purchase"]
+DUMP_CASES = {
+    "inside a statement": (lambda text: text[: text.index("customer 500") + 5], "source_truncated"),
+    "before its COMMIT": (lambda text: text.removesuffix("COMMIT;\n"), "source_truncated"),
+    "by a statement that fails": (
+        lambda text: text.replace("COMMIT;", "INSERT INTO nowhere VALUES(1);\nCOMMIT;"),
+        "source_damaged",
+    ),
+}
+REFUSED = {
+    "ATTACH '/tmp/proofgap-other.db' AS other;": "another database file",
+    "SELECT load_extension('/tmp/evil');": "the function load_extension",
+    "PRAGMA writable_schema = ON;": "PRAGMA writable_schema",
+    "CREATE VIRTUAL TABLE v USING fts5(a);": "a virtual table",
+    "VACUUM INTO '/tmp/proofgap-other.db';": "another database file",
+    ".shell rm -rf /": r"\.shell",
+}
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    """Give a database with three tables, all storage classes, and 2,000 rows."""
+    path = tmp_path / "shop.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(SCHEMA)
+        rows = [(number, f"customer {number}; 'x'\n", bytes([number % 256]) * 40, number / 3) for number in range(2000)]
+        connection.executemany("INSERT INTO customer VALUES (?, ?, ?, ?)", rows)
+        connection.execute("INSERT INTO \"odd \"\" name\" VALUES ('k', NULL), ('l', 1), ('m', 1.0), ('n', '1')")
+        connection.execute("INSERT INTO purchase VALUES ('r', 7)")
+        connection.commit()
+    return path
+
+
+@pytest.fixture
+def dump(database: Path, tmp_path: Path) -> Path:
+    """Give the same database as SQL text."""
+    path = tmp_path / "shop.sql"
+    with closing(sqlite3.connect(database)) as connection:
+        path.write_text("\n".join(connection.iterdump()) + "\n")
+    return path
+
+
+def rows(path: Path) -> list[tuple[object, ...]]:
+    """Give the customers."""
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute("SELECT * FROM customer ORDER BY id").fetchall()
+
+
+def change(path: Path, statement: str) -> None:
+    """Execute one statement in a database."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(statement)
+        connection.commit()
+
+
+def damage(path: Path, table: str = "customer") -> Path:
+    """Overwrite the inside of a page that holds rows of a table, as a bad disk would."""
+    with closing(sqlite3.connect(path)) as connection:
+        size = connection.execute("PRAGMA page_size").fetchone()[0]
+        root = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,)).fetchone()[0]
+    data = bytearray(path.read_bytes())
+    data[(root - 1) * size : (root - 1) * size + 64] = b"\xaa" * 64
+    path.write_bytes(data)
+    return path
+
+
+def test_a_database_comes_back_row_for_row(database: Path, tmp_path: Path) -> None:
+    """Structure, numbers of rows and digests of rows agree, at level 5; nothing else lies beside the target."""
+    target = tmp_path / "new" / "place.db"
+    ran = go(database, target)
+    assert rows(database) == rows(target)
+    assert (ran.outcome.status, ran.outcome.rule) == ("completed", 8)
+    assert (ran.evidence.verdict, ran.evidence.level, ran.evidence.subjects_checked) == ("match", "L5", 3)
+    assert {"integrity_check", "foreign_key_check", "tables", "number of rows", "SHA-256 of rows"} <= {
+        check.method for check in ran.evidence.checks
+    }
+    assert (names_in(target.parent), list(ran.items)) == (["place.db"], TABLES)
+    assert (ran.preview.depth, ran.preview.created, ran.plan.unit) == (Depth.DATA, 3, "table")
+
+
+def test_a_dump_comes_back_row_for_row(database: Path, dump: Path, tmp_path: Path) -> None:
+    """Semicolons in values, line breaks and triggers do not confuse it; a directory as target gets the dump's name."""
+    target = tmp_path / "new"
+    target.mkdir()
+    ran = go(dump, target)
+    assert rows(database) == rows(target / "shop.db")
+    assert (ran.outcome.status, ran.evidence.verdict, ran.evidence.subjects_checked) == ("completed", "match", 3)
+
+
+def test_a_database_with_a_journal_in_wal_mode_comes_back(database: Path, tmp_path: Path) -> None:
+    """What is only in the write-ahead log of the backup belongs to it."""
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("DELETE FROM customer WHERE id >= 10")
+        connection.commit()
+        (tmp_path / "copy.db").write_bytes(database.read_bytes())
+        (tmp_path / "copy.db-wal").write_bytes((tmp_path / "shop.db-wal").read_bytes())
+    ran = go(tmp_path / "copy.db", tmp_path / "t.db")
+    assert (len(rows(tmp_path / "t.db")), ran.evidence.verdict) == (10, "match")
+    assert not (tmp_path / "t.db-wal").exists()
+
+
+def test_a_missing_source_is_refused_and_not_created(tmp_path: Path) -> None:
+    """SQLite itself would create an empty database, call it ok, and exit with 0."""
+    backup = tmp_path / "none.db"
+    with pytest.raises(SourceError, match=r"backup: .*none\.db cannot be read"):
+        driver_for("sqlite", backup).plan(Request(backup=backup, target=tmp_path / "t.db"))
+    assert names_in(tmp_path) == []
+
+
+def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
+    """A file that only begins like one cannot be listed."""
+    backup = tmp_path / "b.db"
+    backup.write_bytes(b"SQLite format 3\0" + bytes(5000))
+    with pytest.raises(SourceError, match="cannot be listed as a database"):
+        go(backup, tmp_path / "t.db")
+
+
+def test_a_damaged_page_is_reported_and_never_completed(database: Path, tmp_path: Path) -> None:
+    """SQLite copies damaged pages without a word: the table is partial, the others succeed, the evidence is no match."""
+    target = tmp_path / "t.db"
+    ran = go(damage(database), target)
+    assert ran.ended("customer", "purchase") == [("partial", "source_damaged"), ("succeeded", None)]
+    assert (ran.outcome.status, ran.outcome.rule) == ("partial", 6)
+    assert (ran.preview.unavailable, ran.preview.depth) == (1, Depth.METADATA)
+    assert ran.evidence.verdict == "mismatch"
+
+
+def test_a_damaged_database_never_replaces_one_that_is_there(database: Path, tmp_path: Path) -> None:
+    """With overwrite too, what is there is better than what is known to be damaged."""
+    target = tmp_path / "t.db"
+    go(database, target)
+    change(target, "DELETE FROM purchase")
+    before = target.read_bytes()
+    ran = go(damage(database), target, overwrite=True)
+    assert before == target.read_bytes()
+    assert (ran.outcome.status, ran.outcome.rule, ran.execution.nothing_written) == ("failed", 5, True)
+
+
+def test_a_truncated_database_cannot_be_planned(database: Path, tmp_path: Path) -> None:
+    """SQLite itself refuses a file that is shorter than its header says."""
+    database.write_bytes(database.read_bytes()[: database.stat().st_size // 2])
+    with pytest.raises(SourceError, match="malformed"):
+        go(database, tmp_path / "t.db")
+    assert not (tmp_path / "t.db").exists()
+
+
+@pytest.mark.parametrize("name", DUMP_CASES)
+def test_a_dump_that_breaks_off_is_not_applied_at_all(dump: Path, tmp_path: Path, name: str) -> None:
+    """Half a table would look like a table: nothing is put into place, and the preview says so loudly."""
+    harm, reason_code = DUMP_CASES[name]
+    dump.write_text(harm(dump.read_text()))
+    target = tmp_path / "t.db"
+    ran = go(dump, target)
+    assert not target.exists()
+    assert [("failed", reason_code)] * 2 == ran.ended("customer", UNREADABLE_KEY)
+    assert (ran.outcome.status, ran.outcome.rule, ran.plan.source_completeness) == ("failed", 5, "incomplete")
+    assert ran.preview.problems[0].startswith("THE BACKUP IS DAMAGED")
+    assert (ran.evidence.subjects_checked, ran.evidence.can_activate) == (0, False)
+
+
+@pytest.mark.parametrize("statement", REFUSED)
+def test_a_dump_cannot_reach_beyond_its_database(dump: Path, tmp_path: Path, statement: str) -> None:
+    """Other files, extensions, virtual tables, pragmas and commands of the shell are refused before anything is planned."""
+    dump.write_text(statement + "\n" + dump.read_text())
+    with pytest.raises(SourceError, match=f"statement 1 of the dump uses {REFUSED[statement]}"):
+        go(dump, tmp_path / "t.db")
+    assert not Path("/tmp/proofgap-other.db").exists()  # noqa: S108 - nothing is made there
+
+
+def test_a_dump_that_is_not_text_is_damaged(tmp_path: Path) -> None:
+    """Bytes that are no UTF-8 are named."""
+    (tmp_path / "b.sql").write_bytes(b"CREATE TABLE t (a);\nINSERT INTO t VALUES ('\xff');\n")
+    ran = go(tmp_path / "b.sql", tmp_path / "t.db")
+    assert (ran.outcome.status, ran.plan.source_completeness) == ("failed", "incomplete")
+
+
+def test_statements_are_split_outside_of_values_comments_and_triggers() -> None:
+    """Only a semicolon that ends a statement ends a statement."""
+    statements = [
+        "INSERT INTO t VALUES ('a;b''c');",
+        ' SELECT "x;y" /* ; */ -- ;\n;',
+        " CREATE TRIGGER g AFTER DELETE ON t BEGIN SELECT 1; SELECT 2; END;",
+    ]
+    assert statements == list(_split("".join(statements)))
+
+
+def test_changed_payload_is_found_by_digest_only(database: Path, tmp_path: Path) -> None:
+    """integrity_check says ok, the number of rows is right, and the digest of the rows is not."""
+    target = tmp_path / "t.db"
+    harm = "UPDATE customer SET name = 'X' || substr(name, 2) WHERE id = 1500"
+    ran = go(database, target, afterwards=lambda: change(target, harm))
+    wrong = [(check.subject, check.method, check.level) for check in ran.evidence.checks if check.result == "failed"]
+    assert wrong == [("customer", "SHA-256 of rows", "L5")]
+    assert (ran.outcome.status, ran.evidence.verdict) == ("completed", "mismatch")
+
+
+@pytest.mark.parametrize(
+    ("statement", "methods"),
+    [
+        ("DELETE FROM customer WHERE id = 3", {"number of rows", "SHA-256 of rows"}),
+        ("DROP TABLE purchase", {"existence", "tables", "SHA-256 of declarations"}),
+        ("CREATE TABLE extra (a)", {"tables", "SHA-256 of declarations"}),
+        ("INSERT INTO purchase VALUES ('s', 99999)", {"foreign_key_check", "number of rows", "SHA-256 of rows"}),
+        ("UPDATE \"odd \"\" name\" SET b = '1' WHERE a = 'l'", {"SHA-256 of rows"}),
+    ],
+)
+def test_every_rung_of_the_comparison_sees_its_own_kind_of_wrong(
+    database: Path, tmp_path: Path, statement: str, methods: set[str]
+) -> None:
+    """Rows that are gone, tables that are gone or too many, broken references, and even another type of the same value."""
+    target = tmp_path / "t.db"
+    ran = go(database, target, afterwards=lambda: change(target, statement))
+    assert methods == {check.method for check in ran.evidence.checks if check.result == "failed"}
+
+
+def test_a_target_that_vanished_or_broke_is_a_mismatch(database: Path, tmp_path: Path) -> None:
+    """Absent and unreadable are findings, not gaps."""
+    target = tmp_path / "t.db"
+    for harm in (target.unlink, lambda: target.write_bytes(b"SQLite format 3\0" + bytes(5000))):
+        ran = go(database, target, overwrite=True, afterwards=harm)
+        assert (ran.evidence.verdict, ran.evidence.subjects_checked) == ("mismatch", 3)
+        target.unlink(missing_ok=True)
+
+
+def test_an_existing_database_is_skipped_unchanged_or_overwritten(database: Path, tmp_path: Path) -> None:
+    """The same rows: unchanged. Other rows: skipped, unless it is to be overwritten; permissions stay."""
+    target = tmp_path / "t.db"
+    go(database, target)
+    target.chmod(0o600)
+    assert {"unchanged"} == {str(item.action) for item in go(database, target).items.values()}
+    change(target, "DELETE FROM customer")
+    ran = go(database, target)
+    assert ran.ended(*TABLES) == [("skipped", "exists_and_differs")] * 3
+    assert (rows(target), ran.preview.skipped) == ([], 3)
+    ran = go(database, target, overwrite=True)
+    assert (ran.outcome.status, ran.evidence.verdict, target.stat().st_mode & 0o777) == ("completed", "match", 0o600)
+
+
+def test_a_target_with_a_journal_beside_it_is_left_alone(database: Path, tmp_path: Path) -> None:
+    """A journal would be replayed into the restored database."""
+    target = tmp_path / "t.db"
+    (tmp_path / "t.db-wal").write_bytes(b"left over")
+    ran = go(database, target)
+    assert ran.ended(*TABLES) == [("failed", "target_has_journal")] * 3
+    assert (target.exists(), ran.outcome.status, ran.preview.unavailable) == (False, "failed", 3)
+
+
+def test_a_full_disk_leaves_the_target_as_it_was(database: Path, small_disk: Path) -> None:
+    """The database is larger than the disk: nothing is there, not even a temporary file, and that is proven."""
+    change(database, "UPDATE customer SET photo = zeroblob(1000)")
+    ran = go(database, small_disk / "t.db")
+    assert ran.ended(*TABLES) == [("failed", "no_space")] * 3
+    assert names_in(small_disk) == []
+    assert (ran.outcome.status, ran.outcome.rule, ran.execution.nothing_written) == ("failed", 5, True)
+
+
+def test_a_full_disk_stops_a_dump_too(dump: Path, small_disk: Path) -> None:
+    """It is the target that is full, not the dump that is damaged."""
+    text = dump.read_text().replace("COMMIT;", "CREATE TABLE big AS SELECT zeroblob(2000000);\nCOMMIT;")
+    dump.write_text(text)
+    ran = go(dump, small_disk / "t.db")
+    assert ran.ended("customer") == [("failed", "no_space")]
+    assert names_in(small_disk) == []
+
+
+def test_a_read_only_target_fails_with_nothing_written(database: Path, read_only_disk: Path) -> None:
+    """Nothing applied, proven."""
+    ran = go(database, read_only_disk / "t.db")
+    assert ran.ended(*TABLES) == [("failed", "read_only")] * 3
+    assert (ran.outcome.status, ran.execution.nothing_written) == ("failed", True)
+
+
+@pytest.mark.parametrize("after", [0, 1, 2])
+def test_a_stop_leaves_the_target_as_it_was(database: Path, dump: Path, tmp_path: Path, after: int) -> None:
+    """Before, while and after it is built, but before it is put into place: cancelled, with nothing written."""
+    for backup in (database, dump):
+        target = tmp_path / "t.db"
+        ran = go(backup, target, stop=Stop(after=after))
+        assert not target.exists()
+        assert ran.ended(*TABLES) == [("non_applied", "stopped")] * 3
+        assert (ran.outcome.status, ran.outcome.rule) == ("cancelled", 2)
+
+
+def test_a_long_statement_of_a_dump_can_be_stopped(tmp_path: Path) -> None:
+    """A statement without end is interrupted."""
+    (tmp_path / "b.sql").write_text("CREATE TABLE t (a);\n")
+    (tmp_path / "c.sql").write_text(
+        "CREATE TABLE t AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 300000) SELECT i FROM n;\n"
+    )
+    ran = go(tmp_path / "c.sql", tmp_path / "t.db", stop=Stop(after=5))
+    assert (ran.outcome.status, (tmp_path / "t.db").exists()) == ("cancelled", False)
+
+
+def test_a_target_that_changed_since_the_preview_is_left_alone(database: Path, tmp_path: Path) -> None:
+    """The execution refuses before it writes anything."""
+    target = tmp_path / "t.db"
+    with pytest.raises(TargetChangedError):
+        go(database, target, overwrite=True, between=lambda: target.write_bytes(b"somebody's"))
+    assert target.read_bytes() == b"somebody's"
+
+
+def test_a_part_of_a_database_cannot_be_selected(database: Path, tmp_path: Path) -> None:
+    """Some tables: refused. None: nothing selected, which is never evidence. All: fine."""
+    driver = driver_for(None, database)
+    with pytest.raises(BadInputError, match=r"select: it chooses 1 of 3 tables, .* Leave the selection out"):
+        driver.plan(Request(backup=database, target=tmp_path / "t.db", select=("customer",)))
+    ran = go(database, tmp_path / "t.db", select=("nothing",))
+    assert (ran.plan.selected, ran.outcome.rule, ran.evidence.can_activate) == (0, 3, False)
+    assert not (tmp_path / "t.db").exists()
+    assert go(database, tmp_path / "t.db", select=("*",)).outcome.status == "completed"
+
+
+def test_an_empty_database_proves_nothing(tmp_path: Path) -> None:
+    """No tables, no subjects, no evidence; a database that is expected to be empty is another matter."""
+    with closing(sqlite3.connect(tmp_path / "b.db")) as connection:
+        connection.execute("CREATE TABLE t (a)")
+        connection.execute("DROP TABLE t")
+    assert not go(tmp_path / "b.db", tmp_path / "t.db").evidence.can_activate
+    assert go(tmp_path / "b.db", tmp_path / "t.db", expects_nothing=True).evidence.can_activate
+
+
+def test_a_manifest_is_held_against_the_database_file(database: Path, tmp_path: Path) -> None:
+    """A database that is not what the manifest says is not trusted; a manifest that does not name it is no help."""
+    good = sums({"shop.db": database.read_bytes()}, tmp_path / "GOOD")
+    assert go(database, tmp_path / "t1.db", manifest=good).outcome.status == "completed"
+    bad = sums({"shop.db": b"other"}, tmp_path / "BAD")
+    ran = go(database, tmp_path / "t2.db", manifest=bad)
+    assert ran.ended(*TABLES) == [("failed", "manifest_mismatch")] * 3
+    assert (ran.outcome.status, (tmp_path / "t2.db").exists()) == ("failed", False)
+    with pytest.raises(SourceError, match=r"does not name shop\.db"):
+        go(database, tmp_path / "t3.db", manifest=sums({"x": b""}, tmp_path / "NONE"))
+
+
+def test_the_backup_is_never_its_own_target(database: Path) -> None:
+    """Nor is a directory that is named like it."""
+    with pytest.raises(TargetError, match="is the backup itself"):
+        driver_for(None, database).plan(Request(backup=database, target=database))
+
+
+def test_the_backup_is_left_exactly_as_it_was(database: Path, tmp_path: Path) -> None:
+    """Reading a backup changes neither its bytes nor what lies beside it."""
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+    before = (database.read_bytes(), sorted(names_in(tmp_path)))
+    go(database, tmp_path / "out" / "t.db")
+    assert before == (database.read_bytes(), sorted(set(names_in(tmp_path)) - {"out"}))
+    assert names_in(tmp_path / "out") == ["t.db"]
+    assert sqlite.sqlite_version_info >= (3, 37)
