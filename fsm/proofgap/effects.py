@@ -128,7 +128,7 @@ def summary(given: SnapshotDetails, checks: Sequence[Check]) -> SnapshotDetails:
     compared = {check.subject for check in checks if check.result is not CheckResult.SKIPPED}
     return replace(
         given,
-        subjects_checked=len(compared),
+        subjects_checked=given.subjects_checked if compared and given.subjects_checked is not None else len(compared),
         checks_total=len(checks),
         checks_passed=ended[CheckResult.PASSED],
         checks_failed=ended[CheckResult.FAILED],

@@ -22,7 +22,7 @@ from proofgap.errors import BadInputError, StaleError
 from proofgap.facts import Facts, RunEvent, SnapshotEvent
 from proofgap.hooks import ProjectForRecord
 from proofgap.lifecycle import begin, begin_snapshot, move, move_snapshot, retry
-from proofgap.records import Check, Item, Moment, RunDetails, SnapshotDetails, draft, queued_snapshot
+from proofgap.records import Check, Item, Moment, RunDetails, RunRecord, SnapshotDetails, draft, queued_snapshot
 from proofgap_store import administration, importing, views
 from proofgap_store.audit_log import head_of
 from proofgap_store.clock import new_id, now_us
@@ -212,6 +212,16 @@ class Ledger:
             return Plan(snapshot_id, step, lambda event_id: check_rows(snapshot_id, checks, event_id))
 
         return carry_out(self._gate, Attempt(owner, event, Action.ADD_EVIDENCE, snapshot_id), call, compute)
+
+    def peek(self, run_id: str, actor: Actor) -> RunRecord:
+        """Read a run for whoever works on it: nothing is shown to anybody, so nothing is projected.
+
+        Raises:
+            NotFoundError: there is no such run, or the actor cannot see it.
+            ForbiddenError: the actor does not execute runs.
+
+        """
+        return self._gate.read(lambda connection: views.visible(connection, run_id, actor.id, Action.EXECUTE)).record
 
     def project(self, run_id: str, viewer: str, actor: Actor) -> Shown:
         """Project a run's decision for one person, and log that they were shown it.

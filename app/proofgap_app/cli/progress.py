@@ -1,0 +1,65 @@
+"""Progress bars on standard error: for people only, never where nobody looks.
+
+Owns how long work looks while it goes on. Refuses to know the work.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import Any, Self
+
+from proofgap_app.drivers.base import Progress, no_progress
+from proofgap_app.settings import is_terminal
+
+_WORDS = {"preview": "Reading the backup", "execute": "Restoring", "collect": "Reading the target"}
+
+
+class ProgressBars:
+    """The bars of one command, one for each step."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._shown: Any = None
+
+    def __enter__(self) -> Self:
+        """Give the bars themselves."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Take them away."""
+        self.close()
+
+    def close(self) -> None:
+        """Take the bars off the screen; what was done stays visible."""
+        if self._shown is not None:
+            self._shown.stop()
+            self._shown = None
+
+    def step(self, name: str, total_bytes: int | None) -> Progress:
+        """Draw a bar for a step of so many bytes (``None``: not known)."""
+        if not is_terminal(sys.stderr):
+            return no_progress
+        bars = self._bars()
+        task = bars.add_task(_WORDS.get(name, name), total=total_bytes, items="")
+
+        def progress(done_bytes: int, done_items: int) -> None:
+            bars.update(task, completed=done_bytes, items=f"{done_items} items")
+
+        return progress
+
+    def _bars(self) -> Any:  # noqa: ANN401 - rich is loaded only where there is somebody to look
+        if self._shown is None:
+            from rich.console import Console  # noqa: PLC0415
+            from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+
+            columns = (
+                TextColumn("{task.description:<20}"),
+                BarColumn(complete_style="#2459bd", finished_style="#566072"),
+                DownloadColumn(),
+                TextColumn("{task.fields[items]}"),
+                TimeElapsedColumn(),
+            )
+            self._shown = Progress(*columns, console=Console(file=sys.stderr))
+            self._shown.start()
+        return self._shown

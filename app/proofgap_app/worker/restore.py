@@ -1,0 +1,312 @@
+"""One restore from its request to its evidence: a driver does the work, the ledger keeps the record.
+
+Theory. Every step is an event, fired after the step was done and before the next one begins: what is in the ledger
+has happened. The driver observes; the outcome rule (`proofgap.outcome`) says how the run ended; the ledger may refuse.
+Evidence is a step of its own, after the end: it reads the target, and never what the execution reported.
+
+A crash leaves the run where it was: before ``start`` nothing was written; after it, the run is still running in the
+ledger, which is the truth as far as anybody knows it.
+
+Owns the order of the steps and what a failing one leads to. Refuses to know formats (`drivers`), rules and people
+(`cli`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from proofgap.audit import Actor
+from proofgap.errors import GuardRefusedError, ProofgapError
+from proofgap.facts import EndReason, RunEvent, RunStatus, SnapshotEvent
+from proofgap.outcome import ExecutionFacts, outcome_of
+from proofgap.records import Check, CheckResult, Item, PreviewFacts, RunDetails, SnapshotDetails
+from proofgap_app.drivers.base import (
+    Driver,
+    EvidenceReport,
+    Execution,
+    ItemOutcome,
+    Plan,
+    Preview,
+    Progress,
+    Request,
+    SourceChangedError,
+    TargetChangedError,
+)
+from proofgap_store import Ledger, NewRun, Receipt
+
+PREVIEW_VALID_US = 3_600_000_000
+"""How long a preview may be acted on: one hour, in microseconds."""
+
+_BATCH_ITEMS = 1000
+_ASK_LEDGER_US = 1_000_000
+_BLOCKED_BY = {
+    "selection_is_not_empty": EndReason.EMPTY_SELECTION,
+    "target_is_unchanged": EndReason.TARGET_CHANGED,
+    "plan_is_unchanged": EndReason.TARGET_CHANGED,
+    "preview_is_current": EndReason.PREVIEW_EXPIRED,
+}
+
+
+class Watcher(Protocol):
+    """Who watches a restore: is told of each step, and may say no before anything is written."""
+
+    def moved(self, receipt: Receipt) -> None:
+        """Hear of an event that was recorded."""
+        ...
+
+    def previewed(self, plan: Plan, preview: Preview) -> None:
+        """Hear what the plan would do."""
+        ...
+
+    def agrees(self, plan: Plan, preview: Preview) -> bool:
+        """Say whether to go on after the preview."""
+        ...
+
+    def working(self, step: str, total_bytes: int | None) -> Progress:
+        """Give somewhere to report progress of a step: ``preview``, ``execute`` or ``collect``."""
+        ...
+
+
+class Stop:
+    """Whether somebody asked to stop. While a restore writes, it ends as soon as it safely can; before, at once."""
+
+    def __init__(self) -> None:
+        """Begin with nobody having asked."""
+        self.asked = self.patient = False
+
+    def ask(self, *_signal: object) -> None:
+        """Note that somebody asked; nobody waits before anything is written, and nobody who asks twice."""
+        impatient = self.asked or not self.patient
+        self.asked = True
+        if impatient:
+            raise KeyboardInterrupt
+
+
+@dataclass(slots=True, kw_only=True)
+class Restore:
+    """One restore under way."""
+
+    ledger: Ledger
+    driver: Driver
+    request: Request
+    actor: Actor
+    watcher: Watcher
+    stop: Stop
+    clock: Callable[[], int]
+    run_id: str = ""
+    _asked_ledger_us: int = 0
+    _cancelled: bool = False
+    _unreported: list[Item] = field(default_factory=list)
+
+    def run(self, new: NewRun) -> str:
+        """Take a new run as far as it goes; gives its id. Look at the ledger for how it ended.
+
+        Raises:
+            ProofgapError: there is no plan or no preview: the run is blocked. Or approvals are missing: it waits.
+            KeyboardInterrupt: somebody asked to stop before anything was written: the run is cancelled.
+
+        """
+        self.run_id = self._moved(self.ledger.create(new, self.actor)).run_id
+        try:
+            prepared = self._prepare(new)
+        except KeyboardInterrupt:
+            self._fire(RunEvent.CANCEL, RunDetails(nothing_written=True))
+            raise
+        if prepared is not None and self._release(prepared[0]):
+            self._execute(*prepared)
+        return self.run_id
+
+    def _prepare(self, new: NewRun) -> tuple[Plan, Preview] | None:
+        """Scope, check and preview; nothing is written. ``None``: there is nothing to go on with."""
+        self._fire(RunEvent.SCOPE, new.details)
+        try:
+            plan, preview = self._look()
+        except ProofgapError as error:
+            self._block(error)
+            raise
+        if new.is_dry_run:
+            return None
+        if not self.watcher.agrees(plan, preview):
+            self._fire(RunEvent.CANCEL, RunDetails(nothing_written=True))
+            return None
+        return plan, preview
+
+    def _look(self) -> tuple[Plan, Preview]:
+        plan = self.driver.plan(self.request)
+        self._fire(RunEvent.CHECK, self._checked(plan))
+        preview = self.driver.preview(plan, progress=self.watcher.working("preview", plan.bytes_total))
+        self._fire(RunEvent.PREVIEW, RunDetails(preview=self._previewed(plan, preview)))
+        self.watcher.previewed(plan, preview)
+        return plan, preview
+
+    def _checked(self, plan: Plan) -> RunDetails:
+        return RunDetails(
+            plan_digest=plan.digest,
+            selected=plan.selected,
+            expects_nothing=plan.expects_nothing,
+            source_completeness=plan.source_completeness,
+            target_fingerprint=self.driver.fingerprint(plan),
+        )
+
+    def _previewed(self, plan: Plan, preview: Preview) -> PreviewFacts:
+        return PreviewFacts(
+            plan_digest=plan.digest,
+            expires_at_us=self.clock() + PREVIEW_VALID_US,
+            depth=preview.depth,
+            created=preview.created,
+            overwritten=preview.overwritten,
+            skipped=preview.skipped + preview.unchanged + preview.unavailable,
+            target_fingerprint=preview.target_fingerprint,
+        )
+
+    def _block(self, error: ProofgapError) -> None:
+        """End a run whose source or target cannot be worked with: it was looked at, and that is what was found."""
+        if self.ledger.peek(self.run_id, self.actor).status is RunStatus.SCOPED:
+            self._fire(RunEvent.CHECK)
+        changed = isinstance(error, TargetChangedError | SourceChangedError)
+        reason = EndReason.TARGET_CHANGED if changed else EndReason.VALIDATION
+        self._fire(RunEvent.BLOCK, RunDetails(end_reason=reason))
+
+    def _release(self, plan: Plan) -> bool:
+        """Queue the plan that was previewed; a guard that says no ends the run, unless others must approve first."""
+        self.stop.patient = True
+        given = RunDetails(plan_digest=plan.digest, target_fingerprint=self.driver.fingerprint(plan))
+        try:
+            self._fire(RunEvent.QUEUE, given)
+        except GuardRefusedError as error:
+            reason = _BLOCKED_BY.get(error.guard or "")
+            if reason is None:
+                raise
+            self._fire(RunEvent.BLOCK, RunDetails(end_reason=reason))
+            return False
+        self._fire(RunEvent.START)
+        return True
+
+    def _execute(self, plan: Plan, preview: Preview) -> None:
+        """Restore, say how it ended, and look at the target."""
+        try:
+            execution = self.driver.execute(
+                plan,
+                target_fingerprint=preview.target_fingerprint,
+                report=self._report,
+                progress=self.watcher.working("execute", plan.bytes_total),
+                should_stop=self._should_stop,
+            )
+        except (TargetChangedError, SourceChangedError):
+            self._fire(RunEvent.FAIL, RunDetails(end_reason=EndReason.TARGET_CHANGED, nothing_written=True))
+            return
+        except BaseException:
+            self._fail_lost()
+            raise
+        self._flush()
+        self._end(execution)
+        if not execution.nothing_written:
+            self._collect(plan)
+
+    def _fail_lost(self) -> None:
+        """End a run whose driver died: what was reported is a lower bound, and nothing is known of the rest."""
+        self._flush()
+        outcome = outcome_of(ExecutionFacts(reached_end=False))
+        given = RunDetails(outcome_rule=outcome.rule, end_reason=outcome.end_reason, counts_are_lower_bounds=True)
+        self._fire(outcome.event, given)
+
+    def _end(self, execution: Execution) -> None:
+        """Fire what the outcome rule says."""
+        if self.stop.asked:
+            self._fire(RunEvent.REQUEST_CANCEL)
+        stopped = self.stop.asked or self._cancel_is_requested()
+        outcome = outcome_of(execution.facts(cancel_requested=stopped))
+        given = RunDetails(
+            counts=execution.counts,
+            outcome_rule=outcome.rule,
+            end_reason=outcome.end_reason,
+            exit_code=execution.exit_code,
+            nothing_written=execution.nothing_written,
+        )
+        self._fire(outcome.event, given)
+
+    def _collect(self, plan: Plan) -> None:
+        """Read the target and compare it with the backup; a snapshot that cannot be produced fails, the run does not."""
+        snapshot = self._moved(self.ledger.begin_evidence(self.run_id, self.actor)).subject
+        self._fire_evidence(snapshot, SnapshotEvent.GENERATE)
+        try:
+            report = self.driver.collect(plan, progress=self.watcher.working("collect", plan.bytes_total))
+        except ProofgapError:
+            self._fire_evidence(snapshot, SnapshotEvent.FAIL)
+            return
+        except BaseException:
+            self._fire_evidence(snapshot, SnapshotEvent.FAIL)
+            raise
+        event = SnapshotEvent.ACTIVATE if report.can_activate else SnapshotEvent.FAIL
+        self._fire_evidence(snapshot, event, report)
+
+    def _should_stop(self) -> bool:
+        """Tell whether to stop: asked here, or, looked up once a second, by somebody else in the ledger."""
+        if not self.stop.asked and self.clock() - self._asked_ledger_us > _ASK_LEDGER_US:
+            self._asked_ledger_us = self.clock()
+            self._cancelled = self._cancel_is_requested()
+        return self.stop.asked or self._cancelled
+
+    def _cancel_is_requested(self) -> bool:
+        return self.ledger.peek(self.run_id, self.actor).details.cancel_requested_by is not None
+
+    def _report(self, outcome: ItemOutcome) -> None:
+        self._unreported.append(
+            Item(
+                key=outcome.key,
+                result=outcome.result,
+                action=outcome.action,
+                reason_code=outcome.reason_code,
+                message=outcome.message,
+                bytes=outcome.bytes,
+                expected_digest=outcome.expected_digest,
+                observed_digest=outcome.observed_digest,
+            )
+        )
+        if len(self._unreported) >= _BATCH_ITEMS:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Report the items that were not reported yet."""
+        if self._unreported:
+            items, self._unreported = self._unreported, []
+            self._moved(self.ledger.fire(self.run_id, RunEvent.REPORT, self.actor, items=items))
+
+    def _fire(self, event: RunEvent, given: RunDetails | None = None) -> None:
+        self._moved(self.ledger.fire(self.run_id, event, self.actor, given=given or RunDetails()))
+
+    def _fire_evidence(self, snapshot: str, event: SnapshotEvent, report: EvidenceReport | None = None) -> None:
+        given, checks = (SnapshotDetails(), ()) if report is None else (_found(report), _checks(report))
+        self._moved(self.ledger.fire_evidence(snapshot, event, self.actor, given=given, checks=checks))
+
+    def _moved(self, receipt: Receipt) -> Receipt:
+        self.watcher.moved(receipt)
+        return receipt
+
+
+def _found(report: EvidenceReport) -> SnapshotDetails:
+    return SnapshotDetails(
+        verdict=report.verdict,
+        level=report.level,
+        subjects_checked=report.subjects_checked,
+        expected_empty=report.expected_empty,
+        method=report.method,
+        producer=report.tool_version,
+        content_sha256=report.content_sha256,
+    )
+
+
+def _checks(report: EvidenceReport) -> tuple[Check, ...]:
+    return tuple(
+        Check(
+            subject=check.subject,
+            method=check.method,
+            level=check.level,
+            result=CheckResult(check.result),
+            expected=check.expected,
+            observed=check.observed,
+        )
+        for check in report.checks
+    )
