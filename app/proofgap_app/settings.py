@@ -52,21 +52,6 @@ def environment(given: str | None) -> str:
     return given or os.environ.get(ENVIRONMENT_VARIABLE) or DEFAULT_ENVIRONMENT
 
 
-def operating_system_user() -> str:
-    """Give the name of the user that this process runs as; a number where the user has no name.
-
-    It is asked of the system, not of ``LOGNAME``: a log that says who did something should not take it from a
-    variable that anybody can set.
-    """
-    import pwd  # noqa: PLC0415 - not needed by commands without a ledger
-
-    uid = os.geteuid()
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"uid-{uid}"
-
-
 def is_terminal(stream: IO[str] | None) -> bool:
     """Tell whether a person looks at this stream."""
     try:

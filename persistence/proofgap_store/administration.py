@@ -6,7 +6,6 @@ one that ought to be. Refuses to know restores.
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -19,7 +18,7 @@ from proofgap.access import Action, Role, authorize
 from proofgap.audit import Actor, EventType, system_stream
 from proofgap.records import Machine
 from proofgap_store.audit_log import Draft, head_of, link
-from proofgap_store.clock import now_us
+from proofgap_store.clock import now_us, operating_system_user
 from proofgap_store.documents import definition, definition_draft
 from proofgap_store.engine import Connection, UnavailableError, library, library_warning, make_engine, rows
 from proofgap_store.gate import Gate, Writing
@@ -46,6 +45,9 @@ def prepare(gate: Gate, *, create: bool, owner: str | None) -> None:
         UnavailableError: there is no ledger and none may be created, or what is there is none.
 
     """
+    file = gate.engine.url.database
+    if not create and file not in {None, "", ":memory:"} and not Path(str(file)).exists():
+        raise UnavailableError(f"there is none at {file}", "Make one with: proofgap init.")
     found = gate.read(_revision)
     if found != REVISION:
         _create(gate.engine, found, create=create)
@@ -100,12 +102,11 @@ def _first_events(connection: Connection, owner: str | None) -> Writing[None] | 
     if not missing:
         return None
     _refuse_older_law(connection, missing)
+    actor = Actor(id=owner or operating_system_user())
     drafts = [definition_draft(machine) for machine in missing]
     if not in_force:
-        first = owner or getpass.getuser()
-        drafts += [_environment_draft(DEFAULT_SCOPE, 0), _grant_draft(first, Role.ADMIN, DEFAULT_SCOPE)]
+        drafts += opening(DEFAULT_SCOPE, actor.id)
     now = now_us()
-    actor = Actor(id=owner or getpass.getuser())
     events = link(head_of(connection, _LEDGER), drafts, actor, now, now)
     return Writing(events=events, answer=lambda _written: None)
 

@@ -1,10 +1,12 @@
-"""The store's clock and its source of ids: the only place that reads either.
+"""What the store takes from the machine it runs on: the time, new ids, and whose process it is.
 
-Owns how time and ids are written. Everything else is handed them.
+The only place that asks. Everything else is handed these values.
 """
 
 from __future__ import annotations
 
+import os
+import pwd
 import time
 
 from uuid_utils import uuid7
@@ -26,3 +28,16 @@ def new_id(prefix: str) -> str:
     """Give a new id that sorts by time of creation, such as ``rr_01KB2M95QF7T3ZC8H...``: a UUIDv7 in base 32."""
     number = int(uuid7())
     return f"{prefix}_" + "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -5, -5))
+
+
+def operating_system_user() -> str:
+    """Give the name of the user that this process runs as; a number where the user has no name.
+
+    It is asked of the system, not of ``LOGNAME``: a log that says who did something should not take it from a
+    variable that anybody can set.
+    """
+    uid = os.geteuid()
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid-{uid}"

@@ -81,6 +81,9 @@ class Gate:
         raise StaleError("the stream", None, None)
 
     def _announce(self, written: Sequence[Written]) -> None:
+        """Say what was committed, one line per event; a program that did not set up its log is told nothing."""
+        if not structlog.is_configured():
+            return
         for number, event in written:
             try:
                 _LOGGER.info(event.type.value, event_id=number, run=event.run, leaf=event.leaf, **_told(event))

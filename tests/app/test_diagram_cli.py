@@ -21,7 +21,7 @@ from proofgap_app.cli import diagram
 from proofgap_app.cli import run as command_line
 from proofgap_app.cli.problems import Exit
 from proofgap_app.drawing import DrawingError, Picture, Program, draw, find_program
-from proofgap_app.settings import operating_system_user
+from proofgap_store.clock import operating_system_user
 from proofgap_store import Ledger, NewRun, UnavailableError
 
 REPOSITORY = Path(__file__).parents[2]

@@ -1,7 +1,7 @@
 """How commands reach the ledger, and as whom.
 
-Owns opening it and the person at the keyboard. Refuses to make a ledger where one is only to be read: looking at
-something leaves no file behind.
+Owns opening it and the person at the keyboard. A ledger is made only where one is to be written: looking at something
+leaves no file behind.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from proofgap.text import check_text
 from proofgap_app import logs, settings
 from proofgap_app.cli.options import Access
 from proofgap_store import Ledger, UnavailableError
+from proofgap_store.clock import operating_system_user
 
 _FILE = "sqlite:///"
 
 
 def me() -> Actor:
     """Give the person at the keyboard: the operating-system user."""
-    return Actor(id=settings.operating_system_user(), via="cli")
+    return Actor(id=operating_system_user(), via="cli")
 
 
 @contextmanager
@@ -39,18 +40,17 @@ def opened(access: Access, *, create: bool = False) -> Iterator[Ledger]:
     """
     logs.configure(access.log)
     url = check_text("--ledger", settings.ledger_url(access.ledger))
-    _prepare_file(url, create=create)
+    if create:
+        _make_folder(url)
     with Ledger.open(url, create=create, owner=me().id) as ledger:
         yield ledger
 
 
-def _prepare_file(url: str, *, create: bool) -> None:
-    """Make the folder of a new ledger; say that there is none before the database library makes an empty file."""
+def _make_folder(url: str) -> None:
+    """Make the folder of a new ledger."""
     file = Path(url.removeprefix(_FILE).partition("?")[0])
     if not url.startswith(_FILE) or file.name in {"", ":memory:"} or file.exists():
         return
-    if not create:
-        raise UnavailableError(f"there is none at {file}", "Make one with: proofgap init.")
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
