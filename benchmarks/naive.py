@@ -90,7 +90,9 @@ def fire(engine: Engine, run_id: int, name: str) -> None:
         source = run.status
         NaiveMachine(model=run, state_field="status").send(name)
         facts = Facts(
-            run=RunFacts(id=str(run_id), workspace="w", environment="e", status=RunStatus(run.status), is_dry_run=False),
+            run=RunFacts(
+                id=str(run_id), workspace="w", environment="e", status=RunStatus(run.status), is_dry_run=False
+            ),
             operation=None,
             evidence=(),
         )

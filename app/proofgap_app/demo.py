@@ -1,3 +1,4 @@
+# ruff: noqa: T201 - a demonstration prints
 """``make demo``: four real restores of real data, each ending in another decision, and what the ledger says of them.
 
 Owns the story. Everything in it is done by the commands that a person would type; nothing is staged but the damage.
@@ -70,7 +71,11 @@ def _standard_library() -> Iterator[tuple[str, Path]]:
     root = Path(sysconfig.get_path("stdlib"))
     for path in sorted(root.rglob("*")):
         parts = path.relative_to(root).parts
-        if path.is_file() and not path.is_symlink() and not {"site-packages", "dist-packages", "__pycache__"} & {*parts}:
+        if (
+            path.is_file()
+            and not path.is_symlink()
+            and not {"site-packages", "dist-packages", "__pycache__"} & {*parts}
+        ):
             yield "/".join(parts), path
 
 

@@ -62,11 +62,7 @@ _NEEDS_OPERATION = frozenset({RunEvent.QUEUE, RunEvent.BLOCK})
 def given_fields(given: msgspec.Struct) -> dict[str, Any]:
     """List the fields that were handed in, that is, those that differ from "not known"."""
     empty = type(given)()
-    return {
-        name: value
-        for name in given.__struct_fields__
-        if (value := getattr(given, name)) != getattr(empty, name)
-    }
+    return {name: value for name in given.__struct_fields__ if (value := getattr(given, name)) != getattr(empty, name)}
 
 
 def refuse_foreign_facts(event: RunEvent, given: RunDetails) -> None:
@@ -84,9 +80,7 @@ def refuse_foreign_facts(event: RunEvent, given: RunDetails) -> None:
 
 def arrive(record: RunRecord, event: RunEvent, target: RunStatus, given: RunDetails, moment: Moment) -> RunRecord:
     """Give the record as it is after the event, except for its operation run's own status."""
-    arrived = replace(
-        record, status=target, version=record.version + 1, details=_details(record, event, given, moment)
-    )
+    arrived = replace(record, status=target, version=record.version + 1, details=_details(record, event, given, moment))
     if event in _NEEDS_OPERATION and record.operation is None:
         return replace(arrived, operation_run_id=moment.new_id)
     return arrived

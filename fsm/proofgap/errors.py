@@ -26,7 +26,16 @@ class BadInputError(ProofgapError):
 class RefusedError(ProofgapError):
     """A transition was refused. Nothing was changed; the attempt itself is recorded."""
 
-    def __init__(self, machine: str, event: str, status: str, allowed: Iterable[str], *, guard: str | None = None, because: str = "") -> None:
+    def __init__(
+        self,
+        machine: str,
+        event: str,
+        status: str,
+        allowed: Iterable[str],
+        *,
+        guard: str | None = None,
+        because: str = "",
+    ) -> None:
         """Name the machine, the event, the status it met, what is allowed now, and the guard that said no."""
         self.machine, self.event, self.status = machine, event, status
         self.allowed, self.guard, self.because = tuple(allowed), guard, because

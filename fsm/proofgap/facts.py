@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, dataclass_transform
 
 import msgspec
 
@@ -169,7 +169,12 @@ TERMINAL_RUN_STATUSES = frozenset(
 LIVE_SNAPSHOT_STATUSES = frozenset({SnapshotStatus.QUEUED, SnapshotStatus.GENERATING})
 
 
-class Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
+class _Frozen(msgspec.StructMeta):
+    """Tells type checkers that every `Struct` is immutable and takes keywords only."""
+
+
+class Struct(msgspec.Struct, metaclass=_Frozen, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An immutable record whose unknown fields are refused, never ignored."""
 
 

@@ -52,13 +52,13 @@ from proofgap.records import (
     second_try,
 )
 
-Projection = TypeVar("Projection", covariant=True)
+Projection_co = TypeVar("Projection_co", covariant=True)
 
 
-class Hooks(Protocol[Projection]):
+class Hooks(Protocol[Projection_co]):
     """What is called on entering a status, with the record as it will be."""
 
-    def entered(self, record: RunRecord) -> Projection:
+    def entered(self, record: RunRecord) -> Projection_co:
         """Project the facts of the record into a decision."""
         ...
 
@@ -92,11 +92,7 @@ class _Law(StateMachine):
         """Stand on a status, ready for one event; a machine that ended its last attempt in a final status too."""
         self.model.status, self.model.attempt = status, attempt
         if self.is_terminated:
-            self._engine = self._get_engine()
-
-    def on_enter_state(self, event: str, target: State) -> None:
-        """Do what entering a status does; each machine says what."""
-        raise AssertionError(event, target)
+            self._engine = self._get_engine()  # type: ignore[no-untyped-call]
 
     @property
     def _attempt(self) -> _Attempt:
@@ -129,7 +125,13 @@ class RestoreRunMachine(_Law):
     approve = previewed.to.itself(cond="approver_is_somebody_else")
     queue = previewed.to(
         queued,
-        cond=["preview_is_current", "plan_is_unchanged", "target_is_unchanged", "selection_is_not_empty", "is_approved"],
+        cond=[
+            "preview_is_current",
+            "plan_is_unchanged",
+            "target_is_unchanged",
+            "selection_is_not_empty",
+            "is_approved",
+        ],
     )
     start = queued.to(running)
     report = running.to.itself()
@@ -153,7 +155,7 @@ class RestoreRunMachine(_Law):
         | queued.to(cancelled, cond="reason_is_given")
     )
 
-    guard_reasons = MappingProxyType(
+    guard_reasons: ClassVar[Mapping[str, str]] = MappingProxyType(
         {
             "approver_is_somebody_else": "whoever asked for a restore cannot approve it, and nobody approves twice; let a second person approve",
             "preview_is_current": "the preview has expired; preview again",
@@ -277,7 +279,7 @@ class EvidenceSnapshotMachine(_Law):
     expire = active.to(expired)
     fail = queued.to(failed) | generating.to(failed)
 
-    guard_reasons = MappingProxyType(
+    guard_reasons: ClassVar[Mapping[str, str]] = MappingProxyType(
         {
             "subjects_were_checked": "evidence needs at least one checked subject, or a plan that expected emptiness; hand in subjects_checked",
             "is_the_latest": "a snapshot captured later is already active",
@@ -340,8 +342,8 @@ _ROUTES: dict[tuple[Machine, str, str, tuple[bool, ...]], State] = {}
 
 
 def move(
-    record: RunRecord, event: RunEvent, given: RunDetails, *, moment: Moment, hooks: Hooks[Projection]
-) -> Step[Projection]:
+    record: RunRecord, event: RunEvent, given: RunDetails, *, moment: Moment, hooks: Hooks[Projection_co]
+) -> Step[Projection_co]:
     """Compute what one event does to a run. Pure: writes nothing, reads no clock.
 
     Raises:
@@ -355,13 +357,15 @@ def move(
     return Step(moves=attempt.moves, record=attempt.record, projection=attempt.projection)
 
 
-def begin(record: RunRecord, *, hooks: Hooks[Projection]) -> Step[Projection]:
+def begin(record: RunRecord, *, hooks: Hooks[Projection_co]) -> Step[Projection_co]:
     """Compute the birth of a run: a draft, and the decision that goes with it."""
-    born = Move(machine=Machine.RUN, subject=record.id, event=None, source=None, target=record.status, version=1, record=record)
+    born = Move(
+        machine=Machine.RUN, subject=record.id, event=None, source=None, target=record.status, version=1, record=record
+    )
     return Step(moves=(born,), record=record, projection=hooks.entered(record))
 
 
-def begin_snapshot(record: RunRecord, snapshot: SnapshotRecord, *, hooks: Hooks[Projection]) -> Step[Projection]:
+def begin_snapshot(record: RunRecord, snapshot: SnapshotRecord, *, hooks: Hooks[Projection_co]) -> Step[Projection_co]:
     """Compute the birth of an evidence snapshot, which can already change what the run's decision says.
 
     Raises:
@@ -377,14 +381,22 @@ def begin_snapshot(record: RunRecord, snapshot: SnapshotRecord, *, hooks: Hooks[
             guard="execution_has_ended",
             because="evidence is captured after the execution has ended",
         )
-    born = Move(machine=Machine.EVIDENCE, subject=snapshot.id, event=None, source=None, target=snapshot.status, version=1, record=snapshot)
+    born = Move(
+        machine=Machine.EVIDENCE,
+        subject=snapshot.id,
+        event=None,
+        source=None,
+        target=snapshot.status,
+        version=1,
+        record=snapshot,
+    )
     after = replace(record, evidence=(*record.evidence, snapshot))
     return Step(moves=(born,), record=after, projection=hooks.entered(after))
 
 
 def move_snapshot(
-    record: RunRecord, snapshot_id: str, event: SnapshotEvent, given: SnapshotDetails, *, hooks: Hooks[Projection]
-) -> Step[Projection]:
+    record: RunRecord, snapshot_id: str, event: SnapshotEvent, given: SnapshotDetails, *, hooks: Hooks[Projection_co]
+) -> Step[Projection_co]:
     """Compute what one event does to a run's evidence; an activated snapshot supersedes the one before it.
 
     Raises:
@@ -443,7 +455,17 @@ def _operation_moves(record: RunRecord, event: RunEvent) -> tuple[Move, ...]:
     operation = record.operation
     born = new_operation(record)
     if born is not None:
-        moves.append(Move(machine=Machine.OPERATION, subject=born.id, event=None, source=None, target=born.status, version=1, record=born))
+        moves.append(
+            Move(
+                machine=Machine.OPERATION,
+                subject=born.id,
+                event=None,
+                source=None,
+                target=born.status,
+                version=1,
+                record=born,
+            )
+        )
         operation = born
     follows = OPERATION_FOLLOWS.get(event)
     if operation is not None and follows is not None and operation.status is not OperationStatus.COMPLETED:
@@ -492,7 +514,7 @@ def _advance(machine: Machine, law: _Law, event: str) -> None:
     route = (machine, status, event, verdicts)
     target = _ROUTES.get(route)
     if target is not None:
-        law.on_enter_state(event, target)
+        law.on_enter_state(event, target)  # type: ignore[attr-defined]  # each machine has its own
         return
     law.send(event)
     _ROUTES[route] = law.states_map[law.model.status]

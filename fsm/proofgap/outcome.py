@@ -18,7 +18,7 @@ from collections.abc import Callable
 from proofgap.facts import UNKNOWN_COUNTS, Count, Counts, EndReason, RunEvent, RunStatus, Struct
 
 
-class ExecutionFacts(Struct, frozen=True, kw_only=True):
+class ExecutionFacts(Struct):
     """What was observed of one execution.
 
     Attributes:
@@ -47,7 +47,7 @@ class ExecutionFacts(Struct, frozen=True, kw_only=True):
     counts: Counts = UNKNOWN_COUNTS
 
 
-class Outcome(Struct, frozen=True, kw_only=True):
+class Outcome(Struct):
     """The event to fire, the run status it leads to, the rule that decided, and the reason where the status does not say it."""
 
     event: RunEvent

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-from sqlalchemy import Engine
 from sqlalchemy import Connection as AlchemyConnection
+from sqlalchemy import Engine
 
 from proofgap.access import Action, Role, authorize
 from proofgap.audit import Actor, EventType, system_stream
@@ -121,7 +121,7 @@ def _refuse_older_law(connection: Connection, missing: Sequence[Machine]) -> Non
 
 def granting(
     connection: Connection, grant: tuple[str, Role, bool], scope: tuple[str, str], call: Call
-) -> Writing[int]:
+) -> Writing[int] | int:
     """Compute the event of a grant, or of its revocation; only an admin of the scope may."""
     principal, role, revoke = grant
     _admin(connection, scope, call)
@@ -129,7 +129,9 @@ def granting(
     return _system_writing(connection, [draft], call)
 
 
-def declaring(connection: Connection, scope: tuple[str, str], approvals_required: int, call: Call) -> Writing[int]:
+def declaring(
+    connection: Connection, scope: tuple[str, str], approvals_required: int, call: Call
+) -> Writing[int] | int:
     """Compute the event of an environment's declaration; only an admin of its workspace may."""
     _admin(connection, scope, call)
     return _system_writing(connection, [_environment_draft(scope, approvals_required)], call)

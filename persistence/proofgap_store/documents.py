@@ -117,9 +117,7 @@ def refusal_draft(error: RefusedError, subject: str, run: RunRecord) -> Draft:
         "allowed": error.allowed,
         "version": run.version,
     }
-    return Draft(
-        EventType.RUN_TRANSITION_REFUSED, run.workspace, run.environment, run.id, run.operation_run_id, data
-    )
+    return Draft(EventType.RUN_TRANSITION_REFUSED, run.workspace, run.environment, run.id, run.operation_run_id, data)
 
 
 def run_record(row: Row, snapshots: list[Row]) -> RunRecord:

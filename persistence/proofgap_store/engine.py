@@ -12,6 +12,7 @@ triggers on (else ``INSERT OR REPLACE`` walks past the guards); schema functions
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import ModuleType
@@ -24,9 +25,9 @@ from sqlalchemy.pool import StaticPool
 from proofgap.errors import BadInputError, ProofgapError
 
 try:
-    import pysqlite3 as sqlite_library  # a current SQLite in a wheel
+    sqlite_library = importlib.import_module("pysqlite3")  # a current SQLite in a wheel
 except ImportError:
-    import sqlite3 as sqlite_library  # the interpreter's own
+    sqlite_library = importlib.import_module("sqlite3")  # the interpreter's own
 
 _WAL_RESET_FIXED_IN = (3, 51, 3)  # SQLite 3.7.0 to 3.51.2 can corrupt a WAL database on a checkpoint race
 _PRAGMAS = (

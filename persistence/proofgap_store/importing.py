@@ -97,9 +97,7 @@ class _Import:
         run, operation = facts.run, linked_operation(facts)
         link_id = operation.id if operation else None
         yield self._draft(facts, EventType.RUN_IMPORTED, link_id, _run_data(facts, link_id, line_digest))
-        if operation is not None and self._is_new(
-            number, "operation", operation, self._stored_operation(operation.id)
-        ):
+        if operation is not None and self._is_new(number, "operation", operation, self._stored_operation(operation.id)):
             data = {"subject": operation.id, "target": operation.status, "outcome": operation.outcome}
             yield self._draft(facts, EventType.OPERATION_IMPORTED, link_id, data)
         if operation is None and run.operation_run_id is not None:

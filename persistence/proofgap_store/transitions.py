@@ -99,7 +99,10 @@ def replayed(connection: Connection, call: Call) -> Receipt | None:
 def writing(call: Call, head: Head, plan: Plan) -> Writing[Receipt]:
     """Put a plan into its one fixed order: moves, then the projection that they lead to, then their rows."""
     record = plan.step.record
-    drafts = [*(move_draft(change, record) for change in plan.step.moves), projection_draft(plan.step.projection, record)]
+    drafts = [
+        *(move_draft(change, record) for change in plan.step.moves),
+        projection_draft(plan.step.projection, record),
+    ]
     events = link(head, drafts, call.actor, call.at_us, call.rec_us)
     mine = next(n for n, change in enumerate(plan.step.moves) if change.subject == plan.subject)
 
@@ -126,7 +129,7 @@ def writing(call: Call, head: Head, plan: Plan) -> Writing[Receipt]:
 def record_refusal(gate: Gate, attempt: Attempt, call: Call, error: ProofgapError) -> None:
     """Record that something was tried and refused: a fact too, in a transaction of its own."""
 
-    def prepare(connection: Connection) -> Writing[None]:
+    def prepare(connection: Connection) -> Writing[None] | None:
         found = run(connection, attempt.run_id, call.actor.id)
         draft = refusal_draft(_as_refusal(error, attempt, found.record), attempt.subject, found.record)
         return Writing(events=link(found.head, [draft], call.actor, call.at_us, call.rec_us), answer=lambda _: None)
@@ -176,5 +179,3 @@ def _receipt_rows(call: Call, given: Receipt) -> list[Insert]:
 
 def _text(value: object) -> str:
     return canonical(value).decode()
-
-

@@ -79,7 +79,7 @@ def visible(connection: Connection, run_id: str, principal: str, action: Action)
     return found
 
 
-def showing(connection: Connection, run_id: str, asked: Asked) -> Writing[Shown]:
+def showing(connection: Connection, run_id: str, asked: Asked) -> Writing[Shown] | Shown:
     """Compute what one person is shown of one run, and the event that says so."""
     found = visible(connection, run_id, asked.viewer, Action.VIEW)
     if asked.viewer != asked.actor.id:
@@ -132,9 +132,7 @@ def history(connection: Connection, run_id: str, principal: str) -> list[History
 def items(connection: Connection, run_id: str, principal: str, page: Page) -> list[Item]:
     """Read a page of item outcomes; they are part of the run's result, so whoever sees the run sees them."""
     visible(connection, run_id, principal, Action.VIEW)
-    found = rows(
-        connection, _SELECT_ITEMS, run=run_id, after=page.after, result=page.result, limit=page.limit
-    )
+    found = rows(connection, _SELECT_ITEMS, run=run_id, after=page.after, result=page.result, limit=page.limit)
     return [_ITEMS.decode(row["document"]) for row in found]
 
 
@@ -154,9 +152,7 @@ def _projected(connection: Connection, asked: Asked, query: Query) -> Iterator[t
     grants = read.grants(connection, asked.viewer)
     if asked.viewer != asked.actor.id:
         overseen = read.grants(connection, asked.actor.id)
-        grants = {
-            scope: held for scope, held in grants.items() if _roles(overseen, scope) & MAY[Action.VIEW_AS]
-        }
+        grants = {scope: held for scope, held in grants.items() if _roles(overseen, scope) & MAY[Action.VIEW_AS]}
     position = _position(query.after)
     while True:
         batch = read.page_of_runs(connection, list(grants), (query.workspace, query.environment), position)
