@@ -96,7 +96,11 @@ def make_engine(url: str, *, synchronous: str = "FULL") -> Engine:
         raise BadInputError("ledger", f"{parsed.drivername!r} is not supported", "Use sqlite:///FILE.")
     options: dict[str, Any] = {"poolclass": StaticPool} if parsed.database in {None, "", ":memory:"} else {}
     engine = create_engine(
-        parsed, module=sqlite_library, connect_args={"isolation_level": None, "check_same_thread": False}, **options
+        parsed,
+        module=sqlite_library,
+        connect_args={"isolation_level": None, "check_same_thread": False},
+        pool_reset_on_return=None,  # `transaction` leaves none open
+        **options,
     )
     pragmas = [pragma.format(synchronous=synchronous) for pragma in _PRAGMAS]
 

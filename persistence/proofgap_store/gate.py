@@ -27,7 +27,6 @@ ATTEMPTS_MAX = 50
 """How often a write is computed anew when others keep writing to the same stream."""
 
 _STALE = ("proofgap: stale", "a row of receipt is there already")
-_LOGGER = structlog.get_logger("proofgap")
 
 
 Answer = TypeVar("Answer")
@@ -84,9 +83,10 @@ class Gate:
         """Say what was committed, one line per event; a program that did not set up its log is told nothing."""
         if not structlog.is_configured():
             return
+        logger = structlog.get_logger("proofgap").bind()
         for number, event in written:
             try:
-                _LOGGER.info(event.type.value, event_id=number, run=event.run, leaf=event.leaf, **_told(event))
+                logger.info(event.type.value, event_id=number, run=event.run, leaf=event.leaf, **_told(event))
             except (OSError, ValueError):  # a broken stream: the record stands, the copy is lost and counted
                 self.log_failures += 1
 

@@ -25,7 +25,10 @@ LEFT JOIN operation_run AS o
   ON o.workspace = r.workspace AND o.environment = r.environment AND o.id = r.operation_run_id
 """
 _ONE_RUN = f"""
-SELECT found.*, s.seq, s.head FROM ({_RUN} WHERE r.id = :run) AS found
+SELECT found.*, s.seq, s.head, (
+  SELECT group_concat(role) FROM access_grant
+  WHERE principal = :principal AND workspace = found.workspace AND environment IN (found.environment, :any) AND active = 1
+) AS roles FROM ({_RUN} WHERE r.id = :run) AS found
 LEFT JOIN audit_stream AS s ON s.stream = :stream
 """  # noqa: S608 - put together from our own text only
 _EVIDENCE = """
@@ -75,13 +78,13 @@ def run(connection: Connection, run_id: str, principal: str) -> Found:
 
     """
     stream = run_stream(run_id)
-    found = rows(connection, _ONE_RUN, run=run_id, stream=stream)
+    found = rows(connection, _ONE_RUN, run=run_id, stream=stream, principal=principal, any=ANY_ENVIRONMENT)
     if not found:
         raise NotFoundError("restore run", run_id)
     row = found[0]
     record = run_record(row, _evidence(connection, row))
     head = Head(stream, 0, GENESIS) if row["seq"] is None else Head(stream, row["seq"] + 1, row["head"])
-    return Found(record, head, roles(connection, principal, record.workspace, record.environment))
+    return Found(record, head, frozenset(map(Role, row["roles"].split(","))) if row["roles"] else frozenset())
 
 
 def _evidence(connection: Connection, row: Row) -> list[Row]:
