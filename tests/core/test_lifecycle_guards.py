@@ -1,0 +1,241 @@
+"""Every guard of the machines, both ways and at its boundary; the first guard that says no is the one that is named."""
+
+from __future__ import annotations
+
+import pytest
+
+from proofgap.errors import GuardRefusedError
+from proofgap.facts import Counts, EndReason, RunEvent, SnapshotEvent
+from proofgap.lifecycle import EvidenceSnapshotMachine, RestoreRunMachine, edges, move, move_snapshot
+from proofgap.records import Machine, PreviewFacts, RunDetails, SnapshotDetails
+from tests.core.run_records import PLAN, Told, approved_by, moment, operation, run_in, snapshot_in
+
+OTHER = "b" * 64
+NOTHING = RunDetails()
+REASONS = RestoreRunMachine.guard_reasons | EvidenceSnapshotMachine.guard_reasons
+ONE_SUBJECT = SnapshotDetails(subjects_checked=1)
+
+
+def try_to(event, record, given=NOTHING, **when):
+    """Fire an event; give the status it led to, or the name of the guard that said no."""
+    hooks = Told()
+    try:
+        return move(record, RunEvent(event), given, moment=moment(**when), hooks=hooks).record.status
+    except GuardRefusedError as error:
+        return guard_of(error, hooks, "run", event, record.status)
+
+
+def guard_of(error, hooks, *expected):
+    """Give the guard that said no, once machine, event, status, allowed events and message are as they should be."""
+    assert (error.machine, error.event, error.status) == expected
+    assert error.event in error.allowed
+    assert error.because == REASONS[error.guard]
+    assert error.because in str(error)
+    assert hooks.records == []
+    return error.guard
+
+
+def preview(**changes):
+    """Give a preview of the usual plan, changed."""
+    usual = {"plan_digest": PLAN, "expires_at_us": 2_000, "target_fingerprint": "t1"}
+    return {"preview": PreviewFacts(**(usual | changes))}
+
+
+QUEUEING = {
+    "one microsecond before the preview expires": ({}, RunDetails(), {"at_us": 1_999}, "queued"),
+    "at exactly the instant the preview expires": ({}, RunDetails(), {"at_us": 2_000}, "preview_is_current"),
+    "one microsecond after the preview expired": ({}, RunDetails(), {"at_us": 2_001}, "preview_is_current"),
+    "a preview that expires at the beginning of time": (
+        preview(expires_at_us=0), RunDetails(), {"at_us": 0}, "preview_is_current",
+    ),
+    "a preview without an expiry": (preview(expires_at_us=None), RunDetails(), {"at_us": 10**15}, "queued"),
+    "the plan that was previewed": ({}, RunDetails(plan_digest=PLAN), {}, "queued"),
+    "another plan than the previewed one": ({}, RunDetails(plan_digest=OTHER), {}, "plan_is_unchanged"),
+    "a preview of another plan than the checked one": (
+        preview(plan_digest=OTHER), RunDetails(), {}, "plan_is_unchanged",
+    ),
+    "no plan at all, and none previewed": (
+        {"plan_digest": None} | preview(plan_digest=None), RunDetails(), {}, "queued",
+    ),
+    "the target that was previewed": ({}, RunDetails(target_fingerprint="t1"), {}, "queued"),
+    "a target that changed since the preview": (
+        {}, RunDetails(target_fingerprint="t2"), {}, "target_is_unchanged",
+    ),
+    "a target that the preview did not look at": (
+        preview(target_fingerprint=None), RunDetails(target_fingerprint="t1"), {}, "target_is_unchanged",
+    ),
+    "one item selected": ({"selected": 1}, RunDetails(), {}, "queued"),
+    "nothing selected": ({"selected": 0}, RunDetails(), {}, "selection_is_not_empty"),
+    "nothing selected, and nothing expected": (
+        {"selected": 0, "expects_nothing": True}, RunDetails(), {}, "queued",
+    ),
+    "an unknown selection": ({"selected": None}, RunDetails(), {}, "queued"),
+    "everything wrong at once: the first guard is named": (
+        {"selected": 0}, RunDetails(plan_digest=OTHER, target_fingerprint="t2"), {"at_us": 2_000}, "preview_is_current",
+    ),
+    "plan and target wrong: the plan is named": (
+        {"selected": 0}, RunDetails(plan_digest=OTHER, target_fingerprint="t2"), {}, "plan_is_unchanged",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("details", "given", "when", "expected"), QUEUEING.values(), ids=QUEUEING)
+def test_a_previewed_run_is_queued_only_as_it_was_previewed(details, given, when, expected):
+    assert try_to("queue", run_in("previewed", details=details), given, **when) == expected
+
+
+APPROVALS = {
+    "none needed, none given": (0, (), "queued"),
+    "one needed, none given": (1, (), "is_approved"),
+    "one needed, one given": (1, approved_by("bob"), "queued"),
+    "two needed, one given": (2, approved_by("bob"), "is_approved"),
+    "two needed, two given": (2, approved_by("bob", "eve"), "queued"),
+    "one needed, two given": (1, approved_by("bob", "eve"), "queued"),
+    "one needed, given to another plan": (1, approved_by("bob", plan=OTHER), "is_approved"),
+    "one needed, given to no plan": (1, approved_by("bob", plan=None), "is_approved"),
+    "two needed, one of them to another plan": (
+        2, approved_by("bob") + approved_by("eve", plan=OTHER), "is_approved",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("needed", "given", "expected"), APPROVALS.values(), ids=APPROVALS)
+def test_as_many_people_must_have_approved_this_plan_as_the_environment_asks_for(needed, given, expected):
+    record = run_in("previewed", approvals_required=needed, details={"approvals": given})
+    assert try_to("queue", record) == expected
+
+
+@pytest.mark.parametrize(
+    ("actor", "before", "expected"),
+    [
+        ("bob", (), "previewed"),
+        ("ada", (), "approver_is_somebody_else"),
+        ("bob", approved_by("bob"), "approver_is_somebody_else"),
+        ("bob", approved_by("eve"), "previewed"),
+        ("eve", approved_by("bob", "eve"), "approver_is_somebody_else"),
+    ],
+)
+def test_whoever_asked_cannot_approve_and_nobody_approves_twice(actor, before, expected):
+    record = run_in("previewed", details={"approvals": before})
+    assert try_to("approve", record, actor=actor) == expected
+
+
+ALL_APPLIED = Counts(total=3, succeeded=2, failed=0, skipped=1, partial=0, non_applied=0)
+UNAPPLIED = [Counts(failed=1), Counts(partial=1), Counts(non_applied=1), Counts(total=9, succeeded=8, failed=1)]
+
+
+@pytest.mark.parametrize(
+    ("event", "target"), [("complete", "completed"), ("complete_with_errors", "completed_with_errors")]
+)
+@pytest.mark.parametrize("counts", [None, Counts(), ALL_APPLIED, Counts(skipped=4), Counts(failed=0)])
+def test_a_run_completes_when_nothing_is_known_to_be_unapplied(event, target, counts):
+    assert try_to(event, run_in("running"), RunDetails(counts=counts)) == target
+    assert try_to(event, run_in("running", details={"item_counts": counts})) == target
+
+
+@pytest.mark.parametrize("event", ["complete", "complete_with_errors"])
+@pytest.mark.parametrize("counts", UNAPPLIED)
+def test_a_run_does_not_complete_when_an_item_is_known_to_be_unapplied(event, counts):
+    guard = "nothing_is_known_to_be_unapplied"
+    assert try_to(event, run_in("running"), RunDetails(counts=counts)) == guard
+    assert try_to(event, run_in("running", details={"item_counts": counts}), RunDetails(counts=ALL_APPLIED)) == guard
+
+
+@pytest.mark.parametrize("counts", [None, ALL_APPLIED, *UNAPPLIED])
+def test_a_run_may_always_end_partially_or_failed(counts):
+    record = run_in("running", details={"item_counts": counts})
+    assert try_to("complete_partially", record, RunDetails(counts=counts)) == "partial"
+    assert try_to("fail", record, RunDetails(counts=counts)) == "failed"
+
+
+@pytest.mark.parametrize(
+    ("proof", "status", "moved"),
+    [(True, "cancelled", "cancel"), (False, "partial", "cancel"), (None, "partial", "cancel")],
+)
+def test_cancelling_while_running_is_cancelled_only_with_proof_that_nothing_was_written(proof, status, moved):
+    step = move(run_in("running"), RunEvent.CANCEL, RunDetails(nothing_written=proof), moment=moment(), hooks=Told())
+    assert step.record.status == status
+    assert (step.moves[0].event, step.record.operation.outcome) == (moved, "cancelled")
+    assert step.record.details.end_reason == EndReason.CANCEL_REQUESTED
+
+
+def test_proof_stored_before_does_not_count_as_proof_that_comes_with_the_cancellation():
+    assert try_to("cancel", run_in("running", details={"nothing_written": True})) == "partial"
+
+
+def test_both_ways_of_cancelling_are_told_apart_however_often_they_alternate():
+    record = run_in("running")
+    found = [try_to("cancel", record, RunDetails(nothing_written=proof)) for proof in (True, None) * 3]
+    assert found == ["cancelled", "partial"] * 3
+
+
+@pytest.mark.parametrize("status", ["checked", "previewed", "queued"])
+@pytest.mark.parametrize(("reason", "blocks"), [(None, False), *((reason, True) for reason in EndReason)])
+def test_a_block_needs_its_reason(status, reason, blocks):
+    expected = "cancelled" if blocks else "reason_is_given"
+    assert try_to("block", run_in(status), RunDetails(end_reason=reason)) == expected
+
+
+def activate(*evidence, given=ONE_SUBJECT):
+    """Activate snapshot s1; give the statuses it leads to, or the guard that said no."""
+    hooks = Told()
+    try:
+        step = move_snapshot(run_in("completed", evidence=evidence), "s1", SnapshotEvent.ACTIVATE, given, hooks=hooks)
+    except GuardRefusedError as error:
+        return guard_of(error, hooks, "evidence", "activate", "generating")
+    return {snapshot.id: snapshot.status.value for snapshot in step.record.evidence}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (SnapshotDetails(subjects_checked=1), {"s1": "active"}),
+        (SnapshotDetails(subjects_checked=0), "subjects_were_checked"),
+        (SnapshotDetails(), "subjects_were_checked"),
+        (SnapshotDetails(checks_total=5), "subjects_were_checked"),
+        (SnapshotDetails(expected_empty=True), {"s1": "active"}),
+        (SnapshotDetails(subjects_checked=0, expected_empty=True), {"s1": "active"}),
+    ],
+)
+def test_evidence_becomes_active_only_if_a_subject_was_checked_or_emptiness_was_expected(given, expected):
+    assert activate(snapshot_in("generating"), given=given) == expected
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [
+        (99, {"s1": "active", "s2": "superseded"}),
+        (100, {"s1": "active", "s2": "superseded"}),
+        (101, "is_the_latest"),
+        (None, {"s1": "active", "s2": "superseded"}),
+    ],
+)
+def test_a_snapshot_supersedes_an_active_one_unless_that_was_captured_later(other, expected):
+    assert activate(snapshot_in("generating"), snapshot_in("active", "s2", at=other)) == expected
+
+
+@pytest.mark.parametrize("status", ["queued", "generating", "superseded", "expired", "failed"])
+def test_a_later_snapshot_that_is_not_active_stands_in_nobodys_way(status):
+    assert activate(snapshot_in("generating"), snapshot_in(status, "s2", at=999)) == {"s1": "active", "s2": status}
+
+
+def test_the_old_snapshot_steps_down_before_the_new_one_becomes_active():
+    evidence = (snapshot_in("generating"), snapshot_in("active", "s2", at=1))
+    given = SnapshotDetails(subjects_checked=1)
+    step = move_snapshot(run_in("completed", evidence=evidence), "s1", SnapshotEvent.ACTIVATE, given, hooks=Told())
+    assert [(change.subject, change.event) for change in step.moves] == [("s2", "supersede"), ("s1", "activate")]
+    assert step.moves[0].record.details == evidence[1].details
+
+
+def test_every_guard_of_every_machine_is_named_in_these_tests():
+    named = {
+        *("approver_is_somebody_else", "preview_is_current", "plan_is_unchanged", "target_is_unchanged"),
+        *("selection_is_not_empty", "is_approved", "nothing_is_known_to_be_unapplied", "nothing_was_written"),
+        *("reason_is_given", "subjects_were_checked", "is_the_latest"),
+    }
+    assert {guard for machine in Machine for *_, guards in edges(machine) for guard in guards} == named
+
+
+def test_an_operation_run_that_has_ended_does_not_hold_its_run_back():
+    record = run_in("running", operation=operation("completed", "succeeded"))
+    assert try_to("fail", record) == "failed"
