@@ -11,6 +11,10 @@ READY := $(VENV)/.ready
 
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 export UV_PYTHON_DOWNLOADS := never
+# uv brings its own list of certificates; behind a proxy that inspects TLS, only the system's list is right.
+ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
+export UV_SYSTEM_CERTS := true
+endif
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
@@ -21,6 +25,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 setup: $(READY) ## Make .venv with exactly what uv.lock names (quick when nothing changed)
+	@echo "$(VENV) is ready."
 
 # The order matters: the stamp is written last, so a set-up that was interrupted starts again.
 $(READY): pyproject.toml uv.lock
@@ -30,7 +35,7 @@ $(READY): pyproject.toml uv.lock
 		{ echo "make: '$(PYTHON)' cannot make virtual environments. On Debian: apt install python3-venv" >&2; exit 1; }
 	@$(BIN)/python -c 'import sys, pip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null || \
 		$(PYTHON) -m venv --clear $(VENV)
-	@{ { $(BIN)/uv --version >/dev/null 2>&1 || $(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'; } && \
+	@{ { $(BIN)/uv --version >/dev/null 2>&1 || $(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.13,<1'; } && \
 		$(BIN)/uv sync --quiet --frozen --all-extras --group dev; } || \
 		{ echo "make: the packages of uv.lock could not be installed; the reason is above. Try again: make setup" >&2; exit 1; }
 	@touch $@
