@@ -20,7 +20,7 @@ from typing import ClassVar, Protocol
 from proofgap.errors import BadInputError, ProofgapError
 from proofgap.facts import Counts, ItemResult
 from proofgap.outcome import ExecutionFacts
-from proofgap.records import Completeness
+from proofgap.records import Check, Completeness
 
 
 class SourceError(BadInputError):
@@ -96,14 +96,6 @@ class Verdict(StrEnum):
     MATCH = "match"
     MISMATCH = "mismatch"
     INCONCLUSIVE = "inconclusive"
-
-
-class CheckResult(StrEnum):
-    """How one check ended."""
-
-    PASSED = "passed"
-    FAILED = "failed"
-    SKIPPED = "skipped"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,23 +258,10 @@ class Execution:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """One comparison of the target with what the backup says.
-
-    ``level`` is the rung it stands on: L3 structure, L4 completeness, L5 digest of the content.
-    """
-
-    subject: str
-    method: str
-    level: str
-    expected: str | None
-    observed: str | None
-    result: CheckResult
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class EvidenceReport:
     """What reading the target found. ``content_sha256`` is over the canonical list of checks.
+
+    ``level`` is the highest rung a check stands on: L3 structure, L4 completeness, L5 digest of the content.
 
     ``subjects_checked`` counts items whose state in the target was compared with the backup; nothing else.
     """

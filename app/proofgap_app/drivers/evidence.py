@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from proofgap_app.drivers.base import Check, CheckResult, EvidenceReport, Verdict
+from proofgap.records import Check, CheckResult
+from proofgap_app.drivers.base import EvidenceReport, Verdict
 
 
 def passed_if(equal: bool) -> CheckResult:  # noqa: FBT001 - the verdict is the value passed through

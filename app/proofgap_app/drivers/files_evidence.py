@@ -16,8 +16,9 @@ from __future__ import annotations
 import os
 import stat
 
+from proofgap.records import Check, CheckResult
 from proofgap_app.drivers.archives import Archive, DamagedError, Digests, content_digests
-from proofgap_app.drivers.base import Check, CheckResult, EvidenceReport, Kind, Plan, PlannedItem, Progress
+from proofgap_app.drivers.base import EvidenceReport, Kind, Plan, PlannedItem, Progress
 from proofgap_app.drivers.evidence import passed_if, report_on
 from proofgap_app.drivers.names import shown
 from proofgap_app.drivers.target import Target, reason_of

@@ -40,7 +40,7 @@ def execute(plan: Plan, archive: Archive, *, report: Report, progress: Progress,
         restore.contents(archive)
         restore.links_and_folders()
         restore.rest()
-        restore.dress()
+        restore.settle()
         return tally.execution(reached_end=not restore.stopped, nothing_written=not target.changed)
 
 
@@ -157,18 +157,19 @@ class _Restore:
         for item in list(self._tally.open.values()):
             self._tally.end(not_done(item, ItemResult.NON_APPLIED, reason_code))
 
-    def dress(self) -> None:
-        """Give directories their permissions and times, deepest first, and see that names survive a power cut."""
+    def settle(self) -> None:
+        """See that names survive a power cut, then give directories their permissions and times, deepest first."""
+        # In this order: a directory may get permissions that keep even its owner from opening it again.
+        try:
+            self._target.settle()
+        except OSError as error:
+            self._tally.problem(f"new names could not be flushed: {message_of(error)}")
         folders = [*self._plan.folders, *(item for item in self._plan.items if item.kind is Kind.DIRECTORY)]
         for folder in sorted(folders, key=lambda item: -len(item.parts)):
             try:
                 self._target.dress_folder(folder)
             except OSError as error:
                 self._tally.problem(f"{folder.key}: metadata_not_applied: {message_of(error)}")
-        try:
-            self._target.settle()
-        except OSError as error:
-            self._tally.problem(f"new names could not be flushed: {message_of(error)}")
 
     def _halted(self) -> bool:
         self.stopped = self.stopped or self._should_stop()
@@ -184,9 +185,8 @@ class _Restore:
         try:
             sinks.extend(Sink(self._target, item, overwrite=self._plan.request.overwrite) for item in items)
             self._pump(content, sinks, items[0].size)
-            for sink in sinks:
-                if sink.outcome is not None:
-                    self._end(sink.outcome)
+            for outcome in filter(None, [sink.outcome for sink in sinks]):
+                self._end(outcome)
         finally:
             for sink in sinks:
                 sink.drop()

@@ -76,6 +76,8 @@ def _forbidden(action: int, first: str | None, second: str | None) -> str | None
         return "a virtual table"
     if action == sqlite.SQLITE_PRAGMA and (first or "").lower() not in _PRAGMAS_ALLOWED:
         return f"PRAGMA {first}"
+    if action == sqlite.SQLITE_TRANSACTION and first == "ROLLBACK":
+        return "ROLLBACK, the mark of a dump that was broken off when it was made"
     if action == sqlite.SQLITE_FUNCTION and (second or "").lower() in _FUNCTIONS_REFUSED:
         return f"the function {second}"
     return None
@@ -96,7 +98,7 @@ def _execute(connection: sqlite.Connection, statement: str, number: int, guard: 
 
 def _refusal(number: int, what: str) -> SourceError:
     remedy = "Restore it by hand, or make a dump without it."
-    return SourceError("backup", f"statement {number} of the dump uses {shown(what)}, which a restore must not", remedy)
+    return SourceError("backup", f"statement {number} of the dump uses {shown(what)}, and a restore must not", remedy)
 
 
 def _statements(dump: Path) -> Iterator[tuple[str, int]]:
@@ -113,7 +115,12 @@ def _statements(dump: Path) -> Iterator[tuple[str, int]]:
                 number += 1
                 yield statement, done
             pending.clear()
-    if _COMMENTS.sub("", "".join(pending)).strip():
+    rest = "".join(pending)
+    if sqlite.complete_statement(rest):
+        # A comment behind the last semicolon kept it from being seen as an end.
+        for statement in _split(rest):
+            yield statement, done
+    elif _COMMENTS.sub("", rest).strip():
         raise DamagedError("source_truncated", "the dump ends inside a statement")
 
 

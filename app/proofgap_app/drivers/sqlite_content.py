@@ -137,8 +137,8 @@ def _in_wal_mode(path: Path) -> bool:
     try:
         with path.open("rb") as file:
             return file.read(_WAL_MARK_AT + 2)[_WAL_MARK_AT:] == b"\x02\x02"
-    except OSError:
-        return False  # opening it as a database will say why
+    except OSError as error:
+        raise DamagedError("source_unreadable", shown(error.strerror or type(error).__name__)) from error
 
 
 def _order(connection: sqlite.Connection, table: str) -> str:

@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from proofgap.records import Check, CheckResult
 from proofgap_app.drivers.archives import DamagedError
-from proofgap_app.drivers.base import Check, CheckResult, EvidenceReport, Kind, Plan, Progress
+from proofgap_app.drivers.base import EvidenceReport, Kind, Plan, Progress
 from proofgap_app.drivers.evidence import passed_if, report_on
 from proofgap_app.drivers.sqlite_content import TableContent, reading
 from proofgap_app.drivers.sqlite_source import Contents, contents_of, read_backup, target_path
@@ -56,8 +57,11 @@ def _database_checks(wanted: Contents, found: Contents | str) -> Iterator[Check]
     yield _compared(_DATABASE, "integrity_check", "L3", "ok", "; ".join(found.problems) or "ok")
     if not wanted.schema:
         return
-    references = (str(wanted.broken_references), str(found.broken_references))
-    yield _compared(_DATABASE, "foreign_key_check", "L3", *references)
+    references = (wanted.broken_references, found.broken_references)
+    if None in references:
+        yield _skipped(_DATABASE, "foreign_key_check cannot tell")
+    else:
+        yield _compared(_DATABASE, "foreign_key_check", "L3", *map(str, references))
     yield _compared(_DATABASE, "SHA-256 of declarations", "L3", wanted.schema, found.schema)
     yield _compared(_DATABASE, "tables", "L4", *(", ".join(one.tables) for one in (wanted, found)))
 

@@ -65,7 +65,10 @@ def list_tables(backup: Path) -> tuple[list[str], DamagedError | None]:
     try:
         if is_dump(backup):
             with _loaded_as_far_as_possible(backup) as (connection, damage), noticing_damage():
-                return table_names(connection), damage
+                names = table_names(connection)
+            if damage is not None and not names:
+                raise damage
+            return names, damage
         with reading(backup, at_rest=True) as connection, noticing_damage():
             return table_names(connection), None
     except DamagedError as error:

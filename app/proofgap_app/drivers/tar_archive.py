@@ -97,7 +97,7 @@ class TarArchive:
         """Read the archive from front to end; with damage, up to there."""
         entries: list[Entry] = []
         try:
-            for _tar, member in self._members(to_the_end=True):
+            for _tar, member in self._members(stop_after=None):
                 entries.append(_entry(member, len(entries)))
         except DamagedError as damage:
             if not entries:
@@ -109,13 +109,11 @@ class TarArchive:
         """Give the wanted contents in the order of the archive."""
         wanted = set(positions)
         last = max(wanted, default=-1)
-        for position, (tar, member) in enumerate(self._members(to_the_end=False, stop_after=last)):
+        for position, (tar, member) in enumerate(self._members(stop_after=last)):
             if position in wanted:
                 yield position, _Content(tar.extractfile(member))
 
-    def _members(
-        self, *, to_the_end: bool, stop_after: int | None = None
-    ) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
+    def _members(self, *, stop_after: int | None) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
         if stop_after == -1:
             return
         with closing(self._open()) as raw:
@@ -129,8 +127,7 @@ class TarArchive:
                     return
                 position += 1
             _demand_end_mark(stream)
-            if to_the_end:
-                _drain(stream)
+            _drain(stream)
 
     def _open(self) -> IO[bytes]:
         try:

@@ -15,7 +15,6 @@ import hashlib
 import os
 import stat
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from proofgap_app.drivers.base import PlannedItem
@@ -72,9 +71,7 @@ class Target:
         """Use it as a context, so that open directories are closed."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         """Close all open directories."""
         self._close_folders()
 

@@ -6,15 +6,23 @@ import errno
 import io
 import os
 import random
+import stat
 import tarfile
 import zipfile
+from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from proofgap.outcome import outcome_of
 from proofgap_app.drivers import directory_archive, driver_for
-from proofgap_app.drivers.base import Depth, Plan, Request, SourceChangedError, SourceError, no_progress
+from proofgap_app.drivers.archives import Archive, Content, DamagedError, content_digests
+from proofgap_app.drivers.base import Depth, ItemOutcome, Plan, Request, SourceChangedError, SourceError, no_progress
+from proofgap_app.drivers.files_execute import execute
 from proofgap_app.drivers.selection import UNREADABLE_KEY
+from proofgap_app.drivers.tar_archive import TarArchive
+from proofgap_app.drivers.zip_archive import ZipArchive
 from tests.app.drivers.conftest import FILES, go, sums, tar_of, zip_of
 
 
@@ -231,3 +239,193 @@ def test_a_backup_that_vanished_after_the_plan_is_refused(source: Path, target: 
     backup.unlink()
     with pytest.raises(SourceChangedError, match="it changed since the plan"):
         driver.preview(plan)
+
+
+def test_a_directory_of_the_backup_that_cannot_be_listed_is_an_item(
+    source: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What lies in it is not known, so the directory itself has failed, and the backup is incomplete."""
+    real = os.scandir
+
+    def failing(path: Path) -> object:
+        if path == source / "deep":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(path)
+
+    monkeypatch.setattr(directory_archive.os, "scandir", failing)
+    ran = go(source, target)
+    assert [("failed", "source_unreadable")] == ran.ended("deep")
+    assert ("partial", "incomplete", "inconclusive") == (
+        ran.outcome.status,
+        ran.plan.source_completeness,
+        ran.evidence.verdict,
+    )
+
+
+def test_a_disk_that_fails_while_a_file_is_read_costs_that_file(
+    source: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of it is left in the target."""
+    real, bad = os.read, (source / "a.txt").stat().st_ino
+
+    def failing(descriptor: int, size: int) -> bytes:
+        if os.fstat(descriptor).st_ino == bad:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(descriptor, size)
+
+    monkeypatch.setattr(directory_archive.os, "read", failing)
+    ran = go(source, target)
+    assert [("failed", "source_unreadable"), ("succeeded", None)] == ran.ended("a.txt", "b.bin")
+    assert not (target / "a.txt").exists()
+
+
+def test_a_file_that_grows_or_shrinks_while_it_is_restored_fails(source: Path, target: Path) -> None:
+    """Never more than planned is written, and never less called a success."""
+    for size in (10, 10_000_000):
+        driver = driver_for(None, source)
+        plan = driver.plan(Request(backup=source, target=target, select=("e.txt",)))
+        ended = []
+        archive = directory_archive.DirectoryArchive(source)
+        archive.listing()
+        (source / "e.txt").write_bytes(bytes(size))
+        execute(plan, archive, report=ended.append, progress=no_progress, should_stop=lambda: False)
+        assert ["failed"] == [item.result for item in ended]
+        assert not (target / "e.txt").exists()
+
+
+def test_a_manifest_that_cannot_be_read_or_contradicts_itself_is_refused(
+    source: Path, target: Path, tmp_path: Path
+) -> None:
+    """Two digests for one name leave nothing to go by."""
+    (tmp_path / "SUMS").write_text(f"{'1' * 64}  a.txt\n{'2' * 64}  ./a.txt\n")
+    for manifest, words in ((tmp_path / "SUMS", "line 2 names a file"), (tmp_path / "none", "cannot be read")):
+        with pytest.raises(SourceError, match=words):
+            go(source, target, manifest=manifest)
+
+
+def test_an_encrypted_member_of_a_zip_fails(target: Path, tmp_path: Path) -> None:
+    """Without its password it cannot be restored; the plan says so already."""
+    backup = zip_of({"a": b"secret", "b": b"open"}, tmp_path / "b.zip", zipfile.ZIP_STORED)
+    data = bytearray(backup.read_bytes())
+    data[data.index(b"PK\x01\x02") + 8] |= 1
+    backup.write_bytes(data)
+    ran = go(backup, target)
+    assert [("failed", "encrypted"), ("succeeded", None)] == ran.ended("a", "b")
+    assert ("partial", ("a: encrypted",)) == (ran.outcome.status, ran.plan.problems)
+
+
+def test_a_zip_member_whose_own_header_is_gone_costs_one_item(target: Path, tmp_path: Path) -> None:
+    """The index still names it, and the others are there."""
+    backup = flip(zip_of({"a": b"one", "b": b"two"}, tmp_path / "b.zip"), 0)
+    ran = go(flip(backup, 0), target)
+    backup = flip(
+        zip_of({"a": b"one", "b": b"two"}, tmp_path / "c.zip"), 3 + backup.read_bytes().index(b"PK\x03\x04", 1)
+    )
+    ran = go(backup, tmp_path / "t2")
+    assert [("succeeded", None), ("failed", "source_damaged")] == ran.ended("a", "b")
+
+
+def test_odd_zip_members_are_taken_for_what_they_are(target: Path, tmp_path: Path) -> None:
+    """A directory, a date that does not exist, a link that is too long or broken, and a device."""
+    backup = tmp_path / "b.zip"
+    with zipfile.ZipFile(backup, "w") as archive:
+        for name, mode, data in (
+            ("folder/", stat.S_IFDIR | 0o755, b""),
+            ("long", stat.S_IFLNK | 0o777, b"x" * 5000),
+            ("device", stat.S_IFCHR | 0o600, b""),
+            ("undated", stat.S_IFREG | 0o644, b"fine"),
+            ("broken", stat.S_IFLNK | 0o777, b"target-of-link"),
+        ):
+            info = zipfile.ZipInfo(name, date_time=(1980, 0, 0, 0, 0, 0))
+            info.external_attr = mode << 16
+            archive.writestr(info, data)
+    flip(backup, backup.read_bytes().index(b"target-of-link"))
+    ran = go(backup, target)
+    expected = [("succeeded", None), ("failed", "source_damaged"), ("skipped", "special_file"), ("succeeded", None)]
+    assert [*expected, ("failed", "source_damaged")] == ran.ended("folder", "long", "device", "undated", "broken")
+
+
+def test_a_tar_header_with_a_negative_size_does_not_loop(target: Path, tmp_path: Path) -> None:
+    """tarfile would read backwards from there, for ever."""
+    backup = tar_with({"a": b"one"}, tmp_path / "b.tar")
+    info = tarfile.TarInfo("evil")
+    header = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+    header[124:136] = b"\xff" * 10 + (-1024 & 0xFFFF).to_bytes(2, "big")
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header[:512])
+    backup.write_bytes(backup.read_bytes()[:1024] + bytes(header) + bytes(1024))
+    ran = go(backup, target)
+    assert [("succeeded", None), ("failed", "source_damaged")] == ran.ended("a", UNREADABLE_KEY)
+    assert "partial" == ran.outcome.status
+
+
+class BreaksOff:
+    """An archive that was listed whole, and whose stream then ends after the first member."""
+
+    def __init__(self, whole: TarArchive) -> None:
+        """Take the archive to break."""
+        self._whole = whole
+
+    def walk(self, positions: Collection[int]) -> Iterator[tuple[int, Content]]:
+        """Give one content, then fail."""
+        contents = self._whole.walk(positions)
+        yield next(contents)
+        raise DamagedError("source_truncated", "it stops")
+
+    def __getattr__(self, name: str) -> object:
+        """Be like the archive in everything else."""
+        return getattr(self._whole, name)
+
+
+def test_a_stream_that_breaks_off_late_costs_all_that_follows(target: Path, tmp_path: Path) -> None:
+    """The disk under the backup fails after the plan was made: what is behind is not applied, and is not looked up twice."""
+    backup = tar_with(CONTENTS, tmp_path / "b.tar")
+    plan = driver_for(None, backup).plan(Request(backup=backup, target=target))
+    broken: Any = BreaksOff(TarArchive(backup))
+    ended: dict[str, str | None] = {}
+
+    def report(item: ItemOutcome) -> None:
+        ended[item.key] = item.reason_code
+
+    execution = execute(plan, broken, report=report, progress=no_progress, should_stop=lambda: False)
+    assert {"f0": None} | dict.fromkeys(list(CONTENTS)[1:], "source_truncated") == ended
+    assert (1, 9) == (execution.counts.succeeded, execution.counts.non_applied)
+    assert ("partial", 6) == ((end := outcome_of(execution.facts(cancel_requested=False))).status, end.rule)
+    found = content_digests(broken, {0, 5}, no_progress)
+    assert (str, DamagedError) == (type(found[0]), type(found[5]))
+
+
+def test_damage_does_not_hide_what_is_wrong_with_the_target(target: Path, tmp_path: Path) -> None:
+    """The first reason stands."""
+    backup = zip_of(CONTENTS, tmp_path / "b.zip", zipfile.ZIP_STORED)
+    flip(backup, 5000)
+    (target / "f0").mkdir(parents=True)
+    assert [("failed", "is_a_directory")] == go(backup, target).ended("f0")
+
+
+@pytest.mark.parametrize("kind", [TarArchive, ZipArchive, directory_archive.DirectoryArchive])
+def test_an_archive_that_is_gone_is_named(tmp_path: Path, kind: type[Archive]) -> None:
+    """However it got lost: the error has the path and the system's words."""
+    with pytest.raises(SourceError, match=r"gone cannot be read \(No such file or directory\)"):
+        kind(tmp_path / "gone").listing()  # type: ignore[call-arg]
+
+
+def test_a_zip_member_without_permissions_gets_the_safest(target: Path, tmp_path: Path) -> None:
+    """A zip file from a system without permissions says nothing of them."""
+    with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
+        info = zipfile.ZipInfo("plain")
+        info.create_system, info.external_attr = 0, 0
+        archive.writestr(info, b"x")
+        info.external_attr = 0
+        archive.filelist[0].external_attr = 0
+    go(tmp_path / "b.zip", target)
+    assert 0o600 == stat.S_IMODE((target / "plain").stat().st_mode)
+
+
+def test_a_tar_member_without_a_date_is_restored(target: Path, tmp_path: Path) -> None:
+    """Neither an impossible time nor an impossible owner stops a restore."""
+    with tarfile.open(tmp_path / "b.tar", "w", format=tarfile.PAX_FORMAT) as archive:
+        info = tarfile.TarInfo("odd")
+        info.pax_headers = {"mtime": "99999999999999999", "uid": str(1 << 40)}
+        archive.addfile(info)
+    assert "completed" == go(tmp_path / "b.tar", target).outcome.status

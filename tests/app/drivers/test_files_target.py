@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from proofgap_app.drivers import driver_for
-from proofgap_app.drivers.base import Request, TargetChangedError
+from proofgap_app.drivers import draft, driver_for
+from proofgap_app.drivers import target as target_module
+from proofgap_app.drivers.base import ItemOutcome, Request, TargetChangedError, no_progress
+from proofgap_app.drivers.target import Target
 from tests.app.drivers.conftest import FILES, Stop, go, names_in, tree
 
 FOUR = {f"f{number}": bytes([number]) * 200_000 for number in range(4)}
@@ -122,9 +125,10 @@ def test_a_file_that_appears_while_it_is_restored_is_not_replaced(source: Path, 
     assert execution.counts.succeeded == 0
 
 
-def test_a_stop_half_way_ends_as_partial(four: Path, target: Path) -> None:
-    """What was done stays, the file in work is removed, and what was not reached is not applied."""
-    ran = go(four, target, stop=Stop(after=4))
+@pytest.mark.parametrize("after", [4, 5])
+def test_a_stop_half_way_ends_as_partial(four: Path, target: Path, after: int) -> None:
+    """Between two files or within one: what was done stays, the file in work is removed, and what was not reached is not applied."""
+    ran = go(four, target, stop=Stop(after=after))
     results = [str(ran.items[key].result) for key in FOUR]
     assert results == ["succeeded", "succeeded", "non_applied", "non_applied"]
     assert {"f0", "f1"} == set(tree(target))
@@ -172,3 +176,111 @@ def test_files_keep_their_owner_only_for_root(source: Path, target: Path) -> Non
     status = (target / "a.txt").stat()
     assert (status.st_uid, status.st_gid) == (1234, 4321)
     assert FILES["a.txt"] == (target / "a.txt").read_bytes()
+
+
+def test_a_file_system_without_hard_links_is_served_too(
+    source: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There the name is given by a rename, after one more look that nothing has it."""
+
+    def no_links(*_names: object, **_more: object) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(draft.os, "link", no_links)
+    assert ("completed", "match") == ((ran := go(source, target)).outcome.status, ran.evidence.verdict)
+    (target / "a.txt").write_bytes(b"theirs")
+    (target / ".x.part").write_bytes(b"ours")
+    folder = os.open(target, os.O_RDONLY)
+    with pytest.raises(FileExistsError):
+        draft.publish(folder, ".x.part", "a.txt", replace=False)
+    os.close(folder)
+    (target / ".x.part").unlink()
+    assert b"theirs" == (target / "a.txt").read_bytes()
+
+
+def test_a_leftover_that_cannot_be_removed_is_told(four: Path, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The item is partial, and nobody says that nothing was written."""
+
+    def failing(*_names: object, **_more: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    driver = driver_for(None, four)
+    plan = driver.plan(Request(backup=four, target=target, select=("f0",)))
+    ended: list[ItemOutcome] = []
+    monkeypatch.setattr(draft.os, "fsync", failing)
+    monkeypatch.setattr(draft.os, "unlink", failing)
+    execution = driver.execute(
+        plan, target_fingerprint=None, report=ended.append, progress=no_progress, should_stop=lambda: False
+    )
+    assert [("partial", "target_unreliable")] == [(item.result, item.reason_code) for item in ended]
+    assert "could not be removed" in str(ended[0].message)
+    assert (1, False) == (execution.counts.partial, execution.nothing_written)
+
+
+def test_owner_and_permissions_that_are_refused_are_errors_but_no_loss(
+    source: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The content is there; that its owner is not is noted for each file and directory."""
+
+    def refused(*_arguments: object) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(target_module.os, "fchown", refused)
+    ran = go(source, target)
+    assert [("succeeded", "metadata_not_applied")] == ran.ended("a.txt")
+    assert ("completed_with_errors", 7, "match") == (ran.outcome.status, ran.outcome.rule, ran.evidence.verdict)
+
+
+def test_a_stop_among_links_and_directories_is_heard(source: Path, target: Path) -> None:
+    """They come last, and are not applied when somebody asked to stop before."""
+    ran = go(source, target, select=("deep/link", "hollow"), stop=Stop(after=1))
+    assert [("succeeded", None), ("non_applied", "stopped")] == ran.ended("hollow", "deep/link")
+    assert ("partial", 2) == (ran.outcome.status, ran.outcome.rule)
+
+
+def test_a_link_that_exists_and_differs_is_skipped(source: Path, target: Path) -> None:
+    """As a file would be; what is in place already is unchanged; a directory in its place is a failure."""
+    (target / "deep").mkdir(parents=True)
+    (target / "hollow").mkdir()
+    (target / "deep/link").symlink_to("elsewhere")
+    ran = go(source, target)
+    assert [("skipped", "exists_and_differs"), ("succeeded", None)] == ran.ended("deep/link", "hollow")
+    (target / "deep/link").unlink()
+    (target / "deep/link").mkdir()
+    assert [("failed", "is_a_directory")] == go(source, target).ended("deep/link")
+
+
+def test_a_link_on_a_failing_target_fails(four: Path, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The temporary link is taken away again."""
+
+    def failing(*_names: object, **_more: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    (four / "link").symlink_to("f0")
+    driver = driver_for(None, four)
+    plan = driver.plan(Request(backup=four, target=target, select=("link",)))
+    monkeypatch.setattr(draft.os, "link", failing)
+    monkeypatch.setattr(draft.os, "fsync", failing)
+    execution = driver.execute(
+        plan, target_fingerprint=None, report=print, progress=no_progress, should_stop=lambda: False
+    )
+    assert (1, {}) == (execution.counts.failed, tree(target))
+    assert "new names could not be flushed: Input/output error" in execution.problems
+
+
+def test_many_directories_do_not_use_up_the_open_files(tmp_path: Path, target: Path) -> None:
+    """Directories are kept open for speed, but never more than a few dozen."""
+    for number in range(200):
+        (tmp_path / "s" / f"d{number}").mkdir(parents=True)
+        (tmp_path / "s" / f"d{number}" / "f").touch()
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    ran = go(tmp_path / "s", target)
+    assert ("match", before) == (ran.evidence.verdict, len(list(Path("/proc/self/fd").iterdir())))
+
+
+def test_nothing_but_a_file_has_a_digest_and_nothing_but_a_link_a_text(target: Path) -> None:
+    """What changes its kind between two looks is not read, and a pipe does not block."""
+    target.mkdir()
+    os.mkfifo(target / "pipe")
+    with Target(target) as place:
+        assert (None, None, None) == (place.digest(("pipe",)), place.link_text(("pipe",)), place.link_text(("none",)))

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import runpy
 import sqlite3
+import sys
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from proofgap.errors import BadInputError
+from proofgap_app.drivers import _sqlite as sqlite_choice
 from proofgap_app.drivers import driver_for
 from proofgap_app.drivers._sqlite import sqlite
-from proofgap_app.drivers.base import Depth, Request, SourceError, TargetChangedError, TargetError
+from proofgap_app.drivers.archives import DamagedError
+from proofgap_app.drivers.base import (
+    Depth,
+    Request,
+    SourceChangedError,
+    SourceError,
+    TargetChangedError,
+    TargetError,
+    no_progress,
+)
 from proofgap_app.drivers.selection import UNREADABLE_KEY
-from proofgap_app.drivers.sql_dump import _split
+from proofgap_app.drivers.sql_dump import _split, load_dump
+from proofgap_app.drivers.sqlite_content import integrity_problems, reading
 from tests.app.drivers.conftest import Stop, go, names_in, sums
 
 SCHEMA = """
@@ -193,11 +208,51 @@ def test_a_dump_cannot_reach_beyond_its_database(dump: Path, tmp_path: Path, sta
     assert not Path("/tmp/proofgap-other.db").exists()  # noqa: S108 - nothing is made there
 
 
-def test_a_dump_that_is_not_text_is_damaged(tmp_path: Path) -> None:
-    """Bytes that are no UTF-8 are named."""
+def test_a_dump_of_which_nothing_can_be_read_cannot_be_planned(tmp_path: Path) -> None:
+    """Bytes that are no UTF-8: without a single table there is no plan."""
     (tmp_path / "b.sql").write_bytes(b"CREATE TABLE t (a);\nINSERT INTO t VALUES ('\xff');\n")
+    with pytest.raises(SourceError, match="not UTF-8 near byte"):
+        go(tmp_path / "b.sql", tmp_path / "t.db")
+
+
+def test_a_dump_that_ends_in_a_comment_is_whole(dump: Path, tmp_path: Path) -> None:
+    """What stands behind the last semicolon is no statement."""
+    dump.write_text(dump.read_text().rstrip() + " -- done\n-- really\n")
+    assert "completed" == go(dump, tmp_path / "t.db").outcome.status
+
+
+def test_a_dump_that_its_maker_broke_off_is_refused(dump: Path, tmp_path: Path) -> None:
+    """SQLite's shell ends the dump of a damaged database with ROLLBACK; loading that gives nothing, without an error."""
+    dump.write_text(dump.read_text().replace("COMMIT;", "ROLLBACK; -- due to errors"))
+    with pytest.raises(SourceError, match="uses ROLLBACK, the mark of a dump that was broken off"):
+        go(dump, tmp_path / "t.db")
+
+
+def test_a_dump_in_one_line_is_understood(tmp_path: Path) -> None:
+    """Statements need not stand on lines of their own."""
+    (tmp_path / "b.sql").write_text("CREATE TABLE t (a); INSERT INTO t VALUES ('x;y');\nINSERT INTO t VALUES (2);\n")
     ran = go(tmp_path / "b.sql", tmp_path / "t.db")
-    assert (ran.outcome.status, ran.plan.source_completeness) == ("failed", "incomplete")
+    assert ("completed", "2") == (ran.outcome.status, next(c.observed for c in ran.evidence.checks if c.subject == "t"))
+
+
+def test_a_table_that_hides_its_rowid_is_compared_by_all_its_columns(tmp_path: Path) -> None:
+    """Columns may be called rowid, _rowid_ and oid, and then nothing else orders the rows."""
+    with closing(sqlite3.connect(tmp_path / "b.db")) as connection:
+        connection.execute("CREATE TABLE t (rowid, _rowid_, oid)")
+        connection.executemany("INSERT INTO t VALUES (?, ?, ?)", [(2, 1, None), (1, 2, 0.5)])
+        connection.commit()
+    assert "match" == go(tmp_path / "b.db", tmp_path / "t.db").evidence.verdict
+
+
+def test_a_database_that_changed_or_vanished_after_the_plan_is_refused(database: Path, tmp_path: Path) -> None:
+    """No step accepts it any more."""
+    driver = driver_for(None, database)
+    plan = driver.plan(Request(backup=database, target=tmp_path / "t.db"))
+    database.unlink()
+    with pytest.raises(SourceChangedError):
+        driver.collect(plan)
+    with pytest.raises(SourceError, match="Is a directory"):
+        driver_for("sqlite", tmp_path).plan(Request(backup=tmp_path, target=tmp_path / "t.db"))
 
 
 def test_statements_are_split_outside_of_values_comments_and_triggers() -> None:
@@ -372,3 +427,71 @@ def test_the_backup_is_left_exactly_as_it_was(database: Path, tmp_path: Path) ->
     assert before == (database.read_bytes(), sorted(set(names_in(tmp_path)) - {"out"}))
     assert names_in(tmp_path / "out") == ["t.db"]
     assert sqlite.sqlite_version_info >= (3, 37)
+
+
+def test_a_failed_restore_over_an_old_database_proves_nothing(database: Path, dump: Path, tmp_path: Path) -> None:
+    """The old tables are still there and in order: they must not be taken for restored ones."""
+    target = tmp_path / "t.db"
+    go(database, target)
+    change(target, "DELETE FROM purchase")
+    dump.write_text(dump.read_text().removesuffix("COMMIT;\n"))
+    ran = go(dump, target, overwrite=True)
+    assert ("failed", 0, False) == (ran.outcome.status, ran.evidence.subjects_checked, ran.evidence.can_activate)
+    assert 2000 == len(rows(target))
+
+
+def test_a_target_that_is_no_database_can_be_overwritten(database: Path, tmp_path: Path) -> None:
+    """It is not the same, so it is skipped or replaced like anything else."""
+    target = tmp_path / "t.db"
+    target.write_bytes(b"SQLite format 3\0" + bytes(5000))
+    assert [("skipped", "exists_and_differs")] == go(database, target).ended("customer")
+    assert "match" == go(database, target, overwrite=True).evidence.verdict
+
+
+def test_a_temporary_database_that_cannot_be_removed_is_told(
+    database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then nobody says that nothing was written."""
+
+    def failing(_path: Path) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    driver = driver_for(None, database)
+    plan = driver.plan(Request(backup=database, target=tmp_path / "new" / "t.db"))
+    monkeypatch.setattr(Path, "unlink", failing)
+    execution = driver.execute(
+        plan, target_fingerprint=None, report=lambda _: None, progress=no_progress, should_stop=Stop(after=1)
+    )
+    assert (False, False) == (execution.reached_end, execution.nothing_written)
+    assert "a temporary file could not be removed: Input/output error" in execution.problems
+
+
+def test_references_that_cannot_be_checked_are_not_called_checked(tmp_path: Path) -> None:
+    """A foreign key that names no unique column cannot be checked: the check is skipped, and the verdict is open."""
+    with closing(sqlite3.connect(tmp_path / "b.db")) as connection:
+        connection.executescript("CREATE TABLE p (y); CREATE TABLE c (x REFERENCES p (y)); INSERT INTO c VALUES (1);")
+    ran = go(tmp_path / "b.db", tmp_path / "t.db")
+    assert ("inconclusive", 1) == (ran.evidence.verdict, ran.evidence.checks_skipped)
+
+
+def test_a_check_that_sqlite_itself_cannot_finish_is_a_problem(database: Path) -> None:
+    """Whatever it says instead of ok is passed on."""
+    with closing(sqlite.connect(database)) as connection:
+        connection.set_authorizer(lambda *_: sqlite.SQLITE_DENY)
+        assert ("not authorized",) == integrity_problems(connection)
+
+
+def test_a_database_that_vanishes_while_it_is_looked_at_is_damage(tmp_path: Path) -> None:
+    """Reading never creates it."""
+    with pytest.raises(DamagedError, match="No such file"), reading(tmp_path / "none.db", at_rest=False):
+        pass
+    with closing(sqlite.connect("")) as connection, pytest.raises(SourceError, match="cannot be read"):
+        load_dump(tmp_path / "none.sql", connection, lambda _: False)
+    assert [] == names_in(tmp_path)
+
+
+def test_without_the_wheel_the_interpreters_own_sqlite_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is a wheel for Linux only."""
+    monkeypatch.setitem(sys.modules, "pysqlite3", None)
+    found = runpy.run_path(str(Path(sqlite_choice.__file__)))
+    assert found["sqlite"] is sqlite3
