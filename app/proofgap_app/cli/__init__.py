@@ -35,6 +35,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _execute(arguments: Sequence[str]) -> int:
-    from proofgap_app.cli.root import app  # noqa: PLC0415 - as above
+    from proofgap_app.cli import root  # noqa: PLC0415 - as above
 
-    return app(list(arguments)) or 0
+    code: int | None = root.app(list(arguments), console=root.help_console(arguments))
+    return code or 0

@@ -19,7 +19,7 @@ from proofgap.records import Check, RunRecord, SnapshotDetails, SnapshotRecord, 
 from proofgap.text import check_id
 from proofgap_app.cli import output
 from proofgap_app.cli.ledgers import me, opened
-from proofgap_app.cli.options import ACCESS, Access, checked, moment, records_of
+from proofgap_app.cli.options import ACCESS, Access, Whole, checked, moment, records_of
 from proofgap_app.cli.receipts import answer
 from proofgap_store import Ledger, Receipt
 
@@ -53,7 +53,7 @@ class Finding:
     level: Literal["L0", "L1", "L2", "L3", "L4", "L5", "L6"] | None = None
     method: str | None = None
     producer: str | None = None
-    subjects_checked: int | None = None
+    subjects_checked: Whole | None = None
     expected_empty: bool = False
     content_sha256: str | None = None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 from proofgap.audit import EventType
 from proofgap.facts import TERMINAL_RUN_STATUSES
@@ -22,6 +23,20 @@ from proofgap_store import HistoryEvent, Ledger, Shown
 
 _STATUS_EVENTS = frozenset({EventType.RUN_CREATED, EventType.RUN_IMPORTED, EventType.RUN_TRANSITIONED})
 _INTERVAL = "1s"
+_SHORTEST_INTERVAL = 0.01
+
+
+class _Pace(NamedTuple):
+    """How often to look, and how long, in seconds."""
+
+    interval: float
+    timeout: float | None
+
+    @classmethod
+    def of(cls, interval: str, timeout: str | None) -> _Pace:
+        """Read both from the command line."""
+        looks = max(seconds("--interval", interval), _SHORTEST_INTERVAL)
+        return cls(looks, None if timeout is None else seconds("--timeout", timeout))
 
 
 def watch(run: str, /, *, interval: str = _INTERVAL, timeout: str | None = None, access: Access = ACCESS) -> int:
@@ -33,6 +48,8 @@ def watch(run: str, /, *, interval: str = _INTERVAL, timeout: str | None = None,
         timeout: stop watching after this time, such as 10m, with exit code 8.
 
     """
+    check_id("RUN", run)
+    pace = _Pace.of(interval, timeout)
     seen = [0]
 
     def tell(change: HistoryEvent) -> None:
@@ -41,7 +58,7 @@ def watch(run: str, /, *, interval: str = _INTERVAL, timeout: str | None = None,
             _tell(change, as_json=access.json)
 
     with opened(access) as ledger:
-        ended = _follow(ledger, check_id("RUN", run), (interval, timeout), tell)
+        ended = _follow(ledger, run, pace, tell)
     return Exit.OK if ended else Exit.IN_PROGRESS
 
 
@@ -63,9 +80,10 @@ def wait(
         exit_status: exit with the decision: see proofgap help exit-codes.
 
     """
-    actor = me()
+    check_id("RUN", run)
+    pace, actor = _Pace.of(interval, timeout), me()
     with opened(access) as ledger:
-        ended = _follow(ledger, check_id("RUN", run), (interval, timeout), lambda _change: None)
+        ended = _follow(ledger, run, pace, lambda _change: None)
         shown = ledger.show(run, actor.id, actor)
     _print(shown, as_json=access.json)
     if not ended:
@@ -73,10 +91,9 @@ def wait(
     return EXIT_OF_STATE[shown.decision.state] if exit_status else Exit.OK
 
 
-def _follow(ledger: Ledger, run: str, times: tuple[str, str | None], tell: Callable[[HistoryEvent], None]) -> bool:
+def _follow(ledger: Ledger, run: str, pace: _Pace, tell: Callable[[HistoryEvent], None]) -> bool:
     """Look at a run until it has ended; tell whether it has."""
-    interval = seconds("--interval", times[0])
-    deadline = None if times[1] is None else time.monotonic() + seconds("--timeout", times[1])
+    deadline = None if pace.timeout is None else time.monotonic() + pace.timeout
     viewer = me().id
     while True:
         changes = [event for event in ledger.history(run, viewer) if event.entry["type"] in _STATUS_EVENTS]
@@ -84,7 +101,7 @@ def _follow(ledger: Ledger, run: str, times: tuple[str, str | None], tell: Calla
             tell(change)
         if changes[-1].entry["data"]["target"] in TERMINAL_RUN_STATUSES:
             return True
-        left = interval if deadline is None else min(interval, deadline - time.monotonic())
+        left = pace.interval if deadline is None else min(pace.interval, deadline - time.monotonic())
         if left <= 0:
             return False
         time.sleep(left)

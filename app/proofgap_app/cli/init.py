@@ -8,7 +8,7 @@ from proofgap.errors import BadInputError
 from proofgap_app import settings
 from proofgap_app.cli import output
 from proofgap_app.cli.ledgers import me, opened
-from proofgap_app.cli.options import ACCESS, SCOPE, Access, Scope
+from proofgap_app.cli.options import ACCESS, SCOPE, Access, Scope, Whole
 
 _APPROVALS_MAX = 20
 
@@ -24,7 +24,7 @@ app = App(
 
 
 @app.default
-def init(*, approvals_required: int | None = None, scope: Scope = SCOPE, access: Access = ACCESS) -> int:
+def init(*, approvals_required: Whole | None = None, scope: Scope = SCOPE, access: Access = ACCESS) -> int:
     """Make a ledger where there is none yet; doing it again changes nothing.
 
     Args:

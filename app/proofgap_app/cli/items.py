@@ -13,7 +13,7 @@ from proofgap.records import Item
 from proofgap.text import check_id, check_text, shown
 from proofgap_app.cli import output
 from proofgap_app.cli.ledgers import me, opened
-from proofgap_app.cli.options import ACCESS, FIRING, STANDARD_INPUT, Access, AnyFile, Firing, key_of, records_of
+from proofgap_app.cli.options import ACCESS, FIRING, STANDARD_INPUT, Access, AnyFile, Firing, Whole, key_of, records_of
 from proofgap_app.cli.receipts import answer
 from proofgap_store import Page
 
@@ -45,12 +45,10 @@ def report(run: str, file: AnyFile = STANDARD_INPUT, /, *, firing: Firing = FIRI
 
     """
     check_id("RUN", run)
-    items = records_of(file, Item)
+    key, items = key_of(firing), records_of(file, Item)
     _refuse_doubles(items)
     with opened(access) as ledger:
-        receipt = ledger.fire(
-            run, RunEvent.REPORT, me(), items=items, key=key_of(firing), expected_version=firing.if_version
-        )
+        receipt = ledger.fire(run, RunEvent.REPORT, me(), items=items, key=key, expected_version=firing.if_version)
     return answer(receipt, as_json=access.json)
 
 
@@ -66,7 +64,7 @@ def list_items(
     /,
     *,
     result: ItemResult | None = None,
-    limit: int = 1000,
+    limit: Whole = 1000,
     after: str = "",
     access: Access = ACCESS,
 ) -> int:
@@ -82,8 +80,9 @@ def list_items(
     if not 1 <= limit <= _LIMIT_MAX:
         raise BadInputError("--limit", f"{limit} is out of range", f"Use 1 to {_LIMIT_MAX}.")
     check_text("--after", after)
+    check_id("RUN", run)
     with opened(access) as ledger:
-        found = ledger.items(check_id("RUN", run), me().id, Page(result=result, after=after, limit=limit))
+        found = ledger.items(run, me().id, Page(result=result, after=after, limit=limit))
     if access.json:
         for item in found:
             output.json_line(item)

@@ -10,7 +10,7 @@ from proofgap.text import check_id, check_text
 from proofgap.wording import DecisionState
 from proofgap_app.cli import output
 from proofgap_app.cli.ledgers import me, opened
-from proofgap_app.cli.options import ACCESS, Access
+from proofgap_app.cli.options import ACCESS, Access, Whole
 from proofgap_app.cli.sheet import summary_cell
 from proofgap_store import ListedRun, Query
 
@@ -32,7 +32,7 @@ def list_runs(  # noqa: PLR0913 - one argument per filter
     state: DecisionState | None = None,
     workspace: str | None = None,
     environment: str | None = None,
-    limit: int = 50,
+    limit: Whole = 50,
     after: str | None = None,
     as_: Annotated[str | None, Parameter(name="--as")] = None,
     access: Access = ACCESS,
@@ -55,9 +55,9 @@ def list_runs(  # noqa: PLR0913 - one argument per filter
         limit=limit,
         after=None if after is None else check_text("--after", after),
     )
+    actor = me()
+    viewer = actor.id if as_ is None else check_id("--as", as_)
     with opened(access) as ledger:
-        actor = me()
-        viewer = actor.id if as_ is None else check_id("--as", as_)
         page = ledger.list_runs(viewer, actor, query)
     if access.json:
         items = [_document(row) for row in page.rows]

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Annotated, TypeVar
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 
 from proofgap.errors import BadInputError
 from proofgap.facts import Struct, instant_text
@@ -29,6 +29,17 @@ _FACTS_LINE = 1
 
 AnyFile = Annotated[str, Parameter(allow_leading_hyphen=True)]
 """A file, or ``-`` for standard input."""
+
+
+def _whole(_type: object, tokens: Sequence[Token]) -> int:
+    text = tokens[0].value
+    if not re.fullmatch(r"-?[0-9]{1,16}", text):
+        raise ValueError(f"'{shown(text)}' is no whole number")
+    return int(text)
+
+
+Whole = Annotated[int, Parameter(converter=_whole)]
+"""A whole number, as it is: the command line library would round 1.5 to 2."""
 
 S = TypeVar("S", bound=Struct)
 
@@ -82,7 +93,7 @@ class Firing:
     """
 
     key: str | None = None
-    if_version: int | None = None
+    if_version: Whole | None = None
 
 
 ACCESS, SCOPE, FIRING = Access(), Scope(), Firing()

@@ -57,6 +57,7 @@ EXIT_OF_STATE = {
 }
 """Exit codes of ``--exit-status``. 0 says that evidence exists; it never says more than that."""
 
+_DETAIL_LENGTH_MAX = 300
 _KINDS: tuple[tuple[type[ProofgapError], Exit, int, str], ...] = (
     (BadInputError, Exit.USAGE, 422, "The input is not acceptable"),
     (KeyReusedError, Exit.USAGE, 422, "The idempotency key was used for another request"),
@@ -140,7 +141,7 @@ def _usage(error: Any) -> str:  # noqa: ANN401 - any error of the command line l
         detail = _unknown_command(error.unused_tokens[0], [name for name in error.app if not name.startswith("-")])
     else:
         detail = " ".join(str(error).split())
-    return f"{detail} Try: {chain} --help"
+    return f"{shown(detail, length_max=_DETAIL_LENGTH_MAX)} Try: {chain} --help"
 
 
 def _unknown_command(given: str, known: Sequence[str]) -> str:

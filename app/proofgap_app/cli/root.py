@@ -5,9 +5,24 @@ Owns names and summaries. Refuses to know what the commands do.
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from cyclopts import App, Parameter
 
+from proofgap_app.settings import is_terminal
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_PIPED_WIDTH = 160
+_GROUPS = frozenset({"diagram", "evidence", "help", "items", "machine", "run"})  # named alone, they print their page
 _COMMANDS = {
+    "restore": (
+        "restore:app",
+        "Restore a backup, track it from draft to outcome, look at the target, and show the decision.",
+    ),
     "show": ("show:app", "Show what one run means: decision, reason, impact, next action, proof and evidence."),
     "list": ("listing:app", "List runs, newest first, each with its decision."),
     "run": ("run:app", "Prepare, queue, execute, follow and cancel runs."),
@@ -26,7 +41,7 @@ _COMMANDS = {
 """Name: where its app is, and what it is for. A command is added by a line here."""
 
 _EXAMPLES = """Examples:
-  proofgap list
+  proofgap restore backup.tar.gz --into /srv/restored
   proofgap show rr_01KB2M95QF7T3ZC8H --json
   proofgap help exit-codes
 """
@@ -39,6 +54,16 @@ def _version() -> str:
         return f"proofgap {version('proofgap')}"
     except PackageNotFoundError:
         return "proofgap (not installed: running from its source)"
+
+
+def help_console(arguments: Sequence[str]) -> Console | None:
+    """Give the console for a help page, where there may be one; rich would paint quoted words green."""
+    bare = not arguments or (len(arguments) == 1 and arguments[0] in _GROUPS)
+    if not bare and not {"--help", "-h"} & set(arguments):
+        return None
+    from rich.console import Console  # noqa: PLC0415 - only people get pages
+
+    return Console(highlight=False, markup=False, emoji=False, width=None if is_terminal(sys.stdout) else _PIPED_WIDTH)
 
 
 app = App(

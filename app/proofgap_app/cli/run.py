@@ -24,6 +24,7 @@ from proofgap_app.cli.options import (
     Access,
     Firing,
     Scope,
+    Whole,
     checked,
     facts_from,
     key_of,
@@ -110,9 +111,9 @@ class Shown:
     expires_in: str | None = None
     expires_at: str | None = None
     depth: Literal["metadata", "data"] | None = None
-    created: int | None = None
-    overwritten: int | None = None
-    skipped: int | None = None
+    created: Whole | None = None
+    overwritten: Whole | None = None
+    skipped: Whole | None = None
 
 
 @app.command(
@@ -144,8 +145,9 @@ def create(
     check_text("BACKUP", backup or "")
     details = checked(RunDetails(backup=backup, target=wanted.into, driver=wanted.driver, purpose=wanted.purpose))
     new = NewRun(workspace=workspace, environment=environment, is_dry_run=dry_run, details=details)
+    checked_key = key_of(Firing(key=key))
     with opened(access, create=True) as ledger:
-        receipt = ledger.create(new, me(), key=key_of(Firing(key=key)))
+        receipt = ledger.create(new, me(), key=checked_key)
     return answer(receipt, as_json=access.json)
 
 
@@ -162,7 +164,7 @@ def scope(  # noqa: PLR0913 - one argument per fact
     *,
     backup: str | None = None,
     wanted: Wanted = Wanted(),
-    selected: int | None = None,
+    selected: Whole | None = None,
     expects_nothing: bool = False,
     firing: Firing = FIRING,
     access: Access = ACCESS,
@@ -199,7 +201,7 @@ def check(  # noqa: PLR0913 - one argument per fact
     /,
     *,
     plan: Plan = Plan(),
-    selected: int | None = None,
+    selected: Whole | None = None,
     expects_nothing: bool = False,
     source: Completeness | None = None,
     firing: Firing = FIRING,
@@ -333,12 +335,13 @@ def cancel(run: str, /, *, firing: Firing = FIRING, access: Access = ACCESS) -> 
 
     """
     check_id("RUN", run)
+    checked_key = key_of(firing)
     with opened(access) as ledger:
         actor = me()
         record = ledger.show(run, actor.id, actor).record
         event = RunEvent.REQUEST_CANCEL if record.status is RunStatus.RUNNING else RunEvent.CANCEL
         version = record.version if firing.if_version is None else firing.if_version
-        receipt = ledger.fire(run, event, actor, key=key_of(firing), expected_version=version)
+        receipt = ledger.fire(run, event, actor, key=checked_key, expected_version=version)
     return answer(receipt, as_json=access.json)
 
 
@@ -358,17 +361,18 @@ def retry(run: str, /, *, key: str | None = None, access: Access = ACCESS) -> in
 
     """
     check_id("RUN", run)
+    checked_key = key_of(Firing(key=key))
     with opened(access) as ledger:
-        receipt = ledger.retry(run, me(), key=key_of(Firing(key=key)))
+        receipt = ledger.retry(run, me(), key=checked_key)
     return answer(receipt, as_json=access.json)
 
 
 def fired(run: str, event: RunEvent, details: RunDetails, firing: Firing, access: Access) -> int:
     """Fire one event with its facts, and answer."""
     check_id("RUN", run)
-    given = checked(details)
+    given, key = checked(details), key_of(firing)
     with opened(access) as ledger:
-        receipt = ledger.fire(run, event, me(), given=given, key=key_of(firing), expected_version=firing.if_version)
+        receipt = ledger.fire(run, event, me(), given=given, key=key, expected_version=firing.if_version)
     return answer(receipt, as_json=access.json)
 
 

@@ -45,9 +45,9 @@ def show(
 
     """
     check_id("RUN", run)
+    actor = me()
+    viewer = actor.id if as_ is None else check_id("--as", as_)
     with opened(access) as ledger:
-        actor = me()
-        viewer = actor.id if as_ is None else check_id("--as", as_)
         shown = ledger.show(run, viewer, actor)
     present(shown, as_json=access.json)
     return EXIT_OF_STATE[shown.decision.state] if exit_status else 0

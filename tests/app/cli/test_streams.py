@@ -1,0 +1,233 @@
+"""Streams, logs and looks: a broken stream changes no result, and colours claim nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from proofgap_app.cli.root import app
+from proofgap_store.clock import operating_system_user
+from tests.app.cli.test_decide import DECISION, LINE
+
+FULL = "/dev/full"
+_SGR = re.compile(r"\x1b\[([\d;]*)m")
+
+
+def test_a_standard_output_that_is_full_is_one_line_and_exit_code_1(cli):
+    with Path(FULL).open("wb") as full:
+        done = cli.program("decide", "-", input=LINE, stdout=full)
+    assert done.returncode == 1
+    assert done.stderr == b"proofgap: cannot read or write: No space left on device.\n"
+
+
+def test_a_standard_output_that_is_closed_is_one_line_and_exit_code_1():
+    command = f"exec {sys.executable} -m proofgap_app decide >&-"
+    done = subprocess.run(["sh", "-c", command], input=LINE, stderr=subprocess.PIPE, env=_env(), check=False)
+    assert done.returncode == 1
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_a_reader_that_goes_away_is_no_news():
+    command = f"yes '{LINE.decode()}' | {sys.executable} -m proofgap_app decide | head -n 1; wait"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, env=_env(), check=False, timeout=30)
+    assert json.loads(done.stdout) == DECISION
+    assert done.stderr == b""
+
+
+@pytest.mark.parametrize("redirection", [f"2>{FULL}", "2>&-"])
+def test_a_standard_error_that_cannot_be_written_changes_no_exit_code(redirection):
+    command = f"exec {sys.executable} -m proofgap_app decide {redirection}"
+    for line, code in ((LINE, 0), (b"{", 2)):
+        done = subprocess.run(["sh", "-c", command], input=line, stdout=subprocess.PIPE, env=_env(), check=False)
+        assert done.returncode == code
+
+
+@pytest.mark.parametrize("redirection", [f"2>{FULL}", "2>&-"])
+def test_a_log_stream_that_cannot_be_written_changes_no_result(cli, redirection):
+    cli.as_user(operating_system_user())
+    cli.ok("init")
+    command = f"exec {sys.executable} -m proofgap_app run create nightly --log json {redirection}"
+    done = subprocess.run(["sh", "-c", command], stdout=subprocess.PIPE, env=_env(), check=False)
+    assert done.returncode == 0
+    assert b"draft   version 1" in done.stdout
+    assert len(cli.ok("list", "--json").json["items"]) == 1
+
+
+def _env() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+
+
+def test_where_nobody_looks_there_is_one_json_line_per_committed_event(cli):
+    run_id = cli.created()
+    result = cli("run", "scope", run_id, "--log", "auto")
+    transition, projection, note = result.err.splitlines()
+    first = json.loads(transition)
+    assert list(first)[:3] == ["timestamp", "event", "level"]
+    assert first["event"] == "restore.run.transitioned"
+    assert (first["run"], first["source"], first["target"]) == (run_id, "draft", "scoped")
+    assert json.loads(projection)["event"] == "restore.decision.projected"
+    assert json.loads(projection)["event_id"] == first["event_id"] + 1
+    assert note.startswith("Next: ")
+    assert f"event {first['event_id']}" in result.out
+
+
+def test_a_refused_attempt_is_logged_because_it_is_recorded(cli):
+    run_id = cli.created()
+    first, problem = cli("run", "queue", run_id, "--log", "json").err.splitlines()
+    assert json.loads(first)["event"] == "restore.run.transition_refused"
+    assert problem.startswith("proofgap: refused: ")
+
+
+def test_a_log_for_people_is_readable_and_off_is_off(cli, monkeypatch):
+    run_id = cli.created()
+    text = cli("run", "scope", run_id, "--log", "text").err.splitlines()[0]
+    assert re.fullmatch(rf"\S+Z restore\.run\.transitioned .*run={run_id} .*target=scoped.*", text)
+    monkeypatch.setenv("PROOFGAP_LOG", "text")
+    assert "restore.run.transitioned" in cli("run", "scope", run_id).err
+    assert "restore.run.transitioned" not in cli("run", "scope", run_id, "--log", "off").err
+
+
+def test_a_log_style_from_the_environment_that_is_none_is_refused_before_anything_is_done(cli, monkeypatch):
+    monkeypatch.setenv("PROOFGAP_LOG", "lo\x1bud")
+    result = cli("init")
+    assert (result.code, result.err) == (
+        2,
+        "proofgap: PROOFGAP_LOG: 'lo\\x1bud' is no style. Use auto, json, text, off.\n",
+    )
+    assert not cli.folder.joinpath("proofgap.db").exists()
+
+
+def test_data_goes_to_standard_output_and_the_rest_to_standard_error(cli):
+    result = cli.ok("run", "create", "nightly", "--json", "--log", "json")
+    assert result.json["status"] == "draft"
+    assert all(json.loads(line) for line in result.err.splitlines())
+
+
+def in_a_terminal(cli, *arguments: str, **env: str) -> str:
+    """Run a command with a terminal for its output, and give what the terminal got."""
+    master, slave = pty.openpty()
+    try:
+        done = cli.program(
+            *arguments, stdout=slave, stderr=slave, env={"TERM": "xterm-256color", "COLUMNS": "120"} | env
+        )
+        os.close(slave)
+        got = b""
+        while True:
+            try:
+                chunk = os.read(master, 65536)
+            except OSError:
+                break
+            if not chunk:
+                break
+            got += chunk
+    finally:
+        os.close(master)
+    assert done.returncode == 0, got
+    return got.decode()
+
+
+def is_green(code: str) -> bool:
+    """Tell whether a colour is green: by its name in the palette, or because green outweighs red and blue."""
+    parts = [int(part) for part in code.split(";") if part]
+    true_colours = re.findall(r"[34]8;2;(\d+);(\d+);(\d+)", code)
+    if any(int(green) > int(red) and int(green) > int(blue) for red, green, blue in true_colours):
+        return True
+    palette = re.findall(r"[34]8;5;(\d+)", code)
+    if palette:
+        return any(int(number) in {2, 10, 22, 28, 34, 40, 46, 64, 70, 76, 82} for number in palette)
+    return not true_colours and bool({32, 42, 92, 102} & set(parts))
+
+
+@pytest.mark.parametrize("state", ["completed_with_evidence", "failed"])
+def test_on_a_terminal_the_sheet_is_in_colour_and_no_colour_is_green(cli, state):
+    cli.as_user(operating_system_user())
+    run_id = cli.in_state(state)
+    page = in_a_terminal(cli, "show", run_id, COLORTERM="truecolor")
+    codes = _SGR.findall(page)
+    assert codes
+    assert not [code for code in codes if is_green(code)]
+    assert not set("✓✔☑✅") & set(page)
+    assert "audit event" in page
+
+
+def test_on_a_terminal_lists_helps_and_logs_are_not_green_either(cli):
+    cli.as_user(operating_system_user())
+    cli.created()
+    for arguments in (["list", "--log", "text"], ["run", "--help"], ["restore", "--help"], ["machine", "states"]):
+        page = in_a_terminal(cli, *arguments)
+        assert not [code for code in _SGR.findall(page) if is_green(code)]
+
+
+def test_a_list_on_a_terminal_has_a_head_and_nobody_waits_for_an_animation(cli):
+    cli.as_user(operating_system_user())
+    cli.created()
+    page = in_a_terminal(cli, "list")
+    assert "Decision" in page
+    assert "\r\x1b" not in page
+
+
+def test_no_color_means_no_colour(cli):
+    cli.as_user(operating_system_user())
+    run_id = cli.created()
+    page = in_a_terminal(cli, "show", run_id, "--log", "text", NO_COLOR="1")
+    assert not [code for code in _SGR.findall(page) if re.search(r"[34]8;|\b[349]\d\b", code)]
+    assert "\x1b[2m" not in page.splitlines()[0], "log lines are plain altogether"
+
+
+def test_a_dumb_terminal_gets_plain_text(cli):
+    cli.as_user(operating_system_user())
+    assert "\x1b" not in in_a_terminal(cli, "show", cli.created(), "--log", "text", TERM="dumb")
+
+
+def commands(at=app, path=()) -> list[tuple[str, ...]]:
+    """List every command of the tree."""
+    found = [path] if path else []
+    for name, inner in at.resolved_commands().items():
+        if not name.startswith("-"):
+            found += commands(inner, (*path, name))
+    return found
+
+
+@pytest.mark.parametrize("command", commands(), ids=" ".join)
+def test_the_help_of_every_command_begins_with_examples_of_it(cli, command):
+    page = cli.ok(*command, "--help").out.splitlines()
+    assert page[0] == "Examples:"
+    examples = page[1 : page.index("")]
+    assert 2 <= len(examples) <= 5
+    assert any(" ".join(("proofgap", *command)) in example for example in examples)
+    assert all(line.isprintable() for line in page)
+    for line in page:
+        option = re.match(r"  (--[\w-]+)(.*)", line)
+        assert option is None or ":" in option[2], "it says what each option is for"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_completion_script_knows_the_commands(cli, shell):
+    script = cli.ok("completion", shell).out
+    assert all(name in script for name in ("restore", "decide", "exit-codes", "exit-status"))
+
+
+def test_a_bash_completion_script_is_one_that_bash_can_read(cli):
+    script = cli.ok("completion", "bash").out.encode()
+    assert subprocess.run(["bash", "-n"], input=script, check=False).returncode == 0
+
+
+def test_the_version_is_one_line(cli):
+    assert cli.ok("--version").out.startswith("proofgap ")
+
+
+def test_a_group_named_alone_and_no_command_at_all_print_their_page(cli):
+    assert "Usage: proofgap COMMAND" in cli.ok().out
+    assert "fire: Fire any event" in cli.ok("run").out
+
+
+def test_the_program_runs_as_a_module(cli):
+    done = cli.program("decide", input=LINE)
+    assert (done.returncode, json.loads(done.stdout)) == (0, DECISION)
