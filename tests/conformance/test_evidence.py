@@ -1,0 +1,179 @@
+"""Evidence: begun after the execution has ended, active only if something was checked, one at a time, and not for ever."""
+
+from __future__ import annotations
+
+import pytest
+
+from proofgap.errors import GuardRefusedError, NotAllowedError, NotFoundError
+from proofgap.facts import SnapshotEvent
+from proofgap.records import Check, CheckResult, SnapshotDetails
+from tests.conformance.lives import (
+    ADA,
+    OLGA,
+    PASSED,
+    TERMINAL,
+    WIM,
+    chain_faults,
+    fire,
+    last,
+    live,
+    log,
+    log_since,
+    prove,
+    tables,
+)
+
+
+def evidence_of(ledger, run_id):
+    """Give the statuses of a run's snapshots by id."""
+    return {row.id: row.status.value for row in ledger.show(run_id, ADA.id, ADA).record.evidence}
+
+
+def decided(ledger, run_id):
+    """Give what an operator is told: state, evidence, snapshot."""
+    decision = ledger.show(run_id, OLGA.id, OLGA).decision
+    return decision.state.value, decision.evidence.state.value, decision.evidence.snapshot_id
+
+
+def generating(ledger, run_id, at):
+    """Begin a snapshot and let it generate; give its id."""
+    snapshot = ledger.begin_evidence(run_id, WIM, captured_at_us=at).subject
+    ledger.fire_evidence(snapshot, SnapshotEvent.GENERATE, WIM)
+    return snapshot
+
+
+def test_evidence_changes_the_decision_step_by_step(ledger):
+    run_id = live(ledger)
+    assert decided(ledger, run_id) == ("completed_proof_incomplete", "unavailable", None)
+    snapshot = ledger.begin_evidence(run_id, WIM).subject
+    assert decided(ledger, run_id) == ("completed_proof_incomplete", "in_progress", snapshot)
+    ledger.fire_evidence(snapshot, SnapshotEvent.GENERATE, WIM)
+    assert decided(ledger, run_id) == ("completed_proof_incomplete", "in_progress", snapshot)
+    receipt = ledger.fire_evidence(snapshot, SnapshotEvent.ACTIVATE, WIM, checks=PASSED)
+    assert (receipt.subject, receipt.run_id, receipt.status) == (snapshot, run_id, "active")
+    assert decided(ledger, run_id) == ("completed_with_evidence", "available", snapshot)
+    ledger.fire_evidence(snapshot, SnapshotEvent.EXPIRE, WIM)
+    assert decided(ledger, run_id) == ("completed_proof_incomplete", "unavailable", None)
+
+
+def test_a_later_snapshot_supersedes_the_active_one_in_the_same_write(ledger):
+    run_id = live(ledger)
+    old = prove(ledger, run_id, captured_at_us=1_000)
+    new, before = generating(ledger, run_id, 2_000), last(ledger)
+    ledger.fire_evidence(new, SnapshotEvent.ACTIVATE, WIM, checks=PASSED)
+    assert [(event.data["subject"], event.data["event"]) for event in log_since(ledger, before)[:2]] == [
+        *((old, "supersede"), (new, "activate")),
+    ]
+    assert evidence_of(ledger, run_id) == {old: "superseded", new: "active"}
+    assert decided(ledger, run_id) == ("completed_with_evidence", "available", new)
+
+
+def test_an_earlier_snapshot_never_takes_the_place_of_a_later_one_and_the_refusal_is_recorded(ledger):
+    run_id = live(ledger)
+    early = generating(ledger, run_id, 1_000)
+    late = prove(ledger, run_id, captured_at_us=2_000)
+    before = last(ledger)
+    with pytest.raises(GuardRefusedError) as caught:
+        ledger.fire_evidence(early, SnapshotEvent.ACTIVATE, WIM, checks=PASSED)
+    assert caught.value.guard == "is_the_latest"
+    (refusal,) = log_since(ledger, before)
+    assert (refusal.data["guard"], refusal.data["subject"], refusal.data["machine"], refusal.data["source"]) == (
+        *("is_the_latest", early, "evidence", "generating"),
+    )
+    assert evidence_of(ledger, run_id) == {early: "generating", late: "active"}
+
+
+def test_at_most_one_snapshot_is_active_however_many_there_are(ledger):
+    run_id = live(ledger, "partial")
+    ids = [prove(ledger, run_id, captured_at_us=at) for at in (1, 2, 2, 3, 10)]
+    assert evidence_of(ledger, run_id) == dict.fromkeys(ids, "superseded") | {ids[-1]: "active"}
+
+
+SKIPPED = (Check(subject="a", method="m", level="L2", result=CheckResult.SKIPPED),)
+FAILED = (Check(subject="a", method="m", level="L2", result=CheckResult.FAILED),)
+
+
+@pytest.mark.parametrize("checks", [(), SKIPPED])
+def test_evidence_without_a_checked_subject_cannot_become_active(ledger, checks):
+    run_id = live(ledger)
+    snapshot = generating(ledger, run_id, 1)
+    with pytest.raises(GuardRefusedError) as caught:
+        ledger.fire_evidence(snapshot, SnapshotEvent.ACTIVATE, WIM, checks=checks)
+    assert caught.value.guard == "subjects_were_checked"
+    assert ledger.checks(snapshot, ADA.id) == []
+    assert evidence_of(ledger, run_id) == {snapshot: "generating"}
+
+
+def test_a_plan_that_expected_emptiness_may_have_checked_nothing(ledger):
+    snapshot = generating(ledger, live(ledger), 1)
+    given = SnapshotDetails(expected_empty=True)
+    assert ledger.fire_evidence(snapshot, SnapshotEvent.ACTIVATE, WIM, given=given).status == "active"
+
+
+def test_a_failed_comparison_is_evidence_too_and_its_checks_are_kept_in_their_order(ledger):
+    run_id = live(ledger)
+    snapshot = generating(ledger, run_id, 1)
+    ledger.fire_evidence(snapshot, SnapshotEvent.ACTIVATE, WIM, checks=(*FAILED, *PASSED, *SKIPPED))
+    assert ledger.checks(snapshot, OLGA.id) == [*FAILED, *PASSED, *SKIPPED]
+    (record,) = ledger.show(run_id, ADA.id, ADA).record.evidence
+    counted = (record.details.checks_total, record.details.checks_failed, record.details.subjects_checked)
+    assert counted == (3, 1, 2)
+
+
+@pytest.mark.parametrize("status", ["draft", "previewed", "queued", "running"])
+def test_evidence_of_a_run_that_is_not_over_is_refused_and_the_refusal_is_recorded(ledger, status):
+    run_id = live(ledger, status)
+    before = last(ledger)
+    with pytest.raises(GuardRefusedError):
+        ledger.begin_evidence(run_id, WIM)
+    assert [event.data["guard"] for event in log_since(ledger, before)] == ["execution_has_ended"]
+
+
+@pytest.mark.parametrize("status", TERMINAL)
+def test_evidence_moves_on_after_its_run_has_ended_and_never_moves_the_run(ledger, status):
+    run_id = live(ledger, status)
+    before = ledger.show(run_id, ADA.id, ADA).record
+    prove(ledger, run_id)
+    after = ledger.show(run_id, ADA.id, ADA).record
+    assert (after.status, after.version, after.details, after.operation) == (
+        *(before.status, before.version, before.details, before.operation),
+    )
+
+
+@pytest.mark.parametrize("ending", [SnapshotEvent.EXPIRE, SnapshotEvent.SUPERSEDE])
+def test_evidence_that_has_ended_never_moves_again(ledger, ending):
+    run_id = live(ledger)
+    snapshot = prove(ledger, run_id)
+    ledger.fire_evidence(snapshot, ending, WIM)
+    for event in SnapshotEvent:
+        with pytest.raises(NotAllowedError) as caught:
+            ledger.fire_evidence(snapshot, event, WIM)
+        assert caught.value.allowed == ()
+    assert chain_faults(log(ledger)) == []
+
+
+def test_evidence_that_could_not_be_produced_says_so_and_another_can_be_begun(ledger):
+    run_id = live(ledger)
+    broken = ledger.begin_evidence(run_id, WIM).subject
+    ledger.fire_evidence(broken, SnapshotEvent.FAIL, WIM)
+    assert decided(ledger, run_id) == ("completed_proof_incomplete", "unavailable", None)
+    good = prove(ledger, run_id, captured_at_us=5)
+    assert evidence_of(ledger, run_id) == {broken: "failed", good: "active"}
+
+
+def test_a_blocked_run_has_an_operation_run_of_its_own_that_says_so(ledger):
+    run_id = live(ledger, "checked")
+    fire(ledger, run_id, "block")
+    record = ledger.show(run_id, ADA.id, ADA).record
+    assert (record.status, record.operation.status, record.operation.outcome) == ("cancelled", "completed", "blocked")
+    assert decided(ledger, run_id)[0] == "blocked_or_cancelled"
+
+
+def test_an_unknown_snapshot_is_refused_and_nothing_is_written(ledger):
+    before = tables(ledger)
+    with pytest.raises(NotFoundError) as caught:
+        ledger.fire_evidence("ev_NONE", SnapshotEvent.GENERATE, ADA)
+    assert (caught.value.kind, caught.value.subject) == ("evidence snapshot", "ev_NONE")
+    with pytest.raises(NotFoundError):
+        ledger.checks("ev_NONE", ADA.id)
+    assert tables(ledger) == before
