@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from proofgap.lifecycle import EvidenceSnapshotMachine as EvidenceSnapshotMachine
     from proofgap.lifecycle import OperationRunMachine as OperationRunMachine
     from proofgap.lifecycle import RestoreRunMachine as RestoreRunMachine
-    from proofgap.lifecycle import move as move
+    from proofgap.moves import move as move
     from proofgap.records import Check as Check
     from proofgap.records import Item as Item
     from proofgap.records import Moment as Moment
@@ -94,7 +94,8 @@ _PLACES = {
         "Viewer",
     ),
     "hooks": ("ProjectForRecord",),
-    "lifecycle": ("EvidenceSnapshotMachine", "OperationRunMachine", "RestoreRunMachine", "move"),
+    "lifecycle": ("EvidenceSnapshotMachine", "OperationRunMachine", "RestoreRunMachine"),
+    "moves": ("move",),
     "records": ("Check", "Item", "Moment", "RunDetails", "RunRecord", "SnapshotDetails", "Step"),
     "wording": ("DecisionState",),
 }

@@ -156,8 +156,6 @@ def convert(document: Any, shape: type[T], number: int) -> T:  # noqa: ANN401 - 
         return msgspec.convert(document, shape, strict=True)
     except msgspec.ValidationError as error:
         raise _refusal(str(error), document, shape, number) from None
-    except OverflowError:
-        raise BadInputError(_place(number), "holds a time outside the years 1 to 9999", "Correct the time.") from None
 
 
 def _decoded(line: bytes | str, number: int) -> str:
@@ -219,11 +217,10 @@ def _marked(value: _Marked, field: str) -> BadInputError:
 def _refusal(message: str, document: Any, shape: Any, number: int) -> BadInputError:  # noqa: ANN401 - any value, any type
     """Put the library's reason into words that name the value and the remedy."""
     problem, path = _split(message)
-    if "RFC 3339" in problem or "must be in" in problem:  # a time is looked at after its record is read
-        path += ".captured_at"
-    field, value = _place(number, path), _short(_value_at(document, path))
+    field = _place(number, path)
     if problem.startswith("Object contains unknown field"):
         return BadInputError(field, f"the key '{_named(problem)}' is not known", "Remove it, or correct its name.")
+    value = _short(_value_at(document, path))
     if problem.startswith("Object missing required field"):
         missing = f"{path}.{_named(problem)}".lstrip(".")
         return BadInputError(_place(number, missing), "is missing", "Hand it in; where it may be unknown, write null.")
@@ -232,6 +229,8 @@ def _refusal(message: str, document: Any, shape: Any, number: int) -> BadInputEr
         return BadInputError(field, f"{value} is not known", f"Hand in one of: {choices}.")
     expected = _EXPECTED.match(problem)
     if expected is None:
+        if path.startswith("evidence["):  # the one thing of a snapshot that is looked at once it is read
+            field = _place(number, f"{path}.captured_at")
         return BadInputError(field, shown(problem, length_max=200), "Correct it; nothing is guessed.")
     return _unexpected(expected, field, value)
 
@@ -277,20 +276,16 @@ def _place(number: int, *fields: str) -> str:
 
 def _dotted(node: _Node) -> str:
     steps: list[str] = []
-    at: _Node | None = node
-    while at is not None and at.parent is not None:
-        steps.append(f"[{at.key}]" if isinstance(at.key, int) else f".{shown(at.key)}")
-        at = at.parent
+    while node.parent is not None:
+        steps.append(f"[{node.key}]" if isinstance(node.key, int) else f".{shown(node.key)}")
+        node = node.parent
     return "".join(reversed(steps)).lstrip(".")
 
 
 def _value_at(document: Any, path: str) -> Any:  # noqa: ANN401 - any JSON value
-    """Follow a path as the library writes it; ``None`` when it leads nowhere."""
+    """Follow a path as the library writes it."""
     for name, index in _STEP.findall(path):
-        try:
-            document = document[name or int(index)]
-        except (KeyError, IndexError, TypeError):
-            return None
+        document = document[name or int(index)]
     return document
 
 

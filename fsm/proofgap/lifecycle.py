@@ -6,11 +6,10 @@ every later check, preview and approval, so nobody can release what was not show
 when the run is queued and moves with it; it is the proof that something was executed. *Evidence snapshots* have a
 life of their own, which goes on after the run has ended.
 
-A move is pure: `move` takes the record as it stands, the event, and what came with it, and gives back the moves
-to write. Guards and hooks are callbacks of the machines. Hooks run on entering a status, inside the event: if one
-fails, there is no step, so nothing can have been written.
+Guards and hooks are callbacks of the machines. Hooks run on entering a status, inside the event: if one fails, there
+is no step, so nothing can have been written. What follows from an event is put together in `moves`.
 
-Owns the edges, the guards, and what an event does to the record. Refuses to know what a decision is: it calls the
+Owns the edges, the guards, and what entering a status does to the record. Refuses to know what a decision is: it calls the
 hooks it is handed. Refuses to know storage, clocks and ids: they are arguments.
 
 Source: restore result state contract; ``docs/decision-rules.md``, section 4.
@@ -18,7 +17,7 @@ Source: restore result state contract; ``docs/decision-rules.md``, section 4.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from types import MappingProxyType
 from typing import Any, ClassVar, Protocol, TypeVar
@@ -27,30 +26,10 @@ from msgspec.structs import replace
 from statemachine import State, StateMachine
 from statemachine.exceptions import TransitionNotAllowed
 
-from proofgap.effects import arrive, merge, new_operation, refuse_foreign_facts
-from proofgap.errors import BadInputError, GuardRefusedError, NotAllowedError, NotFoundError
-from proofgap.facts import (
-    TERMINAL_RUN_STATUSES,
-    OperationEvent,
-    OperationOutcome,
-    OperationStatus,
-    RunEvent,
-    RunStatus,
-    SnapshotEvent,
-    SnapshotStatus,
-)
-from proofgap.records import (
-    Machine,
-    Moment,
-    Move,
-    OperationRecord,
-    RunDetails,
-    RunRecord,
-    SnapshotDetails,
-    SnapshotRecord,
-    Step,
-    second_try,
-)
+from proofgap.effects import arrive, merge
+from proofgap.errors import BadInputError, GuardRefusedError, NotAllowedError
+from proofgap.facts import OperationEvent, OperationOutcome, OperationStatus, RunEvent, RunStatus, SnapshotStatus
+from proofgap.records import Machine, Moment, Move, PreviewFacts, RunRecord, SnapshotRecord, moved
 
 Projection_co = TypeVar("Projection_co", covariant=True)
 
@@ -63,13 +42,14 @@ class Hooks(Protocol[Projection_co]):
         ...
 
 
-class _Attempt:
+class Attempt:
     """One event on its way through a machine: the record, what came with the event, and what came of it."""
 
     record: Any
     given: Any
     moment: Moment
     hooks: Hooks[Any]
+    follow: Callable[[RunRecord, RunEvent], tuple[Move, ...]]  # moves the operation run along
     siblings: Iterable[SnapshotRecord]
     refused_by: str | None
     moves: tuple[Move, ...]
@@ -80,23 +60,23 @@ class _Slot:
     """The model that a machine moves. The machine outlives the attempt: building one costs more than an event."""
 
     status: str = ""
-    attempt: _Attempt = _Attempt()
+    attempt: Attempt = Attempt()
 
 
-class _Law(StateMachine):
+class Law(StateMachine):
     """What the three machines share: one attempt at a time, and guards that leave their name when they refuse."""
 
     guard_reasons: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
-    def hydrate(self, status: str, attempt: _Attempt) -> None:
+    def hydrate(self, status: str, attempt: Attempt) -> None:
         """Stand on a status, ready for one event; a machine that ended its last attempt in a final status too."""
         self.model.status, self.model.attempt = status, attempt
         if self.is_terminated:
-            self._engine = self._get_engine()  # type: ignore[no-untyped-call]
+            self._engine = self._get_engine()  # type: ignore[no-untyped-call]  # the library's own, without types
 
     @property
-    def _attempt(self) -> _Attempt:
-        attempt: _Attempt = self.model.attempt
+    def _attempt(self) -> Attempt:
+        attempt: Attempt = self.model.attempt
         return attempt
 
     def _holds(self, guard: str, verdict: bool) -> bool:  # noqa: FBT001 - the verdict is the value passed through
@@ -104,7 +84,7 @@ class _Law(StateMachine):
         return verdict
 
 
-class RestoreRunMachine(_Law):
+class RestoreRunMachine(Law):
     """The life of a restore run, from draft to one of five outcomes."""
 
     draft = State(initial=True)
@@ -188,12 +168,12 @@ class RestoreRunMachine(_Law):
         """Whether the plan to execute is the plan that was previewed."""
         details = self._attempt.record.details
         wanted = self._attempt.given.plan_digest or details.plan_digest
-        return self._holds("plan_is_unchanged", details.preview.plan_digest == wanted)
+        return self._holds("plan_is_unchanged", (details.preview or PreviewFacts()).plan_digest == wanted)
 
     def target_is_unchanged(self) -> bool:
         """Whether the target, where it was looked at again, is what the preview showed."""
-        found, shown = self._attempt.given.target_fingerprint, self._attempt.record.details.preview.target_fingerprint
-        return self._holds("target_is_unchanged", found is None or found == shown)
+        found, shown = self._attempt.given.target_fingerprint, self._attempt.record.details.preview or PreviewFacts()
+        return self._holds("target_is_unchanged", found is None or found == shown.target_fingerprint)
 
     def selection_is_not_empty(self) -> bool:
         """Whether something is selected, or the plan says that it expects nothing; unknown is not empty."""
@@ -229,16 +209,15 @@ class RestoreRunMachine(_Law):
         attempt = self._attempt
         run_event = RunEvent(event)
         arrived = arrive(attempt.record, run_event, RunStatus(target.value), attempt.given, attempt.moment)
-        operation_moves = _operation_moves(arrived, run_event)
+        operation_moves = attempt.follow(arrived, run_event)
         if operation_moves:
             arrived = replace(arrived, operation=operation_moves[-1].record)
-        run_move = _move(Machine.RUN, run_event, attempt.record.status, arrived)
-        attempt.moves = (*operation_moves, run_move)
+        attempt.moves = (*operation_moves, moved(Machine.RUN, run_event, attempt.record.status, arrived))
         attempt.record = arrived
         attempt.projection = attempt.hooks.entered(arrived)
 
 
-class OperationRunMachine(_Law):
+class OperationRunMachine(Law):
     """The life of the execution of a run."""
 
     queued = State(initial=True)
@@ -263,7 +242,7 @@ class OperationRunMachine(_Law):
         )
 
 
-class EvidenceSnapshotMachine(_Law):
+class EvidenceSnapshotMachine(Law):
     """The life of an evidence snapshot."""
 
     queued = State(initial=True)
@@ -330,102 +309,15 @@ OPERATION_FOLLOWS = MappingProxyType(
 )
 """What a run's event means for its operation run."""
 
-MACHINES: Mapping[Machine, type[_Law]] = MappingProxyType(
+MACHINES: Mapping[Machine, type[Law]] = MappingProxyType(
     {
         Machine.RUN: RestoreRunMachine,
         Machine.OPERATION: OperationRunMachine,
         Machine.EVIDENCE: EvidenceSnapshotMachine,
     }
 )
-_IDLE: dict[Machine, list[_Law]] = {machine: [] for machine in Machine}
+_IDLE: dict[Machine, list[Law]] = {machine: [] for machine in Machine}
 _ROUTES: dict[tuple[Machine, str, str, tuple[bool, ...]], State] = {}
-
-
-def move(
-    record: RunRecord, event: RunEvent, given: RunDetails, *, moment: Moment, hooks: Hooks[Projection_co]
-) -> Step[Projection_co]:
-    """Compute what one event does to a run. Pure: writes nothing, reads no clock.
-
-    Raises:
-        NotAllowedError: the run's status has no such move.
-        GuardRefusedError: it has, but a guard said no; names the guard.
-        BadInputError: a fact was handed in that does not belong to the event.
-
-    """
-    refuse_foreign_facts(event, given)
-    attempt = _send(Machine.RUN, record, event, given=given, moment=moment, hooks=hooks)
-    return Step(moves=attempt.moves, record=attempt.record, projection=attempt.projection)
-
-
-def begin(record: RunRecord, *, hooks: Hooks[Projection_co]) -> Step[Projection_co]:
-    """Compute the birth of a run: a draft, and the decision that goes with it."""
-    born = Move(
-        machine=Machine.RUN, subject=record.id, event=None, source=None, target=record.status, version=1, record=record
-    )
-    return Step(moves=(born,), record=record, projection=hooks.entered(record))
-
-
-def begin_snapshot(record: RunRecord, snapshot: SnapshotRecord, *, hooks: Hooks[Projection_co]) -> Step[Projection_co]:
-    """Compute the birth of an evidence snapshot, which can already change what the run's decision says.
-
-    Raises:
-        GuardRefusedError: there is no operation run whose execution has ended: there is nothing to look at yet.
-
-    """
-    if record.operation is None or record.operation.status is not OperationStatus.COMPLETED:
-        raise GuardRefusedError(
-            Machine.RUN,
-            "begin_evidence",
-            record.status,
-            allowed_events(Machine.RUN, record.status),
-            guard="execution_has_ended",
-            because="evidence is captured after the execution has ended",
-        )
-    born = Move(
-        machine=Machine.EVIDENCE,
-        subject=snapshot.id,
-        event=None,
-        source=None,
-        target=snapshot.status,
-        version=1,
-        record=snapshot,
-    )
-    after = replace(record, evidence=(*record.evidence, snapshot))
-    return Step(moves=(born,), record=after, projection=hooks.entered(after))
-
-
-def move_snapshot(
-    record: RunRecord, snapshot_id: str, event: SnapshotEvent, given: SnapshotDetails, *, hooks: Hooks[Projection_co]
-) -> Step[Projection_co]:
-    """Compute what one event does to a run's evidence; an activated snapshot supersedes the one before it.
-
-    Raises:
-        NotFoundError: the run has no such snapshot.
-        NotAllowedError, GuardRefusedError: as for `move`.
-
-    """
-    snapshot = next((row for row in record.evidence if row.id == snapshot_id), None)
-    if snapshot is None:
-        raise NotFoundError("evidence snapshot", snapshot_id)
-    active = [row for row in record.evidence if row.status is SnapshotStatus.ACTIVE and row.id != snapshot_id]
-    moves = [_snapshot_move(snapshot, event, given, active)]
-    if event is SnapshotEvent.ACTIVATE:  # the old one steps down first: two are never active at once
-        moves[:0] = [_snapshot_move(row, SnapshotEvent.SUPERSEDE, SnapshotDetails(), ()) for row in active]
-    changed: dict[str, Any] = {change.subject: change.record for change in moves}
-    after = replace(record, evidence=tuple(changed.get(row.id, row) for row in record.evidence))
-    return Step(moves=tuple(moves), record=after, projection=hooks.entered(after))
-
-
-def retry(record: RunRecord) -> RunDetails:
-    """Give what a retry of a run begins with. A run that has ended never moves again: a retry is a new run.
-
-    Raises:
-        NotAllowedError: the run has not ended yet.
-
-    """
-    if record.status not in TERMINAL_RUN_STATUSES:
-        raise NotAllowedError(Machine.RUN, "retry", record.status, allowed_events(Machine.RUN, record.status))
-    return second_try(record)
 
 
 def allowed_events(machine: Machine, status: str) -> tuple[str, ...]:
@@ -442,57 +334,19 @@ def edges(machine: Machine) -> list[tuple[str, str, str, tuple[str, ...]]]:
     ]
 
 
-def _snapshot_move(
-    snapshot: SnapshotRecord, event: SnapshotEvent, given: SnapshotDetails, siblings: Iterable[SnapshotRecord]
-) -> Move:
-    attempt = _send(Machine.EVIDENCE, snapshot, event, given=given, siblings=siblings)
-    return _move(Machine.EVIDENCE, event, snapshot.status, attempt.record)
+def send(machine: Machine, record: Any, event: str, **situation: Any) -> Attempt:  # noqa: ANN401 - any record
+    """Let a machine decide: hydrate it through its model, send the event, and put it back for the next one.
 
+    Raises:
+        BadInputError: the record stands on no status of the machine.
+        NotAllowedError, GuardRefusedError: the machine refuses.
 
-def _operation_moves(record: RunRecord, event: RunEvent) -> tuple[Move, ...]:
-    """Move the operation run along with its run; one that has ended already (an imported one) stays as it is."""
-    moves = []
-    operation = record.operation
-    born = new_operation(record)
-    if born is not None:
-        moves.append(
-            Move(
-                machine=Machine.OPERATION,
-                subject=born.id,
-                event=None,
-                source=None,
-                target=born.status,
-                version=1,
-                record=born,
-            )
-        )
-        operation = born
-    follows = OPERATION_FOLLOWS.get(event)
-    if operation is not None and follows is not None and operation.status is not OperationStatus.COMPLETED:
-        attempt = _send(Machine.OPERATION, operation, follows)
-        moves.append(_move(Machine.OPERATION, follows, operation.status, attempt.record))
-    return tuple(moves)
-
-
-def _move(machine: Machine, event: str, source: str, after: RunRecord | OperationRecord | SnapshotRecord) -> Move:
-    return Move(
-        machine=machine,
-        subject=after.id,
-        event=event,
-        source=source,
-        target=after.status,
-        version=after.version,
-        record=after,
-    )
-
-
-def _send(machine: Machine, record: Any, event: str, **situation: Any) -> _Attempt:  # noqa: ANN401 - any record
-    """Let a machine decide: hydrate it through its model, send the event, and put it back for the next one."""
+    """
     if record.status not in MACHINES[machine].states_map:
         raise BadInputError("status", f"{record.status!r} is no status of the {machine} machine", "Repair the record.")
-    attempt = _Attempt()
+    attempt = Attempt()
     vars(attempt).update(situation, record=record, refused_by=None)
-    law = _IDLE[machine].pop() if _IDLE[machine] else MACHINES[machine](model=_Slot(), state_field="status")
+    law = _idle(machine)
     law.hydrate(record.status, attempt)
     try:
         _advance(machine, law, event)
@@ -502,7 +356,7 @@ def _send(machine: Machine, record: Any, event: str, **situation: Any) -> _Attem
     return attempt
 
 
-def _advance(machine: Machine, law: _Law, event: str) -> None:
+def _advance(machine: Machine, law: Law, event: str) -> None:
     """Send an event, or take the route that the machine took before from here, with the same verdicts of its guards.
 
     A machine is a pure function of status, event and verdicts, so its answer is remembered: python-statemachine
@@ -518,6 +372,14 @@ def _advance(machine: Machine, law: _Law, event: str) -> None:
         return
     law.send(event)
     _ROUTES[route] = law.states_map[law.model.status]
+
+
+def _idle(machine: Machine) -> Law:
+    """Give a machine that nobody uses; threads may take from the list at once, so taking is one step."""
+    try:
+        return _IDLE[machine].pop()
+    except IndexError:
+        return MACHINES[machine](model=_Slot(), state_field="status")
 
 
 @cache

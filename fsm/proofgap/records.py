@@ -265,6 +265,21 @@ class Move(Struct):
     record: RunRecord | OperationRecord | SnapshotRecord
 
 
+def moved(
+    machine: Machine, event: str | None, source: str | None, after: RunRecord | OperationRecord | SnapshotRecord
+) -> Move:
+    """Give the move that left a record as it is now."""
+    return Move(
+        machine=machine,
+        subject=after.id,
+        event=event,
+        source=source,
+        target=after.status,
+        version=after.version,
+        record=after,
+    )
+
+
 _Projection = TypeVar("_Projection")
 
 

@@ -21,7 +21,7 @@ from proofgap.effects import summary, tally
 from proofgap.errors import BadInputError, StaleError
 from proofgap.facts import Facts, RunEvent, SnapshotEvent
 from proofgap.hooks import ProjectForRecord
-from proofgap.lifecycle import begin, begin_snapshot, move, move_snapshot, retry
+from proofgap.moves import begin, begin_snapshot, move, move_snapshot, retry
 from proofgap.records import Check, Item, Moment, RunDetails, RunRecord, SnapshotDetails, draft, queued_snapshot
 from proofgap_store import administration, importing, views
 from proofgap_store.audit_log import head_of

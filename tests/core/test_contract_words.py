@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+
 from tests.core.fact_lines import EVERY_STATUS, ONE_OF_EACH, Row, decided, usual_line
 
 CONTRACT = """\

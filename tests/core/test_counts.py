@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.core.fact_lines import ALL_SIX, Row, facts_of, operation_row, snapshot_row, usual_line
 
 from proofgap.facts import Counts, Facts
+from tests.core.fact_lines import ALL_SIX, Row, facts_of, operation_row, snapshot_row, usual_line
 
 NAMES = ("total", "succeeded", "failed", "skipped", "partial", "non_applied")
 LARGEST = 2**53 - 1

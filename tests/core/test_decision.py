@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from tests.core.fact_lines import (
     EVERY_STATUS,
     ONE_OF_EACH,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from tests.core.fact_lines import (
     ALL_SIX,
     ENDED,
@@ -80,7 +81,7 @@ def test_evidence_is_in_progress_only_once_the_run_has_ended(status: str, snapsh
         *(({"status": status, "is_dry_run": True}, True) for status in EVERY_STATUS),
     ],
 )
-def test_a_preview_is_reviewed_and_claimed_only_if_it_exists(run: Row, exists: bool) -> None:  # noqa: FBT001
+def test_a_preview_is_reviewed_and_claimed_only_if_it_exists(run: Row, exists: bool) -> None:
     """It exists once the run is previewed, and for a dry run."""
     line = usual_line(**run)
     assert decided(line)["primary_next_action"] == ("Review preview" if exists else "Continue preparation")
@@ -119,7 +120,7 @@ def test_each_state_claims_no_more_than_its_own_sentence(state: str, claims: lis
     ("counts", "said"),
     [(None, False), ({}, False), ({"total": 3}, False), ({"skipped": 0}, False), ({"skipped": 1}, True)],
 )
-def test_skipped_items_are_claimed_only_if_some_are_known(counts: Row | None, said: bool) -> None:  # noqa: FBT001
+def test_skipped_items_are_claimed_only_if_some_are_known(counts: Row | None, said: bool) -> None:
     """Not known and zero are both no skipped items."""
     claims = allowed(usual_line(status="partial", counts=counts))
     assert claims == ["Follow-up required", *(["Skipped items exist"] if said else [])]
@@ -165,7 +166,7 @@ def test_a_summary_shows_exactly_the_stored_counts(state: str, stored: Row) -> N
 def test_counts_without_item_rows_are_metadata_only_and_never_0_items(
     items: int | None,
     rows: int | None,
-    metadata_only: bool,  # noqa: FBT001
+    metadata_only: bool,
 ) -> None:
     """No item rows read as not known, so that nobody can show "0 items" beside counts."""
     shown = summary(usual_line(counts={"total": 4}, items=items))
@@ -176,7 +177,7 @@ def test_counts_without_item_rows_are_metadata_only_and_never_0_items(
     ("status", "lower_bounds", "qualifier"),
     [("running", False, "so far"), ("running", True, "so far"), ("failed", True, "at least"), ("failed", False, None)],
 )
-def test_counts_that_are_not_final_say_so(status: str, lower_bounds: bool, qualifier: str | None) -> None:  # noqa: FBT001
+def test_counts_that_are_not_final_say_so(status: str, lower_bounds: bool, qualifier: str | None) -> None:
     """Partial counts are "so far"; the last report of a lost worker is "at least"."""
     line = usual_line(status=status, counts={"succeeded": 1}) | {"counts_are_lower_bounds": lower_bounds}
     assert summary(line)["qualifier"] == qualifier

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tests.core import oracle
 from tests.core.fact_lines import EVERY_STATUS, Row, decided, line_of, operation_row, run_row, snapshot_row
 

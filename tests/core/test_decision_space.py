@@ -10,11 +10,11 @@ from enum import StrEnum
 
 import msgspec
 import pytest
-from tests.core import oracle
-from tests.core.fact_lines import ALL_SIX, SCOPE, Row, facts_of, line_of, operation_row, run_row, snapshot_row
 
 from proofgap.decision import Decision, decide
 from proofgap.facts import Attention, OperationOutcome, OperationStatus, RunStatus, SnapshotStatus
+from tests.core import oracle
+from tests.core.fact_lines import ALL_SIX, SCOPE, Row, facts_of, line_of, operation_row, run_row, snapshot_row
 
 RUN_STATUSES = sorted(oracle.PREPARING | oracle.LIVE | oracle.TERMINAL)
 OPERATION_STATUSES = ("queued", "running", "completed")

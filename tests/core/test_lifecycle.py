@@ -9,7 +9,8 @@ import pytest
 
 from proofgap.errors import GuardRefusedError, NotAllowedError, NotFoundError
 from proofgap.facts import EndReason, OperationStatus, RunEvent, RunStatus, SnapshotEvent, SnapshotStatus
-from proofgap.lifecycle import allowed_events, begin, begin_snapshot, edges, move, move_snapshot, retry
+from proofgap.lifecycle import allowed_events, edges
+from proofgap.moves import begin, begin_snapshot, move, move_snapshot, retry
 from proofgap.records import Machine, RunDetails, SnapshotDetails
 from tests.core.run_records import ENDED, Told, moment, operation, run_in, snapshot_in
 

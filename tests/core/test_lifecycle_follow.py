@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from proofgap import lifecycle
 from proofgap.errors import BadInputError, NotAllowedError, RefusedError
 from proofgap.facts import Counts, EndReason, RunEvent, SnapshotEvent
-from proofgap.lifecycle import begin, begin_snapshot, move, move_snapshot
+from proofgap.moves import begin, begin_snapshot, move, move_snapshot
 from proofgap.records import Machine, PreviewFacts, RunDetails, SnapshotDetails
 from tests.core.run_records import (
     ENDED,

@@ -6,7 +6,8 @@ import pytest
 
 from proofgap.errors import GuardRefusedError
 from proofgap.facts import Counts, EndReason, RunEvent, SnapshotEvent
-from proofgap.lifecycle import EvidenceSnapshotMachine, RestoreRunMachine, edges, move, move_snapshot
+from proofgap.lifecycle import EvidenceSnapshotMachine, RestoreRunMachine, edges
+from proofgap.moves import move, move_snapshot
 from proofgap.records import Machine, PreviewFacts, RunDetails, SnapshotDetails
 from tests.core.run_records import PLAN, Told, approved_by, moment, operation, run_in, snapshot_in
 

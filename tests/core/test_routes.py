@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from proofgap import lifecycle
+from proofgap import lifecycle, moves
+from proofgap.errors import GuardRefusedError
 from proofgap.facts import Counts, EndReason, OperationStatus, RunEvent, RunStatus
 from proofgap.hooks import ProjectForRecord
 from proofgap.records import Machine, Moment, OperationRecord, PreviewFacts, RunDetails, RunRecord
@@ -27,15 +28,7 @@ def record(status: str) -> RunRecord:
         operation_run_id=linked and linked.id,
         operation=linked
         if status != "running"
-        else OperationRecord(
-            **{
-                "id": "op_1",
-                "workspace": "w",
-                "environment": "e",
-                "status": OperationStatus.RUNNING,
-                "version": 2,
-            }
-        ),
+        else OperationRecord(id="op_1", workspace="w", environment="e", status=OperationStatus.RUNNING, version=2),
         details=RunDetails(requested_by="first", preview=PreviewFacts()),
     )
 
@@ -52,7 +45,7 @@ def test_every_edge_gives_the_same_step_fresh_and_remembered(source, event, targ
     facts = given(event, target) if source not in {"draft", "scoped"} or event != "cancel" else RunDetails()
 
     def step():
-        return lifecycle.move(record(source), RunEvent(event), facts, moment=MOMENT, hooks=ProjectForRecord())
+        return moves.move(record(source), RunEvent(event), facts, moment=MOMENT, hooks=ProjectForRecord())
 
     lifecycle._ROUTES.clear()
     fresh = step()
@@ -65,7 +58,7 @@ def test_every_edge_gives_the_same_step_fresh_and_remembered(source, event, targ
 def test_other_verdicts_of_the_guards_take_another_route():
     lifecycle._ROUTES.clear()
     ends = [
-        lifecycle.move(record("running"), RunEvent.CANCEL, facts, moment=MOMENT, hooks=ProjectForRecord()).record.status
+        moves.move(record("running"), RunEvent.CANCEL, facts, moment=MOMENT, hooks=ProjectForRecord()).record.status
         for facts in (RunDetails(nothing_written=True), RunDetails(), RunDetails(nothing_written=True))
     ]
     assert ["cancelled", "partial", "cancelled"] == ends
@@ -75,6 +68,6 @@ def test_a_refusal_is_never_remembered():
     lifecycle._ROUTES.clear()
     failed = RunDetails(counts=Counts(failed=1))
     for _ in range(2):
-        with pytest.raises(lifecycle.GuardRefusedError):
-            lifecycle.move(record("running"), RunEvent.COMPLETE, failed, moment=MOMENT, hooks=ProjectForRecord())
+        with pytest.raises(GuardRefusedError):
+            moves.move(record("running"), RunEvent.COMPLETE, failed, moment=MOMENT, hooks=ProjectForRecord())
     assert {} == lifecycle._ROUTES
