@@ -1,4 +1,3 @@
-# ruff: noqa: T201 - a demonstration prints
 """``make demo``: four real restores of real data, each ending in another decision, and what the ledger says of them.
 
 Owns the story. Everything in it is done by the commands that a person would type; nothing is staged but the damage.

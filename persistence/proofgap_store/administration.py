@@ -88,7 +88,7 @@ def _migrating(engine: Engine) -> Iterator[AlchemyConnection]:
 
 def _migrate(connection: AlchemyConnection) -> None:
     from alembic import command  # noqa: PLC0415 - slow to import, and needed once in a ledger's life
-    from alembic.config import Config  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415 - as above
 
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))

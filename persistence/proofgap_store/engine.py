@@ -154,7 +154,7 @@ def transaction(connection: Connection, *, writes: bool) -> Iterator[Connection]
         raise _unavailable(error) from error
 
 
-def execute(connection: Connection, statement: str, parameters: Mapping[str, object] | None = None) -> Any:  # noqa: ANN401
+def execute(connection: Connection, statement: str, parameters: Mapping[str, object] | None = None) -> Any:  # noqa: ANN401 - a cursor of whichever driver
     """Run one statement: every statement of the ledger goes through here; gives the driver's cursor."""
     return connection.execute(statement, parameters or {})
 

@@ -189,7 +189,7 @@ def _way(machine: Machine, run_id: str | None, ledger: str | None) -> Way:
     if machine is not Machine.RUN:
         raise BadInputError("--run", f"marks the path of a run, not of the {machine} machine", "Leave out --machine.")
     from proofgap_app.cli.ledgers import me, opened  # noqa: PLC0415 - only this option needs a ledger
-    from proofgap_app.cli.options import Access  # noqa: PLC0415
+    from proofgap_app.cli.options import Access  # noqa: PLC0415 - only a run's path needs a ledger
 
     with opened(Access(ledger=ledger)) as found:
         log = found.history(check_id("--run", run_id), me().id)

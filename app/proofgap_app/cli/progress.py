@@ -26,7 +26,9 @@ class ProgressBars:
         """Give the bars themselves."""
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Take them away."""
         self.close()
 
@@ -50,8 +52,9 @@ class ProgressBars:
 
     def _bars(self) -> Any:  # noqa: ANN401 - rich is loaded only where there is somebody to look
         if self._shown is None:
-            from rich.console import Console  # noqa: PLC0415
-            from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+            # Rich is loaded only where there is somebody to look.
+            from rich.console import Console  # noqa: PLC0415 - as the comment above says
+            from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415 - as above
 
             columns = (
                 TextColumn("{task.description:<20}"),
