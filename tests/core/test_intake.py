@@ -68,6 +68,11 @@ def test_bytes_and_text_are_read_alike():
     assert read_facts_line(TEXT.encode(), 1, with_viewer=True) == read_facts_line(TEXT, 1, with_viewer=True)
 
 
+def test_a_run_without_an_operation_run_is_read_as_such():
+    facts, _ = read_facts_line(json.dumps({**LINE, "operation": None, "evidence": []}), 1, with_viewer=True)
+    assert (facts.operation, facts.evidence) == (None, ())
+
+
 def test_a_record_without_a_viewer_is_read_where_none_is_asked_for():
     record = {key: value for key, value in LINE.items() if key != "viewer"}
     facts, viewer = read_facts_line(json.dumps(record), 1, with_viewer=False)

@@ -19,7 +19,7 @@ from proofgap.records import Check, RunRecord, SnapshotDetails, SnapshotRecord, 
 from proofgap.text import check_id
 from proofgap_app.cli import output
 from proofgap_app.cli.ledgers import me, opened
-from proofgap_app.cli.options import ACCESS, Access, Whole, checked, moment, records_of
+from proofgap_app.cli.options import ACCESS, Access, AnyFile, Whole, checked, moment, records_of
 from proofgap_app.cli.receipts import answer
 from proofgap_store import Ledger, Receipt
 
@@ -70,7 +70,7 @@ def add(
     /,
     *,
     finding: Finding = Finding(),
-    checks: str | None = None,
+    checks: AnyFile | None = None,
     captured_at: str | None = None,
     access: Access = ACCESS,
 ) -> int:

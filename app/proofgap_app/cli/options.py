@@ -168,7 +168,7 @@ def moment(field: str, text: str) -> str:
     """
     try:
         return instant_text(text)
-    except (ValueError, OverflowError):
+    except ValueError:
         remedy = "Use RFC 3339 with an offset, such as 2026-11-21T02:24:05Z."
         raise BadInputError(field, f"'{shown(text)}' is no time", remedy) from None
 

@@ -71,7 +71,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
             columns(row)
         return
     from rich.table import Table  # noqa: PLC0415 - only people get tables
-    from rich.text import Text  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415 - as above
 
     shown = Table(*head, box=None, header_style="bold", pad_edge=False)
     for row in rows:

@@ -57,7 +57,7 @@ def print_sheet(shown: Shown) -> None:
             output.data(f"  {row.label:<{_LABEL_WIDTH}}{row.text}".rstrip())
         return
     from rich.table import Table  # noqa: PLC0415 - only people get colours
-    from rich.text import Text  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415 - as above
 
     output.rich_print(Text(f" {decision.status} ", style=f"bold #fdfcfa on {_TILES[decision.state]}"))
     grid = Table.grid(padding=(0, 2))

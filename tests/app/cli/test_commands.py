@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 
 import pytest
 
 from proofgap.claims import FORBIDDEN_CLAIMS
 from proofgap.facts import RunStatus
 from proofgap.wording import WORDING, DecisionState
+from proofgap_store import administration
 from proofgap_store.engine import library
 
 IMPORTED = {
@@ -312,6 +315,16 @@ def test_evidence_is_added_from_checks_and_listed_with_its_verdict(cli, tmp_path
     assert json.loads(first) == {"subject": "passed", "method": "sha256", "level": "L2", "result": "passed"}
 
 
+def test_checks_that_hold_nothing_are_refused_before_a_snapshot_is_begun(cli):
+    run_id = cli.in_state("completed_proof_incomplete")
+    refused = cli("evidence", "add", run_id, "--checks", "-")
+    assert (refused.code, refused.err) == (
+        2,
+        "proofgap: --checks: holds no comparison. Hand in at least one line.\n",
+    )
+    assert cli.ok("evidence", "list", run_id).out == ""
+
+
 def test_evidence_that_checked_nothing_is_refused_and_closed_as_failed(cli):
     run_id = cli.in_state("completed_proof_incomplete")
     refused = cli("evidence", "add", run_id)
@@ -319,7 +332,6 @@ def test_evidence_that_checked_nothing_is_refused_and_closed_as_failed(cli):
     assert "at least one checked subject" in refused.err
     assert cli.ok("evidence", "list", run_id, "--json").json["status"] == "failed"
     assert cli.ok("show", run_id, "--json").json["decision"]["evidence"]["state"] == "unavailable"
-    assert cli("evidence", "add", run_id, "--checks", "-", stdin=b"").code == 2
 
 
 def test_an_import_is_all_or_nothing_and_a_second_time_changes_nothing(cli, tmp_path):
@@ -398,3 +410,44 @@ def test_the_machines_explain_themselves(cli, machine):
 
 def test_an_unknown_status_is_refused_with_the_known_ones(cli):
     assert "Hand in one of: queued, generating, active" in cli("machine", "explain", "x", "--machine", "evidence").err
+
+
+def test_a_ledger_whose_folder_cannot_be_made_is_an_error(cli):
+    cli.folder.joinpath("file").write_text("no folder")
+    result = cli("init", "--ledger", f"sqlite:///{cli.folder}/file/ledger.db")
+    assert (result.code, result.out) == (1, "")
+    assert "Name a folder that you may write to." in result.err
+
+
+def test_without_a_ledger_url_the_ledger_is_in_the_users_data_folder(cli, monkeypatch):
+    monkeypatch.delenv("PROOFGAP_LEDGER")
+    monkeypatch.setenv("XDG_DATA_HOME", str(cli.folder))
+    assert cli.ok("init", "--json").json["ledger"] == f"sqlite:///{cli.folder}/proofgap/proofgap.db"
+    assert cli.folder.joinpath("proofgap", "proofgap.db").exists()
+
+
+def test_workspace_and_environment_come_from_the_command_line_then_the_environment(cli, monkeypatch):
+    monkeypatch.setenv("PROOFGAP_ENVIRONMENT", "elsewhere")
+    assert cli("run", "create").code == 7, "nobody holds a role there"
+    cli.ok("run", "create", "--environment", "local")
+
+
+def test_a_doctor_with_a_warning_says_it_and_exits_with_9(cli, monkeypatch):
+    cli.ok("init")
+    monkeypatch.setattr(administration, "library_warning", lambda: "this SQLite is old")
+    result = cli("doctor")
+    assert result.code == 9
+    assert result.err == "Warning: this SQLite is old\n"
+
+
+def test_a_long_list_says_how_to_go_on(cli):
+    for _ in range(2):
+        cli.created()
+    assert re.fullmatch(r"More: proofgap list --after \d+:rr_\w+\n", cli.ok("list", "--limit", "1").err)
+
+
+def test_without_a_standard_input_a_file_has_to_be_named(cli, monkeypatch):
+    original = cli.__class__.__call__
+    monkeypatch.setattr(io, "TextIOWrapper", lambda _stream: None)
+    result = original(cli, "decide")
+    assert (result.code, result.err) == (2, "proofgap: FILE: standard input is closed. Name a file.\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pty
@@ -12,7 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from proofgap.audit import Actor
+from proofgap_app import logs
+from proofgap_app.cli import machine, output
 from proofgap_app.cli.root import app
+from proofgap_app.settings import LogStyle, is_terminal
+from proofgap_store import Ledger, NewRun
 from proofgap_store.clock import operating_system_user
 from tests.app.cli.test_decide import DECISION, LINE
 
@@ -231,3 +237,46 @@ def test_a_group_named_alone_and_no_command_at_all_print_their_page(cli):
 def test_the_program_runs_as_a_module(cli):
     done = cli.program("decide", input=LINE)
     assert (done.returncode, json.loads(done.stdout)) == (0, DECISION)
+
+
+class Full(io.StringIO):
+    """A stream that cannot be written."""
+
+    def write(self, _text: str) -> int:
+        raise OSError(28, "No space left on device")
+
+
+def test_log_lines_that_were_lost_are_counted(cli, monkeypatch):
+    logs.configure(LogStyle.JSON)
+    with Ledger.open(cli.url, owner="owner") as ledger:
+        monkeypatch.setattr(sys, "stderr", Full())
+        before = ledger.diagnose().log_failures
+        receipt = ledger.create(NewRun(), Actor(id="owner"))
+        assert ledger.diagnose().log_failures == before + 2, "the creation and its decision"
+    assert receipt.status == "draft"
+    monkeypatch.undo()
+
+
+def test_a_log_without_a_standard_error_is_lost_too_and_counted(cli, monkeypatch):
+    logs.configure(LogStyle.TEXT)
+    monkeypatch.setattr(sys, "stderr", None)
+    with Ledger.open(cli.url, owner="owner") as ledger:
+        assert ledger.diagnose().log_failures == ledger.diagnose().events
+
+
+def test_a_stream_that_is_broken_at_the_end_is_exchanged_for_nothing(monkeypatch):
+    exchanged = []
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr(sys, "stderr", closed)
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(os, "dup2", lambda _nowhere, descriptor: exchanged.append(descriptor))
+    output.flush()
+    output.settle()
+    assert exchanged == [2]
+    assert not is_terminal(closed)
+
+
+def test_without_its_head_the_table_of_a_machine_would_say_nothing(cli, monkeypatch):
+    monkeypatch.setattr(machine, "is_terminal", lambda _stream: True)
+    assert not cli.ok("machine", "table").out.startswith("status\t"), "a terminal gets a head by itself"
