@@ -264,17 +264,25 @@ def test_a_log_without_a_standard_error_is_lost_too_and_counted(cli, monkeypatch
         assert ledger.diagnose().log_failures == ledger.diagnose().events
 
 
+class Broken(io.StringIO):
+    """A stream whose descriptor is gone."""
+
+    def flush(self) -> None:
+        raise ValueError("I/O operation on closed file")
+
+    def isatty(self) -> bool:
+        raise ValueError("I/O operation on closed file")
+
+
 def test_a_stream_that_is_broken_at_the_end_is_exchanged_for_nothing(monkeypatch):
     exchanged = []
-    closed = io.StringIO()
-    closed.close()
-    monkeypatch.setattr(sys, "stderr", closed)
+    monkeypatch.setattr(sys, "stderr", Broken())
     monkeypatch.setattr(sys, "stdout", None)
     monkeypatch.setattr(os, "dup2", lambda _nowhere, descriptor: exchanged.append(descriptor))
     output.flush()
     output.settle()
     assert exchanged == [2]
-    assert not is_terminal(closed)
+    assert not is_terminal(sys.stderr)
 
 
 def test_without_its_head_the_table_of_a_machine_would_say_nothing(cli, monkeypatch):
