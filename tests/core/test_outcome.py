@@ -242,4 +242,4 @@ def test_without_an_observed_exit_of_zero_no_run_is_completed() -> None:
 def test_an_outcome_cannot_be_changed() -> None:
     """An outcome is a value."""
     with pytest.raises(AttributeError):
-        outcome_of(CLEAN).rule = 9  # type: ignore[misc]
+        outcome_of(CLEAN).rule = 9

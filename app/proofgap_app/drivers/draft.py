@@ -39,9 +39,12 @@ class Draft:
         while view:
             view = view[os.write(self.descriptor, view) :]
 
-    def publish(self, *, replace: bool) -> None:
-        """Flush it to the disk and give it its name. Raises ``OSError``; then it is still a draft."""
+    def flush(self) -> None:
+        """Put it on the disk. Raises ``OSError``."""
         os.fsync(self.descriptor)
+
+    def publish(self, *, replace: bool) -> None:
+        """Give it its name; it must be flushed. Raises ``OSError``; then it is still a draft."""
         publish(self._folder, self._temporary, self._name, replace=replace)
         self._close()
 

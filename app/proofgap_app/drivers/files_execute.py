@@ -26,6 +26,7 @@ from proofgap_app.drivers.base import (
     Report,
     ShouldStop,
 )
+from proofgap_app.drivers.batch import Batch
 from proofgap_app.drivers.sink import Sink
 from proofgap_app.drivers.target import HOPELESS, Target, message_of, reason_of
 from proofgap_app.drivers.target_state import EXISTS, SKIPPED_ON_PURPOSE, obstacle
@@ -117,6 +118,7 @@ class _Restore:
         self._plan, self._target, self._tally, self._should_stop = plan, target, tally, should_stop
         self.stopped = False
         self._hopeless: str | None = None
+        self._batch = Batch()
 
     def refused(self) -> None:
         """Report what the plan already refused."""
@@ -131,13 +133,25 @@ class _Restore:
             if item.position is not None:
                 wanted.setdefault(item.position, []).append(item)
         try:
-            for position, content in archive.walk(wanted):
-                if self._halted():
-                    return
-                self._transfer(content, wanted.pop(position))
-        except DamagedError as damage:
+            damage = self._walk(archive, wanted)
+            # Whatever ended the walk, what waits in the batch is whole.
+            self._publish()
+        finally:
+            self._batch.close()
+        if damage is not None:
             for item in [item for items in wanted.values() for item in items]:
                 self._tally.end(not_done(item, ItemResult.NON_APPLIED, damage.reason_code, damage.problem))
+
+    def _walk(self, archive: Archive, wanted: dict[int, list[PlannedItem]]) -> DamagedError | None:
+        """Restore content by content; what was tried is no longer wanted. Give what broke the stream off, if anything did."""
+        try:
+            for position, content in archive.walk(wanted):
+                if self._halted():
+                    break
+                self._transfer(content, wanted.pop(position))
+        except DamagedError as damage:
+            return damage
+        return None
 
     def links_and_folders(self) -> None:
         """Restore symbolic links and empty directories: last, so that no content could ever be written through a link."""
@@ -185,11 +199,24 @@ class _Restore:
         try:
             sinks.extend(Sink(self._target, item, overwrite=self._plan.request.overwrite) for item in items)
             self._pump(content, sinks, items[0].size)
-            for outcome in filter(None, [sink.outcome for sink in sinks]):
-                self._end(outcome)
-        finally:
+        except BaseException:
             for sink in sinks:
                 sink.drop()
+            raise
+        for sink in sinks:
+            if sink.outcome is None:
+                self._batch.add(sink, items[0].size or 0)
+        # At once, and not with the batch: a full disk must be known before the next item is tried.
+        self._end_all(sinks)
+        if self._batch.is_full:
+            self._publish()
+
+    def _publish(self) -> None:
+        self._end_all(self._batch.publish())
+
+    def _end_all(self, sinks: list[Sink]) -> None:
+        for outcome in filter(None, [sink.outcome for sink in sinks]):
+            self._end(outcome)
 
     def _pump(self, content: Content, sinks: list[Sink], size_planned: int | None) -> None:
         try:

@@ -22,6 +22,8 @@ class Sink:
         self._draft: Draft | None = None
         self._existed = False
         self._digest_there: str | None = None
+        self._digest: str | None = None
+        self._bare: str | None = None
         self.outcome: ItemOutcome | None = None
         try:
             self._begin(overwrite=overwrite)
@@ -50,7 +52,7 @@ class Sink:
             self._fail(error)
 
     def complete(self, digest: str) -> None:
-        """Take the digest of the whole content, and end the item."""
+        """Take the digest of the whole content, and end the item, unless it is now to be flushed and published."""
         if self.outcome is not None:
             return
         if self._item.sha256 not in {None, digest}:
@@ -60,7 +62,33 @@ class Sink:
         elif self._draft is None:
             self._end(Action.SKIPPED, ItemResult.SKIPPED, EXISTS, "it exists, differs, and was not to be replaced")
         else:
-            self._publish(self._draft, digest)
+            self._digest = digest
+            self._bare = _undressed(self._draft, self._item)
+
+    def flush(self) -> None:
+        """Put the whole content on the disk; may be called from another thread."""
+        if self._draft is None:
+            return
+        try:
+            self._draft.flush()
+        except OSError as error:
+            self._fail(error)
+
+    def publish(self) -> None:
+        """Give the flushed content its name, and end the item; does nothing once the end is known."""
+        if self._draft is None:
+            return
+        # Also when it then fails: a call that failed on a failing disk may have happened all the same.
+        self._target.changed = True
+        try:
+            self._draft.publish(replace=self._existed)
+        except OSError as error:
+            self._fail(error)
+            return
+        self._draft = None
+        action = Action.OVERWRITTEN if self._existed else Action.CREATED
+        reason_code = "metadata_not_applied" if self._bare else None
+        self._end(action, ItemResult.SUCCEEDED, reason_code, self._bare, self._digest)
 
     def abandon(self, result: ItemResult, reason_code: str, message: str, observed: str | None = None) -> None:
         """End the item without it, for a reason that lies outside the target."""
@@ -72,19 +100,6 @@ class Sink:
         if self._draft is not None:
             self._draft.discard()
         self._draft = None
-
-    def _publish(self, draft: Draft, digest: str) -> None:
-        bare = _undressed(draft, self._item)
-        # Also when it then fails: a call that failed on a failing disk may have happened all the same.
-        self._target.changed = True
-        try:
-            draft.publish(replace=self._existed)
-        except OSError as error:
-            self._fail(error)
-            return
-        self._draft = None
-        action = Action.OVERWRITTEN if self._existed else Action.CREATED
-        self._end(action, ItemResult.SUCCEEDED, "metadata_not_applied" if bare else None, bare, digest)
 
     def _fail(self, error: OSError) -> None:
         self._end(Action.NONE, ItemResult.FAILED, reason_of(error), message_of(error))

@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from proofgap_app.drivers.archives import (
     CHUNK_BYTES,
@@ -146,7 +146,8 @@ class TarArchive:
 
 
 def _opened(stream: _Stream) -> tarfile.TarFile:
-    return tarfile.TarFile(fileobj=stream, mode="r", encoding="utf-8", errors="surrogateescape")  # type: ignore[arg-type]
+    # tarfile asks its file only to read, seek and tell
+    return tarfile.TarFile(fileobj=cast("IO[bytes]", stream), mode="r", encoding="utf-8", errors="surrogateescape")
 
 
 def _following(tar: tarfile.TarFile) -> tarfile.TarInfo | None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
+import random
+import sqlite3
 import stat
 import subprocess
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -132,7 +136,7 @@ def sums(contents: dict[str, bytes], path: Path) -> Path:
 
 def tar_of(source: Path, path: Path, mode: str = "w") -> Path:
     """Pack a directory."""
-    with tarfile.open(path, mode) as archive:  # type: ignore[call-overload]
+    with tarfile.open(path, mode) as archive:
         archive.add(source, ".")
     return path
 
@@ -188,3 +192,81 @@ def read_only_disk(tmp_path: Path) -> Iterator[Path]:
     _mount(place, "-t", "tmpfs", "-o", "size=512k,ro", "tmpfs")
     yield place
     subprocess.run(["umount", str(place)], check=True)
+
+
+SCHEMA = """
+CREATE TABLE customer (id INTEGER PRIMARY KEY, name TEXT, photo BLOB, balance REAL);
+CREATE TABLE "odd "" name" (a TEXT PRIMARY KEY, b) WITHOUT ROWID;
+CREATE TABLE purchase (rowid TEXT, customer REFERENCES customer);
+CREATE INDEX by_name ON customer (name);
+CREATE TRIGGER noted AFTER DELETE ON customer BEGIN DELETE FROM purchase WHERE customer = old.id; SELECT 1; END;
+"""
+TABLES = ["customer", 'odd " name', "purchase"]
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    """Give a database with three tables, all storage classes, and 2,000 rows."""
+    path = tmp_path / "shop.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(SCHEMA)
+        rows = [(number, f"customer {number}; 'x'\n", bytes([number % 256]) * 40, number / 3) for number in range(2000)]
+        connection.executemany("INSERT INTO customer VALUES (?, ?, ?, ?)", rows)
+        connection.execute("INSERT INTO \"odd \"\" name\" VALUES ('k', NULL), ('l', 1), ('m', 1.0), ('n', '1')")
+        connection.execute("INSERT INTO purchase VALUES ('r', 7)")
+        connection.commit()
+    return path
+
+
+@pytest.fixture
+def dump(database: Path, tmp_path: Path) -> Path:
+    """Give the same database as SQL text."""
+    path = tmp_path / "shop.sql"
+    with closing(sqlite3.connect(database)) as connection:
+        path.write_text("\n".join(connection.iterdump()) + "\n")
+    return path
+
+
+def rows(path: Path) -> list[tuple[object, ...]]:
+    """Give the customers."""
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute("SELECT * FROM customer ORDER BY id").fetchall()
+
+
+def change(path: Path, statement: str) -> None:
+    """Execute one statement in a database."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(statement)
+        connection.commit()
+
+
+def noise(size: int, seed: int) -> bytes:
+    """Give bytes that do not compress."""
+    return random.Random(seed).randbytes(size)  # noqa: S311 - no secret
+
+
+CONTENTS = {f"f{number}": noise(20_000, number) for number in range(10)}
+
+
+def tar_with(contents: dict[str, bytes], path: Path, mode: str = "w") -> Path:
+    """Pack contents in order."""
+    with tarfile.open(path, mode) as archive:
+        for name, data in contents.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return path
+
+
+def cut(path: Path, size: int) -> Path:
+    """Cut a file off."""
+    path.write_bytes(path.read_bytes()[:size])
+    return path
+
+
+def flip(path: Path, at: int) -> Path:
+    """Change one byte."""
+    data = bytearray(path.read_bytes())
+    data[at] ^= 0xFF
+    path.write_bytes(data)
+    return path

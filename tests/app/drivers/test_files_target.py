@@ -12,6 +12,7 @@ import pytest
 from proofgap_app.drivers import draft, driver_for
 from proofgap_app.drivers import target as target_module
 from proofgap_app.drivers.base import ItemOutcome, Request, TargetChangedError, no_progress
+from proofgap_app.drivers.sink import Sink
 from proofgap_app.drivers.target import Target
 from tests.app.drivers.conftest import FILES, Stop, go, names_in, tree
 
@@ -153,18 +154,34 @@ def test_a_stop_that_comes_too_late_changes_nothing(four: Path, target: Path) ->
     assert (late.reached_end, ran.outcome.status) == (True, "completed")
 
 
-def test_an_error_in_the_report_leaves_no_half_file(four: Path, target: Path) -> None:
-    """When whoever listens fails, the execution breaks off, and no temporary file stays behind."""
+@pytest.mark.parametrize("after", [0, 300_000])
+def test_an_error_in_the_listener_leaves_no_half_file(four: Path, target: Path, after: int) -> None:
+    """When whoever listens fails, the execution breaks off: neither the file in work nor one that waits for its name stays."""
     driver = driver_for(None, four)
     plan = driver.plan(Request(backup=four, target=target))
 
-    def failing(_done: int, _items: int) -> None:
-        msg = "the lease is gone"
-        raise RuntimeError(msg)
+    def failing(done: int, _items: int) -> None:
+        if done > after:
+            msg = "the lease is gone"
+            raise RuntimeError(msg)
 
     with pytest.raises(RuntimeError, match="lease"):
         driver.execute(plan, target_fingerprint=None, report=print, progress=failing, should_stop=lambda: False)
-    assert tree(target) == {}
+    assert {} == tree(target)
+
+
+def test_an_item_that_has_ended_stays_ended(source: Path, target: Path) -> None:
+    """There is nothing to flush, to name or to drop any more."""
+    (target / "a.txt").mkdir(parents=True)
+    plan = driver_for(None, source).plan(Request(backup=source, target=target, select=("a.txt",)))
+    with Target(target) as place:
+        sink = Sink(place, plan.items[0], overwrite=True)
+        ended = sink.outcome
+        for call in (sink.flush, sink.publish, sink.drop):
+            call()
+        sink.complete("0" * 64)
+    assert ended is sink.outcome
+    assert ["a.txt"] == names_in(target)
 
 
 def test_files_keep_their_owner_only_for_root(source: Path, target: Path) -> None:

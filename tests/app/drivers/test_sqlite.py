@@ -26,71 +26,9 @@ from proofgap_app.drivers.base import (
     TargetError,
     no_progress,
 )
-from proofgap_app.drivers.selection import UNREADABLE_KEY
-from proofgap_app.drivers.sql_dump import _split, load_dump
+from proofgap_app.drivers.sql_dump import load_dump
 from proofgap_app.drivers.sqlite_content import integrity_problems, reading
-from tests.app.drivers.conftest import Stop, go, names_in, sums
-
-SCHEMA = """
-CREATE TABLE customer (id INTEGER PRIMARY KEY, name TEXT, photo BLOB, balance REAL);
-CREATE TABLE "odd "" name" (a TEXT PRIMARY KEY, b) WITHOUT ROWID;
-CREATE TABLE purchase (rowid TEXT, customer REFERENCES customer);
-CREATE INDEX by_name ON customer (name);
-CREATE TRIGGER noted AFTER DELETE ON customer BEGIN DELETE FROM purchase WHERE customer = old.id; SELECT 1; END;
-"""
-TABLES = ["customer", 'odd " name', "purchase"]
-DUMP_CASES = {
-    "inside a statement": (lambda text: text[: text.index("customer 500") + 5], "source_truncated"),
-    "before its COMMIT": (lambda text: text.removesuffix("COMMIT;\n"), "source_truncated"),
-    "by a statement that fails": (
-        lambda text: text.replace("COMMIT;", "INSERT INTO nowhere VALUES(1);\nCOMMIT;"),
-        "source_damaged",
-    ),
-}
-REFUSED = {
-    "ATTACH '/tmp/proofgap-other.db' AS other;": "another database file",
-    "SELECT load_extension('/tmp/evil');": "the function load_extension",
-    "PRAGMA writable_schema = ON;": "PRAGMA writable_schema",
-    "CREATE VIRTUAL TABLE v USING fts5(a);": "a virtual table",
-    "VACUUM INTO '/tmp/proofgap-other.db';": "another database file",
-    ".shell rm -rf /": r"\.shell",
-}
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Path:
-    """Give a database with three tables, all storage classes, and 2,000 rows."""
-    path = tmp_path / "shop.db"
-    with closing(sqlite3.connect(path)) as connection:
-        connection.executescript(SCHEMA)
-        rows = [(number, f"customer {number}; 'x'\n", bytes([number % 256]) * 40, number / 3) for number in range(2000)]
-        connection.executemany("INSERT INTO customer VALUES (?, ?, ?, ?)", rows)
-        connection.execute("INSERT INTO \"odd \"\" name\" VALUES ('k', NULL), ('l', 1), ('m', 1.0), ('n', '1')")
-        connection.execute("INSERT INTO purchase VALUES ('r', 7)")
-        connection.commit()
-    return path
-
-
-@pytest.fixture
-def dump(database: Path, tmp_path: Path) -> Path:
-    """Give the same database as SQL text."""
-    path = tmp_path / "shop.sql"
-    with closing(sqlite3.connect(database)) as connection:
-        path.write_text("\n".join(connection.iterdump()) + "\n")
-    return path
-
-
-def rows(path: Path) -> list[tuple[object, ...]]:
-    """Give the customers."""
-    with closing(sqlite3.connect(path)) as connection:
-        return connection.execute("SELECT * FROM customer ORDER BY id").fetchall()
-
-
-def change(path: Path, statement: str) -> None:
-    """Execute one statement in a database."""
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute(statement)
-        connection.commit()
+from tests.app.drivers.conftest import TABLES, Stop, change, go, names_in, rows, sums
 
 
 def damage(path: Path, table: str = "customer") -> Path:
@@ -116,15 +54,6 @@ def test_a_database_comes_back_row_for_row(database: Path, tmp_path: Path) -> No
     }
     assert (names_in(target.parent), list(ran.items)) == (["place.db"], TABLES)
     assert (ran.preview.depth, ran.preview.created, ran.plan.unit) == (Depth.DATA, 3, "table")
-
-
-def test_a_dump_comes_back_row_for_row(database: Path, dump: Path, tmp_path: Path) -> None:
-    """Semicolons in values, line breaks and triggers do not confuse it; a directory as target gets the dump's name."""
-    target = tmp_path / "new"
-    target.mkdir()
-    ran = go(dump, target)
-    assert rows(database) == rows(target / "shop.db")
-    assert (ran.outcome.status, ran.evidence.verdict, ran.evidence.subjects_checked) == ("completed", "match", 3)
 
 
 def test_a_database_with_a_journal_in_wal_mode_comes_back(database: Path, tmp_path: Path) -> None:
@@ -185,56 +114,6 @@ def test_a_truncated_database_cannot_be_planned(database: Path, tmp_path: Path) 
     assert not (tmp_path / "t.db").exists()
 
 
-@pytest.mark.parametrize("name", DUMP_CASES)
-def test_a_dump_that_breaks_off_is_not_applied_at_all(dump: Path, tmp_path: Path, name: str) -> None:
-    """Half a table would look like a table: nothing is put into place, and the preview says so loudly."""
-    harm, reason_code = DUMP_CASES[name]
-    dump.write_text(harm(dump.read_text()))
-    target = tmp_path / "t.db"
-    ran = go(dump, target)
-    assert not target.exists()
-    assert [("failed", reason_code)] * 2 == ran.ended("customer", UNREADABLE_KEY)
-    assert (ran.outcome.status, ran.outcome.rule, ran.plan.source_completeness) == ("failed", 5, "incomplete")
-    assert ran.preview.problems[0].startswith("THE BACKUP IS DAMAGED")
-    assert (ran.evidence.subjects_checked, ran.evidence.can_activate) == (0, False)
-
-
-@pytest.mark.parametrize("statement", REFUSED)
-def test_a_dump_cannot_reach_beyond_its_database(dump: Path, tmp_path: Path, statement: str) -> None:
-    """Other files, extensions, virtual tables, pragmas and commands of the shell are refused before anything is planned."""
-    dump.write_text(statement + "\n" + dump.read_text())
-    with pytest.raises(SourceError, match=f"statement 1 of the dump uses {REFUSED[statement]}"):
-        go(dump, tmp_path / "t.db")
-    assert not Path("/tmp/proofgap-other.db").exists()  # noqa: S108 - nothing is made there
-
-
-def test_a_dump_of_which_nothing_can_be_read_cannot_be_planned(tmp_path: Path) -> None:
-    """Bytes that are no UTF-8: without a single table there is no plan."""
-    (tmp_path / "b.sql").write_bytes(b"CREATE TABLE t (a);\nINSERT INTO t VALUES ('\xff');\n")
-    with pytest.raises(SourceError, match="not UTF-8 near byte"):
-        go(tmp_path / "b.sql", tmp_path / "t.db")
-
-
-def test_a_dump_that_ends_in_a_comment_is_whole(dump: Path, tmp_path: Path) -> None:
-    """What stands behind the last semicolon is no statement."""
-    dump.write_text(dump.read_text().rstrip() + " -- done\n-- really\n")
-    assert "completed" == go(dump, tmp_path / "t.db").outcome.status
-
-
-def test_a_dump_that_its_maker_broke_off_is_refused(dump: Path, tmp_path: Path) -> None:
-    """SQLite's shell ends the dump of a damaged database with ROLLBACK; loading that gives nothing, without an error."""
-    dump.write_text(dump.read_text().replace("COMMIT;", "ROLLBACK; -- due to errors"))
-    with pytest.raises(SourceError, match="uses ROLLBACK, the mark of a dump that was broken off"):
-        go(dump, tmp_path / "t.db")
-
-
-def test_a_dump_in_one_line_is_understood(tmp_path: Path) -> None:
-    """Statements need not stand on lines of their own."""
-    (tmp_path / "b.sql").write_text("CREATE TABLE t (a); INSERT INTO t VALUES ('x;y');\nINSERT INTO t VALUES (2);\n")
-    ran = go(tmp_path / "b.sql", tmp_path / "t.db")
-    assert ("completed", "2") == (ran.outcome.status, next(c.observed for c in ran.evidence.checks if c.subject == "t"))
-
-
 def test_a_table_that_hides_its_rowid_is_compared_by_all_its_columns(tmp_path: Path) -> None:
     """Columns may be called rowid, _rowid_ and oid, and then nothing else orders the rows."""
     with closing(sqlite3.connect(tmp_path / "b.db")) as connection:
@@ -253,16 +132,6 @@ def test_a_database_that_changed_or_vanished_after_the_plan_is_refused(database:
         driver.collect(plan)
     with pytest.raises(SourceError, match="Is a directory"):
         driver_for("sqlite", tmp_path).plan(Request(backup=tmp_path, target=tmp_path / "t.db"))
-
-
-def test_statements_are_split_outside_of_values_comments_and_triggers() -> None:
-    """Only a semicolon that ends a statement ends a statement."""
-    statements = [
-        "INSERT INTO t VALUES ('a;b''c');",
-        ' SELECT "x;y" /* ; */ -- ;\n;',
-        " CREATE TRIGGER g AFTER DELETE ON t BEGIN SELECT 1; SELECT 2; END;",
-    ]
-    assert statements == list(_split("".join(statements)))
 
 
 def test_changed_payload_is_found_by_digest_only(database: Path, tmp_path: Path) -> None:
@@ -335,15 +204,6 @@ def test_a_full_disk_leaves_the_target_as_it_was(database: Path, small_disk: Pat
     assert (ran.outcome.status, ran.outcome.rule, ran.execution.nothing_written) == ("failed", 5, True)
 
 
-def test_a_full_disk_stops_a_dump_too(dump: Path, small_disk: Path) -> None:
-    """It is the target that is full, not the dump that is damaged."""
-    text = dump.read_text().replace("COMMIT;", "CREATE TABLE big AS SELECT zeroblob(2000000);\nCOMMIT;")
-    dump.write_text(text)
-    ran = go(dump, small_disk / "t.db")
-    assert ran.ended("customer") == [("failed", "no_space")]
-    assert names_in(small_disk) == []
-
-
 def test_a_read_only_target_fails_with_nothing_written(database: Path, read_only_disk: Path) -> None:
     """Nothing applied, proven."""
     ran = go(database, read_only_disk / "t.db")
@@ -360,16 +220,6 @@ def test_a_stop_leaves_the_target_as_it_was(database: Path, dump: Path, tmp_path
         assert not target.exists()
         assert ran.ended(*TABLES) == [("non_applied", "stopped")] * 3
         assert (ran.outcome.status, ran.outcome.rule) == ("cancelled", 2)
-
-
-def test_a_long_statement_of_a_dump_can_be_stopped(tmp_path: Path) -> None:
-    """A statement without end is interrupted."""
-    (tmp_path / "b.sql").write_text("CREATE TABLE t (a);\n")
-    (tmp_path / "c.sql").write_text(
-        "CREATE TABLE t AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 300000) SELECT i FROM n;\n"
-    )
-    ran = go(tmp_path / "c.sql", tmp_path / "t.db", stop=Stop(after=5))
-    assert (ran.outcome.status, (tmp_path / "t.db").exists()) == ("cancelled", False)
 
 
 def test_a_target_that_changed_since_the_preview_is_left_alone(database: Path, tmp_path: Path) -> None:
