@@ -18,6 +18,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from proofgap.facts import utc_text
 from proofgap.records import instant
@@ -101,8 +102,8 @@ def _database(folder: Path, files: list[tuple[str, Path]]) -> Path:
     return path
 
 
-def _describe(connection: object, name: str, source: bytes) -> None:
-    execute = connection.execute  # type: ignore[attr-defined]
+def _describe(connection: Any, name: str, source: bytes) -> None:  # noqa: ANN401 - whichever SQLite library it is
+    execute = connection.execute
     execute("INSERT INTO module VALUES (?, ?, ?)", (name, len(source), hashlib.sha256(source).hexdigest()))
     for node in ast.parse(source).body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):

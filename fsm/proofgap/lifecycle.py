@@ -328,9 +328,10 @@ def allowed_events(machine: Machine, status: str) -> tuple[str, ...]:
 def edges(machine: Machine) -> list[tuple[str, str, str, tuple[str, ...]]]:
     """List every edge of a machine: status before, event, status after, guards."""
     return [
-        (state.value, str(transition.event), transition.target.value, tuple(str(cond.func) for cond in transition.cond))
+        (state.value, str(transition.event), target.value, tuple(str(cond.func) for cond in transition.cond))
         for state in MACHINES[machine].states
         for transition in state.transitions
+        if (target := transition.target) is not None
     ]
 
 
