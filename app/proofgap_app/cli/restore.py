@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import App, Parameter, Token
+from msgspec.structs import replace
 
-from proofgap.errors import BadInputError, ProofgapError
-from proofgap.records import RunDetails
+from proofgap.errors import BadInputError, ProofgapError, RefusedError
+from proofgap.records import RunDetails, SnapshotDetails
 from proofgap.text import check_text, shown
 from proofgap_app.cli import output
 from proofgap_app.cli.ledgers import me, opened
@@ -29,7 +30,7 @@ from proofgap_app.drivers import driver_for
 from proofgap_app.drivers.base import Plan, Preview, Progress, Request
 from proofgap_app.settings import is_terminal
 from proofgap_app.worker.restore import Restore, Stop
-from proofgap_store import NewRun, Receipt
+from proofgap_store import NewRun, Receipt, Shown
 from proofgap_store.clock import now_us
 
 app = App(
@@ -87,12 +88,19 @@ class Conduct:
 _SELECTION, _CONDUCT = Selection(), Conduct()
 
 
+def _path(_type: object, tokens: Sequence[Token]) -> Path:
+    """Read a path; an empty one, as a variable gives that was never set, is not the current directory."""
+    if not tokens[0].value:
+        raise BadInputError(tokens[0].keyword or "BACKUP", "is empty", "Name a file or a directory.")
+    return Path(tokens[0].value)
+
+
 @app.default
 def restore(
-    backup: Path,
+    backup: Annotated[Path, Parameter(converter=_path)],
     /,
     *,
-    into: Annotated[Path, Parameter(name="--into")],
+    into: Annotated[Path, Parameter(name="--into", converter=_path)],
     selection: Selection = _SELECTION,
     conduct: Conduct = _CONDUCT,
     scope: Scope = SCOPE,
@@ -105,8 +113,10 @@ def restore(
         into: the directory to restore into; for a database, the path of the database file.
 
     """
-    _check(backup, into, conduct)
+    _check(conduct)
+    details = _details(backup, into, conduct)
     driver = driver_for(selection.driver, backup)
+    new = _new_run(details, driver.name, conduct, scope)
     request = Request(
         backup=backup,
         target=into,
@@ -125,10 +135,12 @@ def restore(
             stop=stop,
             clock=now_us,
         )
-        failed = _carry_out(work, _new_run(backup, into, driver.name, conduct, scope))
+        failed = _carry_out(work, new)
         bars.close()
         shown_run = ledger.show(work.run_id, me().id, me())
     present(shown_run, as_json=access.json)
+    for line in evidence_lines(shown_run):
+        output.note(line)
     if stop.asked:
         return Exit.INTERRUPTED
     return EXIT_OF_STATE[shown_run.decision.state] if conduct.exit_status else failed
@@ -141,30 +153,57 @@ def _carry_out(work: Restore, new: NewRun) -> Exit:
     except KeyboardInterrupt:
         output.note("proofgap: stopped on request.")
         return Exit.INTERRUPTED
-    except ProofgapError as error:
+    except (ProofgapError, OSError) as error:
         if not work.run_id:
             raise
-        output.note(f"proofgap: {error}")
-        return Exit.ERROR
+        output.note(f"proofgap: {_said(error)}")
+        return Exit.REFUSED if isinstance(error, RefusedError) else Exit.ERROR
     return Exit.OK
 
 
-def _check(backup: Path, into: Path, conduct: Conduct) -> None:
-    """Refuse what cannot be meant, before anything is stored."""
-    check_text("BACKUP", str(backup))
-    check_text("--into", str(into))
-    if not backup.exists():
-        raise BadInputError("BACKUP", f"{shown(str(backup))} does not exist", "Name an archive, directory or database.")
+def _said(error: ProofgapError | OSError) -> str:
+    if isinstance(error, ProofgapError):
+        return str(error)
+    where = f"{error.filename}: " if error.filename else ""
+    return f"cannot read or write: {where}{error.strerror or error}."
+
+
+def _check(conduct: Conduct) -> None:
+    """Refuse to begin what would need an answer where nobody can be asked."""
     if not (conduct.yes or conduct.dry_run or is_terminal(sys.stdin)):
         raise BadInputError("--yes", "is missing, and nobody can be asked", "Add --yes, or --dry-run to only look.")
 
 
-def _new_run(backup: Path, into: Path, driver: str, conduct: Conduct, scope: Scope) -> NewRun:
+def _details(backup: Path, into: Path, conduct: Conduct) -> RunDetails:
+    """Say what is wanted; refuse what cannot be meant, before anything is stored."""
+    found = _resolved("BACKUP", backup)
+    if not backup.exists():
+        raise BadInputError("BACKUP", f"{shown(str(backup))} does not exist", "Name an archive, directory or database.")
+    purpose = None if conduct.purpose is None else check_text("--purpose", conduct.purpose)
+    return RunDetails(backup=found, target=_resolved("--into", into), purpose=purpose)
+
+
+def _resolved(field: str, path: Path) -> str:
+    """Give where a path leads. That it does not exist or is not ours is for the run to find; that it can never be is not."""
+    check_text(field, str(path))
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        pass
+    except OSError as error:
+        problem = f"{shown(str(path))} leads nowhere ({error.strerror})"
+        raise BadInputError(field, problem, "Name a path that can exist.") from error
+    return check_text(field, str(path.resolve()))
+
+
+def _new_run(details: RunDetails, driver: str, conduct: Conduct, scope: Scope) -> NewRun:
     workspace, environment = scope.chosen()
-    details = RunDetails(
-        backup=str(backup.resolve()), target=str(into.resolve()), driver=driver, purpose=conduct.purpose
+    return NewRun(
+        workspace=workspace,
+        environment=environment,
+        is_dry_run=conduct.dry_run,
+        details=replace(details, driver=driver),
     )
-    return NewRun(workspace=workspace, environment=environment, is_dry_run=conduct.dry_run, details=details)
 
 
 class Console:
@@ -188,7 +227,11 @@ class Console:
         if not self._ask:
             return True
         output.note(f"Restore {plan.selected} items into {shown(str(plan.request.target))}? Type yes to go on:")
-        return sys.stdin.readline().strip().lower() in {"y", "yes"}
+        try:
+            answer = sys.stdin.buffer.readline()
+        except OSError:  # the terminal is gone: nobody agrees
+            return False
+        return answer.strip().lower() in {b"y", b"yes"}
 
     def working(self, step: str, total_bytes: int | None) -> Progress:
         """Draw the progress of a step."""
@@ -202,14 +245,32 @@ def preview_lines(plan: Plan, preview: Preview) -> Iterator[str]:
         f"{preview.overwritten} overwritten, {preview.unchanged} unchanged, {preview.skipped} skipped, "
         f"{preview.unavailable} cannot be restored."
     )
-    yield from (f"  ! {shown(problem)}" for problem in preview.problems)
+    yield from (f"  ! {problem}" for problem in preview.problems)
+
+
+def evidence_lines(run: Shown) -> Iterator[str]:
+    """Say what reading the target found, where that may be seen: a verdict is no part of the decision, and no claim."""
+    visible = run.decision.evidence.snapshot_id
+    for snapshot in run.record.evidence:
+        found = snapshot.details
+        if snapshot.id == visible and found.verdict is not None:
+            yield f"Evidence: {found.verdict}; {output.cell(found.subjects_checked)} items looked at{_checks(found)}."
+
+
+def _checks(found: SnapshotDetails) -> str:
+    if not found.checks_total:
+        return ""
+    return f"; of {found.checks_total} checks {found.checks_failed} failed and {found.checks_skipped} could not be made"
 
 
 @contextmanager
 def _stoppable() -> Iterator[Stop]:
-    """Turn Ctrl-C and SIGTERM into a wish to stop."""
+    """Turn Ctrl-C, SIGTERM, and a terminal that goes away (except under nohup) into a wish to stop."""
     stop = Stop()
-    before = {number: signal.signal(number, stop.ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, stop.ask) for number in numbers}
     try:
         yield stop
     finally:

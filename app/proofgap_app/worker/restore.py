@@ -5,7 +5,8 @@ has happened. The driver observes; the outcome rule (`proofgap.outcome`) says ho
 Evidence is a step of its own, after the end: it reads the target, and never what the execution reported.
 
 A crash leaves the run where it was: before ``start`` nothing was written; after it, the run is still running in the
-ledger, which is the truth as far as anybody knows it.
+ledger, which is the truth as far as anybody knows it. A wish to stop is no crash: it interrupts what the driver does,
+and never what the ledger records, so that a run that was stopped always has its end.
 
 Owns the order of the steps and what a failing one leads to. Refuses to know formats (`drivers`), rules and people
 (`cli`).
@@ -13,14 +14,16 @@ Owns the order of the steps and what a failing one leads to. Refuses to know for
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import Protocol
 
 from proofgap.audit import Actor
 from proofgap.errors import GuardRefusedError, ProofgapError
 from proofgap.facts import EndReason, RunEvent, RunStatus, SnapshotEvent
-from proofgap.outcome import ExecutionFacts, outcome_of
+from proofgap.outcome import ExecutionFacts, Outcome, outcome_of
 from proofgap.records import Check, CheckResult, Item, PreviewFacts, RunDetails, SnapshotDetails
 from proofgap_app.drivers.base import (
     Driver,
@@ -69,18 +72,42 @@ class Watcher(Protocol):
         ...
 
 
+class Heard(Enum):
+    """When a wish to stop interrupts what goes on."""
+
+    NEVER = auto()  # something is put on record
+    AT_ONCE = auto()  # nothing is written yet
+    IF_REPEATED = auto()  # it was told of the wish, and ends as soon as it safely can
+
+
 class Stop:
-    """Whether somebody asked to stop. While a restore writes, it ends as soon as it safely can; before, at once."""
+    """Whether somebody asked to stop; a wish that comes at a bad moment is heard at the next good one."""
 
     def __init__(self) -> None:
         """Begin with nobody having asked."""
-        self.asked = self.patient = False
+        self.asked = self._repeated = False
+        self._heard = Heard.NEVER
 
     def ask(self, *_signal: object) -> None:
-        """Note that somebody asked; nobody waits before anything is written, and nobody who asks twice."""
-        impatient = self.asked or not self.patient
-        self.asked = True
-        if impatient:
+        """Note that somebody asked, and interrupt what may be interrupted now."""
+        self._repeated, self.asked = self.asked, True
+        self._hear()
+
+    @contextmanager
+    def heard(self, when: Heard) -> Iterator[None]:
+        """Say when a wish interrupts what goes on in here; one that is waiting is heard at once."""
+        before, self._heard = self._heard, when
+        try:
+            self._hear()
+            yield
+        finally:
+            self._heard = before
+        self._hear()
+
+    def _hear(self) -> None:
+        if self._heard is Heard.AT_ONCE and self.asked:
+            raise KeyboardInterrupt
+        if self._heard is Heard.IF_REPEATED and self._repeated:
             raise KeyboardInterrupt
 
 
@@ -104,16 +131,13 @@ class Restore:
         """Take a new run as far as it goes; gives its id. Look at the ledger for how it ended.
 
         Raises:
-            ProofgapError: there is no plan or no preview: the run is blocked. Or approvals are missing: it waits.
-            KeyboardInterrupt: somebody asked to stop before anything was written: the run is cancelled.
+            ProofgapError, OSError: there is no plan or no preview: the run is blocked. Or backup or target changed at the
+                last moment: it failed. Or approvals are missing: it waits. Or there is no evidence.
+            KeyboardInterrupt: somebody asked to stop before anything was written: the run is cancelled. Or asked twice.
 
         """
         self.run_id = self._moved(self.ledger.create(new, self.actor)).run_id
-        try:
-            prepared = self._prepare(new)
-        except KeyboardInterrupt:
-            self._fire(RunEvent.CANCEL, RunDetails(nothing_written=True))
-            raise
+        prepared = self._prepare(new)
         if prepared is not None and self._release(prepared[0]):
             self._execute(*prepared)
         return self.run_id
@@ -121,25 +145,35 @@ class Restore:
     def _prepare(self, new: NewRun) -> tuple[Plan, Preview] | None:
         """Scope, check and preview; nothing is written. ``None``: there is nothing to go on with."""
         self._fire(RunEvent.SCOPE, new.details)
-        try:
-            plan, preview = self._look()
-        except ProofgapError as error:
-            self._block(error)
-            raise
-        if new.is_dry_run:
-            return None
-        if not self.watcher.agrees(plan, preview):
-            self._fire(RunEvent.CANCEL, RunDetails(nothing_written=True))
-            return None
-        return plan, preview
-
-    def _look(self) -> tuple[Plan, Preview]:
-        plan = self.driver.plan(self.request)
-        self._fire(RunEvent.CHECK, self._checked(plan))
-        preview = self.driver.preview(plan, progress=self.watcher.working("preview", plan.bytes_total))
+        with self._looking():
+            plan = self.driver.plan(self.request)
+            checked = self._checked(plan)
+        self._fire(RunEvent.CHECK, checked)
+        with self._looking():
+            preview = self.driver.preview(plan, progress=self.watcher.working("preview", plan.bytes_total))
         self._fire(RunEvent.PREVIEW, RunDetails(preview=self._previewed(plan, preview)))
         self.watcher.previewed(plan, preview)
-        return plan, preview
+        return None if new.is_dry_run or not self._agreed(plan, preview) else (plan, preview)
+
+    def _agreed(self, plan: Plan, preview: Preview) -> bool:
+        with self._looking():
+            agreed = self.watcher.agrees(plan, preview)
+        if not agreed:
+            self._fire(RunEvent.CANCEL, RunDetails(nothing_written=True))
+        return agreed
+
+    @contextmanager
+    def _looking(self) -> Iterator[None]:
+        """Look at source and target before anything is written: who interrupts it cancels the run, what prevents it blocks it."""
+        try:
+            with self.stop.heard(Heard.AT_ONCE):
+                yield
+        except KeyboardInterrupt:
+            self._fire(RunEvent.CANCEL, RunDetails(nothing_written=True))
+            raise
+        except (ProofgapError, OSError) as error:
+            self._block(error)
+            raise
 
     def _checked(self, plan: Plan) -> RunDetails:
         return RunDetails(
@@ -161,18 +195,17 @@ class Restore:
             target_fingerprint=preview.target_fingerprint,
         )
 
-    def _block(self, error: ProofgapError) -> None:
+    def _block(self, error: Exception) -> None:
         """End a run whose source or target cannot be worked with: it was looked at, and that is what was found."""
         if self.ledger.peek(self.run_id, self.actor).status is RunStatus.SCOPED:
             self._fire(RunEvent.CHECK)
-        changed = isinstance(error, TargetChangedError | SourceChangedError)
-        reason = EndReason.TARGET_CHANGED if changed else EndReason.VALIDATION
-        self._fire(RunEvent.BLOCK, RunDetails(end_reason=reason))
+        self._fire(RunEvent.BLOCK, RunDetails(end_reason=_reason_of(error)))
 
     def _release(self, plan: Plan) -> bool:
         """Queue the plan that was previewed; a guard that says no ends the run, unless others must approve first."""
-        self.stop.patient = True
-        given = RunDetails(plan_digest=plan.digest, target_fingerprint=self.driver.fingerprint(plan))
+        with self._looking():
+            found = self.driver.fingerprint(plan)
+        given = RunDetails(plan_digest=plan.digest, target_fingerprint=found)
         try:
             self._fire(RunEvent.QUEUE, given)
         except GuardRefusedError as error:
@@ -185,39 +218,37 @@ class Restore:
         return True
 
     def _execute(self, plan: Plan, preview: Preview) -> None:
-        """Restore, say how it ended, and look at the target."""
+        """Restore, say how it ended, and look at the target, unless it is as untouched as before."""
         try:
-            execution = self.driver.execute(
-                plan,
-                target_fingerprint=preview.target_fingerprint,
-                report=self._report,
-                progress=self.watcher.working("execute", plan.bytes_total),
-                should_stop=self._should_stop,
-            )
-        except (TargetChangedError, SourceChangedError):
-            self._fire(RunEvent.FAIL, RunDetails(end_reason=EndReason.TARGET_CHANGED, nothing_written=True))
-            return
-        except BaseException:
-            self._fail_lost()
+            with self.stop.heard(Heard.IF_REPEATED):
+                execution = self.driver.execute(
+                    plan,
+                    target_fingerprint=preview.target_fingerprint,
+                    report=self._report,
+                    progress=self.watcher.working("execute", plan.bytes_total),
+                    should_stop=self._should_stop,
+                )
+        except (TargetChangedError, SourceChangedError) as error:
+            self._fire(RunEvent.FAIL, RunDetails(end_reason=_reason_of(error), nothing_written=True))
             raise
-        self._flush()
-        self._end(execution)
-        if not execution.nothing_written:
+        except BaseException:
+            self._end_torn()
+            raise
+        outcome = self._end(execution)
+        if not (execution.nothing_written and outcome.status in {RunStatus.FAILED, RunStatus.CANCELLED}):
             self._collect(plan)
 
-    def _fail_lost(self) -> None:
-        """End a run whose driver died: what was reported is a lower bound, and nothing is known of the rest."""
+    def _end_torn(self) -> None:
+        """End a run whose driver died or was interrupted: what it reported is a lower bound, the rest is not known."""
         self._flush()
-        outcome = outcome_of(ExecutionFacts(reached_end=False))
+        outcome = outcome_of(ExecutionFacts(cancel_requested=self._stop_is_wanted(), reached_end=False))
         given = RunDetails(outcome_rule=outcome.rule, end_reason=outcome.end_reason, counts_are_lower_bounds=True)
         self._fire(outcome.event, given)
 
-    def _end(self, execution: Execution) -> None:
+    def _end(self, execution: Execution) -> Outcome:
         """Fire what the outcome rule says."""
-        if self.stop.asked:
-            self._fire(RunEvent.REQUEST_CANCEL)
-        stopped = self.stop.asked or self._cancel_is_requested()
-        outcome = outcome_of(execution.facts(cancel_requested=stopped))
+        self._flush()
+        outcome = outcome_of(execution.facts(cancel_requested=self._stop_is_wanted()))
         given = RunDetails(
             counts=execution.counts,
             outcome_rule=outcome.rule,
@@ -226,16 +257,22 @@ class Restore:
             nothing_written=execution.nothing_written,
         )
         self._fire(outcome.event, given)
+        return outcome
+
+    def _stop_is_wanted(self) -> bool:
+        """Tell whether anybody asked to stop; who asked here is put on record."""
+        asked = self.stop.asked
+        if asked:
+            self._fire(RunEvent.REQUEST_CANCEL)
+        return asked or self._cancel_is_requested()
 
     def _collect(self, plan: Plan) -> None:
         """Read the target and compare it with the backup; a snapshot that cannot be produced fails, the run does not."""
         snapshot = self._moved(self.ledger.begin_evidence(self.run_id, self.actor)).subject
         self._fire_evidence(snapshot, SnapshotEvent.GENERATE)
         try:
-            report = self.driver.collect(plan, progress=self.watcher.working("collect", plan.bytes_total))
-        except ProofgapError:
-            self._fire_evidence(snapshot, SnapshotEvent.FAIL)
-            return
+            with self.stop.heard(Heard.IF_REPEATED):
+                report = self.driver.collect(plan, progress=self.watcher.working("collect", plan.bytes_total))
         except BaseException:
             self._fire_evidence(snapshot, SnapshotEvent.FAIL)
             raise
@@ -250,7 +287,8 @@ class Restore:
         return self.stop.asked or self._cancelled
 
     def _cancel_is_requested(self) -> bool:
-        return self.ledger.peek(self.run_id, self.actor).details.cancel_requested_by is not None
+        with self.stop.heard(Heard.NEVER):
+            return self.ledger.peek(self.run_id, self.actor).details.cancel_requested_by is not None
 
     def _report(self, outcome: ItemOutcome) -> None:
         self._unreported.append(
@@ -271,8 +309,9 @@ class Restore:
     def _flush(self) -> None:
         """Report the items that were not reported yet."""
         if self._unreported:
-            items, self._unreported = self._unreported, []
-            self._moved(self.ledger.fire(self.run_id, RunEvent.REPORT, self.actor, items=items))
+            with self.stop.heard(Heard.NEVER):
+                items, self._unreported = self._unreported, []
+                self._moved(self.ledger.fire(self.run_id, RunEvent.REPORT, self.actor, items=items))
 
     def _fire(self, event: RunEvent, given: RunDetails | None = None) -> None:
         self._moved(self.ledger.fire(self.run_id, event, self.actor, given=given or RunDetails()))
@@ -284,6 +323,11 @@ class Restore:
     def _moved(self, receipt: Receipt) -> Receipt:
         self.watcher.moved(receipt)
         return receipt
+
+
+def _reason_of(error: Exception) -> EndReason:
+    """Give the reason why a run ends that cannot go on; a backup that changed is no valid source any more."""
+    return EndReason.TARGET_CHANGED if isinstance(error, TargetChangedError) else EndReason.VALIDATION
 
 
 def _found(report: EvidenceReport) -> SnapshotDetails:
