@@ -1,0 +1,221 @@
+"""Every end of a record against every statement that could undo it: the database refuses, and nothing changes."""
+
+from __future__ import annotations
+
+import pytest
+
+from proofgap.facts import TERMINAL_RUN_STATUSES, ItemResult, RunEvent, SnapshotEvent
+from proofgap.records import Item
+from proofgap_store import Ledger
+from tests.conformance.lives import ADA, PASSED, TERMINAL, live, prove, settle
+from tests.store.raw import SETTINGS, connect, contents, refused
+
+
+@pytest.fixture(scope="module")
+def sealed(tmp_path_factory):
+    """The file of a ledger with a run, its operation run and its evidence in every end that there is."""
+    path = tmp_path_factory.mktemp("sealed") / "ledger.db"
+    ids = {}
+    with Ledger.open(f"sqlite:///{path}", owner=ADA.id, synchronous="NORMAL") as ledger:
+        settle(ledger)
+        for status in TERMINAL:
+            ids["restore_run", status] = live(ledger, status)
+        run_id = ids["restore_run", "completed"]
+        ids["operation_run", "completed"] = ledger.show(run_id, ADA.id, ADA).record.operation_run_id
+        ids["evidence_snapshot", "superseded"] = prove(ledger, run_id, captured_at_us=1)
+        ids["evidence_snapshot", "expired"] = prove(ledger, run_id, captured_at_us=2)
+        ledger.fire_evidence(ids["evidence_snapshot", "expired"], SnapshotEvent.EXPIRE, ADA)
+        ids["evidence_snapshot", "failed"] = ledger.begin_evidence(run_id, ADA).subject
+        ledger.fire_evidence(ids["evidence_snapshot", "failed"], SnapshotEvent.FAIL, ADA, checks=PASSED)
+        running = live(ledger, "running")
+        ledger.fire(running, RunEvent.REPORT, ADA, items=[Item(key="a", result=ItemResult.SUCCEEDED)], key="k1")
+    return path, ids
+
+
+ENDS = [
+    *(("restore_run", status) for status in TERMINAL),
+    ("operation_run", "completed"),
+    *(("evidence_snapshot", status) for status in ("superseded", "expired", "failed")),
+]
+ASSIGNMENTS = {
+    "its status": "status = CASE status WHEN 'running' THEN 'queued' ELSE 'running' END",
+    "its status, to the same": "status = status",
+    "its status, to the first one": "status = CASE WHEN status = 'draft' THEN 'scoped' ELSE 'queued' END",
+    "its status, to NULL": "status = NULL",
+    "its status, to an unknown one": "status = 'reopened'",
+    "its status and version": "status = 'queued', version = version + 1",
+    "its version": "version = version + 1",
+    "its version, backwards": "version = version - 1",
+    "its last event": "last_event_id = (SELECT max(event_id) FROM audit_event)",
+    "its last event, to an older one": "last_event_id = last_event_id - 1",
+    "status, version and last event": (
+        "status = 'queued', version = version + 1, last_event_id = (SELECT max(event_id) FROM audit_event)"
+    ),
+    "its workspace": "workspace = 'w9'",
+    "its environment": "environment = 'e9'",
+    "its id": "id = 'x'",
+    "that it was imported": "imported = 1 - imported",
+}
+OWN = {
+    "restore_run": {
+        "its details": "details = '{}'",
+        "that it was a dry run": "is_dry_run = 1 - is_dry_run",
+        "its operation run": "operation_run_id = NULL",
+        "its dangling link": "operation_run_ref = 'o9'",
+        "when it was created": "created_at_us = 0",
+    },
+    "operation_run": {
+        "its outcome": "outcome = 'failed'",
+        "its outcome, to none": "outcome = NULL",
+        "its run": "run = NULL",
+    },
+    "evidence_snapshot": {
+        "its details": "details = '{}'",
+        "when it was captured": "captured_at_us = 9",
+        "its operation run": "operation_run_id = NULL",
+        "its run": "run = NULL",
+    },
+}
+CONFLICTS = ("", "OR REPLACE", "OR IGNORE", "OR FAIL", "OR ABORT", "OR ROLLBACK")
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+@pytest.mark.parametrize(("table", "status"), ENDS)
+def test_an_ended_record_is_never_updated_in_any_column_by_any_kind_of_update(sealed, table, status, settings):
+    path, ids = sealed
+    connection = connect(path, settings)
+    for name, assignment in (ASSIGNMENTS | OWN[table]).items():
+        answer = refused(connection, f"UPDATE {table} SET {assignment} WHERE id = ?", ids[table, status])  # noqa: S608 - names of this test only
+        assert answer is not None, name
+        assert "proofgap: " in answer, name
+    connection.close()
+
+
+@pytest.mark.parametrize(("table", "status"), ENDS)
+@pytest.mark.parametrize("conflict", CONFLICTS)
+def test_no_conflict_clause_gets_an_update_or_an_insert_past_the_guards(sealed, table, status, conflict):
+    path, ids = sealed
+    connection = connect(path, "as SQLite comes")
+    id_ = ids[table, status]
+    update = f"UPDATE {conflict} {table} SET status = 'queued', version = version + 1 WHERE id = ?"  # noqa: S608 - names of this test only
+    insert = f"INSERT {conflict} INTO {table} SELECT * FROM {table} WHERE id = ?"  # noqa: S608 - names of this test only
+    for statement in (update, insert):
+        assert "is written through the log only" in refused(connection, statement, id_), statement
+    connection.close()
+
+
+UNDOING = {
+    "deleted": "DELETE FROM {table} WHERE id = ?",
+    "replaced": "REPLACE INTO {table} SELECT {same} FROM {table} WHERE id = ?",
+    "inserted again": "INSERT INTO {table} SELECT {same} FROM {table} WHERE id = ?",
+    "inserted as another": "INSERT INTO {table} SELECT {other} FROM {table} WHERE id = ?",
+    "written over": (
+        "INSERT INTO {table} SELECT * FROM {table} WHERE id = ? ON CONFLICT (id) DO UPDATE SET status = 'queued'"
+    ),
+}
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+@pytest.mark.parametrize(("table", "status"), ENDS)
+def test_an_ended_record_is_neither_deleted_nor_replaced_nor_written_over(sealed, table, status, settings):
+    path, ids = sealed
+    connection = connect(path, settings)
+    columns = ", ".join(
+        {"id": "'new'", "status": "'queued'", "version": "version + 1"}.get(row[1], row[1])
+        for row in connection.execute(f"PRAGMA table_info({table})")
+    )
+    same = columns.replace("'new'", "id")
+    for name, template in UNDOING.items():
+        statement = template.format(table=table, same=same, other=columns)
+        answer = refused(connection, statement, ids[table, status])
+        assert answer is not None, name
+        assert "proofgap: " in answer, name
+    connection.close()
+
+
+APPEND_ONLY = ("audit_event", "machine_definition", "machine_edge", "result_item", "receipt")
+NEVER_DELETED = (
+    *APPEND_ONLY,
+    *("evidence_check", "audit_stream", "environment", "access_grant"),
+    *("restore_run", "operation_run", "evidence_snapshot"),
+)
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+@pytest.mark.parametrize("table", NEVER_DELETED)
+def test_no_row_of_any_table_is_ever_deleted_one_by_one_or_all_at_once(sealed, table, settings):
+    connection = connect(sealed[0], settings)
+    assert contents(connection)[table] != []
+    for statement in (f"DELETE FROM {table}", f"DELETE FROM {table} WHERE true"):  # noqa: S608 - names of this test only
+        assert refused(connection, statement) == f"proofgap: rows of {table} are never deleted"
+    connection.close()
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+@pytest.mark.parametrize("table", APPEND_ONLY)
+def test_a_row_that_is_only_ever_added_is_never_updated(sealed, table, settings):
+    connection = connect(sealed[0], settings)
+    column = connection.execute(f"PRAGMA table_info({table})").fetchall()[1][1]
+    assert "append-only" in refused(connection, f"UPDATE {table} SET {column} = {column}")  # noqa: S608 - names of this test only
+    connection.close()
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+@pytest.mark.parametrize("table", [table for table in APPEND_ONLY if table != "machine_edge"])  # its row is its key
+def test_a_row_that_is_only_ever_added_is_not_replaced(sealed, table, settings):
+    connection = connect(sealed[0], settings)
+    columns = ", ".join(row[1] for row in connection.execute(f"PRAGMA table_info({table})"))
+    replace = f"REPLACE INTO {table} ({columns}) SELECT {columns} FROM {table} LIMIT 1"  # noqa: S608 - names of this test only
+    answer = refused(connection, replace)
+    assert answer is not None
+    assert "proofgap: " in answer
+    connection.close()
+
+
+INSERTS = {
+    "a run out of nowhere": (
+        "INSERT INTO restore_run VALUES ('x', 'default', 'local', 'completed', 1, 0, NULL, NULL, '{}', 0, 1, 1)"
+    ),
+    "a run that points to somebody else's event": (
+        "INSERT INTO restore_run SELECT 'x', workspace, environment, status, 1, 0, NULL, NULL, details, 0, 1, last_event_id "
+        "FROM restore_run"
+    ),
+    "an operation run out of nowhere": (
+        "INSERT INTO operation_run VALUES ('x', 'default', 'local', NULL, 'completed', 'succeeded', 1, 0, 1)"
+    ),
+    "evidence out of nowhere": (
+        "INSERT INTO evidence_snapshot VALUES ('x', 'default', 'local', NULL, NULL, NULL, 'active', 1, 1, '{}', 0, 1)"
+    ),
+    "a machine": "INSERT INTO machine_definition VALUES (printf('%064d', 7), 'run', 1)",
+    "an edge back from an end": (
+        "INSERT INTO machine_edge SELECT definition, 'completed', 'scope', 'draft' FROM machine_definition"
+    ),
+    "a short cut": "INSERT INTO machine_edge SELECT definition, 'draft', 'complete', 'completed' FROM machine_definition",
+    "a role": "INSERT INTO access_grant VALUES ('sam', 'default', 'local', 'admin', 1, 1)",
+    "a role by somebody else's event": (
+        "INSERT INTO access_grant SELECT 'sam', workspace, environment, role, 1, last_event_id FROM access_grant"
+    ),
+    "a higher role": "UPDATE access_grant SET role = 'admin' WHERE principal = 'vera'",
+    "an environment": "INSERT INTO environment VALUES ('w9', 'e9', 0, 1)",
+    "fewer approvals": "UPDATE environment SET approvals_required = 7",
+    "a stream": "INSERT INTO audit_stream VALUES ('run/x', 0, printf('%064d', 0), 1)",
+    "the head of a stream": "UPDATE audit_stream SET head = printf('%064d', 0)",
+    "the number of a stream": "UPDATE audit_stream SET seq = seq + 1",
+    "an item without its report": "INSERT INTO result_item SELECT id, 'k', 'succeeded', '{}', last_event_id FROM restore_run",
+    "an item of an unknown run": "INSERT INTO result_item VALUES ('x', 'k', 'succeeded', '{}', 1)",
+    "a check without its snapshot": "INSERT INTO evidence_check VALUES ('x', 0, 'passed', '{}', 1)",
+}
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+@pytest.mark.parametrize("statement", INSERTS.values(), ids=INSERTS)
+def test_nothing_is_put_into_a_table_past_the_log(sealed, statement, settings):
+    connection = connect(sealed[0], settings)
+    answer = refused(connection, statement)
+    assert answer is not None
+    assert "proofgap: " in answer
+    connection.close()
+
+
+def test_the_ends_of_this_test_are_all_the_ends_that_a_run_has():
+    assert set(TERMINAL) == set(TERMINAL_RUN_STATUSES)
