@@ -27,7 +27,7 @@ from proofgap.facts import RunEvent
 from proofgap_app import logs
 from proofgap_app.settings import LogStyle
 from proofgap_store import Ledger, NewRun
-from proofgap_store.engine import library
+from proofgap_store.sqlite_library import sqlite
 
 LIFE = ("scope", "check", "preview", "queue", "start", "complete")
 ACTOR = Actor(id="bench")
@@ -47,7 +47,7 @@ def timed(work: Callable[[], object]) -> float:
 
 def floor_connection(path: Path, synchronous: str) -> Any:  # noqa: ANN401 - whichever SQLite library it is
     """Open a ledger file with the bare driver, set up as the ledger sets it up."""
-    connection = library().connect(str(path), isolation_level=None)
+    connection = sqlite.connect(str(path), isolation_level=None)
     for pragma in ("journal_mode=WAL", f"synchronous={synchronous}", "foreign_keys=ON", "recursive_triggers=ON"):
         connection.execute(f"PRAGMA {pragma}")
     return connection

@@ -15,7 +15,7 @@ from statemachine import State, StateMachine
 
 from proofgap.decision import decide, everyone
 from proofgap.facts import Facts, RunFacts, RunStatus
-from proofgap_store.engine import library
+from proofgap_store.sqlite_library import sqlite
 
 
 class Base(DeclarativeBase):
@@ -62,7 +62,7 @@ class NaiveMachine(StateMachine):
 
 def make(path: Path, synchronous: str) -> Engine:
     """Make the naive way's database."""
-    engine = create_engine(f"sqlite:///{path}", module=library())
+    engine = create_engine(f"sqlite:///{path}", module=sqlite)
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: object, _record: object) -> None:

@@ -26,7 +26,7 @@ from proofgap_app import logs
 from proofgap_app.cli.ledgers import me
 from proofgap_store import HistoryEvent, Ledger
 from proofgap_store.clock import now_us
-from proofgap_store.engine import library
+from proofgap_store.sqlite_library import sqlite
 
 _HOME = Path(".demo")
 _GUEST = "m.guest"
@@ -92,7 +92,7 @@ def _archive(folder: Path, files: list[tuple[str, Path]]) -> tuple[Path, Path]:
 def _database(folder: Path, files: list[tuple[str, Path]]) -> Path:
     """Write what every module of the library defines into a database."""
     path = folder / "library.db"
-    with closing(library().connect(str(path))) as connection:
+    with closing(sqlite.connect(str(path))) as connection:
         connection.execute("CREATE TABLE module (name TEXT PRIMARY KEY, bytes INTEGER NOT NULL, sha256 TEXT NOT NULL)")
         connection.execute("CREATE TABLE definition (module TEXT NOT NULL REFERENCES module, name TEXT, line INTEGER)")
         for name, file in files:

@@ -15,12 +15,14 @@ from typing import Any
 
 import structlog
 
+from proofgap.audit import EventType
 from proofgap.errors import BadInputError
 from proofgap.text import safe
 from proofgap_app.settings import LOG_VARIABLE, LogStyle, in_colour, is_terminal
 
 _DIM, _BOLD, _PLAIN = "\x1b[2m", "\x1b[1m", "\x1b[0m"
 _LEADING = ("timestamp", "event", "level")
+_NOT_FOR_PEOPLE = frozenset({*_LEADING, "event_id", "leaf"})
 
 
 class StandardError:
@@ -73,14 +75,35 @@ def _from_environment() -> LogStyle:
 
 
 def _text(_logger: object, _method: str, event: Mapping[str, Any]) -> str:
-    """Write a line for people: when, what, and the rest as ``key=value``."""
+    """Write a line for people: when, what happened in a few words, and the number of the event that has the rest."""
     dim, bold, plain = (_DIM, _BOLD, _PLAIN) if in_colour(sys.stderr) else ("", "", "")
-    rest = " ".join(
-        f"{dim}{key}={plain}{safe(str(value))}"
-        for key, value in event.items()
-        if key not in _LEADING and value is not None
-    )
-    return f"{dim}{event['timestamp']}{plain} {bold}{safe(str(event['event']))}{plain} {rest}"
+    clock = event["timestamp"][11:19]
+    return f"{dim}{clock}{plain} {bold}{safe(_words(event))}{plain} {dim}event {event['event_id']}{plain}"
+
+
+def _words(event: Mapping[str, Any]) -> str:
+    match event:
+        case {"state": state, "viewer": viewer}:
+            return f"◆ {state}, for {viewer}"
+        case {"guard": guard, "fired": fired}:
+            return f"✕ {fired} refused: {str(guard).replace('_', ' ')}"
+        case {"fired": fired, "event": EventType.RUN_TRANSITION_REFUSED}:
+            return f"✕ {fired} refused: not allowed while {event['source']}"
+        case {"source": source, "target": target, "fired": fired}:
+            return f"○ {_kind(event)}{source} → {target} ({fired})"
+        case {"target": target}:
+            return f"○ {_kind(event)}{target}"
+        case _:
+            known = (
+                f"{name}={value}" for name, value in event.items() if name not in _NOT_FOR_PEOPLE and value is not None
+            )
+            return f"· {event['event']} {' '.join(known)}"
+
+
+def _kind(event: Mapping[str, Any]) -> str:
+    """Name what moved, unless it is the run itself."""
+    kind = str(event["event"]).split(".")[1]
+    return "" if kind == "run" else f"{kind} "
 
 
 def _nothing(_logger: object, _method: str, _event: MutableMapping[str, Any]) -> str:

@@ -107,7 +107,12 @@ def run_stream(run_id: str) -> str:
 
 def view_stream(subject: str, viewer: str) -> str:
     """Name the stream of what one person was shown of one run (or list), so that no view waits for a worker."""
-    return f"view/{subject}/{viewer}"
+    return f"view/{_part(subject)}/{_part(viewer)}"
+
+
+def _part(text: str) -> str:
+    """Write a part of a stream's name so that no two pairs of parts give the same name."""
+    return text.replace("%", "%25").replace("/", "%2F")
 
 
 def system_stream(name: str) -> str:

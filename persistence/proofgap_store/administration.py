@@ -20,10 +20,11 @@ from proofgap.records import Machine
 from proofgap_store.audit_log import Draft, head_of, link
 from proofgap_store.clock import now_us, operating_system_user
 from proofgap_store.documents import definition, definition_draft
-from proofgap_store.engine import Connection, UnavailableError, library, library_warning, make_engine, rows
+from proofgap_store.engine import Connection, UnavailableError, library_warning, make_engine, rows
 from proofgap_store.gate import Gate, Writing
-from proofgap_store.read import roles
+from proofgap_store.read import grants, roles
 from proofgap_store.shapes import Diagnosis
+from proofgap_store.sqlite_library import sqlite
 from proofgap_store.transitions import Call
 
 REVISION = "0001"
@@ -32,6 +33,7 @@ REVISION = "0001"
 DEFAULT_SCOPE = ("default", "local")
 _LEDGER = system_stream("ledger")
 _SCHEMA = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'"
+_KNOWN = "SELECT id FROM environment WHERE workspace = :workspace"
 _IN_FORCE = """
 SELECT machine, definition FROM machine_definition AS d
 WHERE last_event_id = (SELECT max(last_event_id) FROM machine_definition WHERE machine = d.machine)
@@ -124,7 +126,8 @@ def granting(
 ) -> Writing[int] | int:
     """Compute the event of a grant, or of its revocation; only an admin of the scope may."""
     principal, role, revoke = grant
-    _admin(connection, scope, call)
+    held = roles(connection, call.actor.id, *scope)
+    authorize(call.actor.id, held, Action.ADMINISTER, ("environment", "/".join(scope)))
     draft = _grant_draft(principal, role, scope, EventType.ACCESS_REVOKED if revoke else EventType.ACCESS_GRANTED)
     return _system_writing(connection, [draft], call)
 
@@ -132,19 +135,36 @@ def granting(
 def declaring(
     connection: Connection, scope: tuple[str, str], approvals_required: int, call: Call
 ) -> Writing[int] | int:
-    """Compute the event of an environment's declaration; only an admin of its workspace may."""
-    _admin(connection, scope, call)
-    return _system_writing(connection, [_environment_draft(scope, approvals_required)], call)
+    """Compute the events of an environment's declaration; a new one gets whoever declares it as its first admin."""
+    drafts = [_environment_draft(scope, approvals_required)]
+    if not may_administer(connection, scope, call.actor.id):
+        drafts.append(_grant_draft(call.actor.id, Role.ADMIN, scope))
+    return _system_writing(connection, drafts, call)
+
+
+def may_administer(connection: Connection, scope: tuple[str, str], principal: str) -> bool:
+    """Let an admin of an environment through, and tell whether it is there already.
+
+    A new environment may be opened by an admin of any in its workspace, a new workspace by an admin of any workspace.
+
+    Raises:
+        NotFoundError, ForbiddenError: they may not.
+
+    """
+    known = rows(connection, _KNOWN, workspace=scope[0])
+    is_known = any(row["id"] == scope[1] for row in known)
+    if is_known:
+        held = roles(connection, principal, *scope)
+    else:
+        found = grants(connection, principal).items()
+        held = frozenset(role for place, held in found if place[0] == scope[0] or not known for role in held)
+    authorize(principal, held, Action.ADMINISTER, ("environment", "/".join(scope)))
+    return is_known
 
 
 def opening(scope: tuple[str, str], admin: str) -> list[Draft]:
     """Give the events by which an environment comes into being, with its first admin."""
     return [_environment_draft(scope, 0), _grant_draft(admin, Role.ADMIN, scope)]
-
-
-def _admin(connection: Connection, scope: tuple[str, str], call: Call) -> None:
-    held = roles(connection, call.actor.id, *scope)
-    authorize(call.actor.id, held, Action.ADMINISTER, ("environment", "/".join(scope)))
 
 
 def _system_writing(connection: Connection, drafts: Sequence[Draft], call: Call) -> Writing[int]:
@@ -170,8 +190,8 @@ def diagnose(gate: Gate) -> Diagnosis:
     wanted = _schema_of_a_new_ledger()
     warning = library_warning()
     return Diagnosis(
-        sqlite_version=library().sqlite_version,
-        sqlite_library=library().__name__,
+        sqlite_version=sqlite.sqlite_version,
+        sqlite_library=sqlite.__name__,
         revision=revision,
         runs=runs,
         events=events,

@@ -12,10 +12,8 @@ triggers on (else ``INSERT OR REPLACE`` walks past the guards); schema functions
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from types import ModuleType
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, event, make_url
@@ -23,11 +21,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import StaticPool
 
 from proofgap.errors import BadInputError, ProofgapError
-
-try:
-    sqlite_library = importlib.import_module("pysqlite3")  # a current SQLite in a wheel
-except ImportError:
-    sqlite_library = importlib.import_module("sqlite3")  # the interpreter's own
+from proofgap_store.sqlite_library import sqlite
 
 _WAL_RESET_FIXED_IN = (3, 51, 3)  # SQLite 3.7.0 to 3.51.2 can corrupt a WAL database on a checkpoint race
 _PRAGMAS = (
@@ -62,17 +56,12 @@ class RefusedByDatabaseError(ProofgapError):
         super().__init__(f"the database refused: {reason}. {self.remedy}")
 
 
-def library() -> ModuleType:
-    """Give the SQLite library of this process; there must be only one."""
-    return sqlite_library
-
-
 def library_warning() -> str | None:
     """Say what is wrong with the SQLite in use, or ``None``."""
-    if sqlite_library.sqlite_version_info >= _WAL_RESET_FIXED_IN:
+    if sqlite.sqlite_version_info >= _WAL_RESET_FIXED_IN:
         return None
     return (
-        f"SQLite {sqlite_library.sqlite_version} ({sqlite_library.__name__}) has the WAL-reset bug, which can corrupt a "
+        f"SQLite {sqlite.sqlite_version} ({sqlite.__name__}) has the WAL-reset bug, which can corrupt a "
         f"ledger under concurrent use. Install the wheel pysqlite3, or a Python with SQLite 3.51.3 or later."
     )
 
@@ -97,7 +86,7 @@ def make_engine(url: str, *, synchronous: str = "FULL") -> Engine:
     options: dict[str, Any] = {"poolclass": StaticPool} if parsed.database in {None, "", ":memory:"} else {}
     engine = create_engine(
         parsed,
-        module=sqlite_library,
+        module=sqlite,
         connect_args={"isolation_level": None, "check_same_thread": False},
         pool_reset_on_return=None,  # `transaction` leaves none open
         **options,
@@ -122,7 +111,7 @@ def connected(engine: Engine) -> Iterator[Connection]:
     """
     try:
         borrowed = engine.raw_connection()
-    except (DBAPIError, sqlite_library.Error) as error:
+    except (DBAPIError, sqlite.Error) as error:
         raise _unavailable(error) from error
     try:
         yield borrowed.driver_connection
@@ -148,9 +137,9 @@ def transaction(connection: Connection, *, writes: bool) -> Iterator[Connection]
             if connection.in_transaction:
                 execute(connection, "ROLLBACK")
             raise
-    except sqlite_library.IntegrityError as error:
+    except sqlite.IntegrityError as error:
         raise RefusedByDatabaseError(str(error)) from error
-    except sqlite_library.DatabaseError as error:
+    except sqlite.DatabaseError as error:
         raise _unavailable(error) from error
 
 

@@ -13,14 +13,13 @@ from typing import Any
 
 from msgspec import convert
 
-from proofgap.access import Action, authorize
 from proofgap.audit import EventType, digest, run_stream, system_stream
 from proofgap.decision import everyone, linked_operation
 from proofgap.errors import BadInputError
 from proofgap.facts import Facts, OperationFacts, SnapshotFacts
 from proofgap.hooks import Trigger, project
 from proofgap.records import RunDetails, SnapshotDetails, microseconds, snapshot_facts
-from proofgap_store import administration, read
+from proofgap_store import administration
 from proofgap_store.audit_log import Draft, Linked, head_of, link
 from proofgap_store.documents import projection_data, snapshot_record
 from proofgap_store.engine import Connection, rows
@@ -34,8 +33,6 @@ JOIN audit_event AS e ON e.stream = 'run/' || r.id AND e.seq = 0 WHERE r.id = :r
 """
 _OPERATION = "SELECT id, workspace, environment, status, outcome FROM operation_run WHERE id = :id"
 _SNAPSHOT = "SELECT * FROM evidence_snapshot WHERE id = :id"
-_ENVIRONMENT = "SELECT id FROM environment WHERE workspace = :workspace AND id = :id"
-_ANYWHERE = "SELECT DISTINCT workspace FROM environment WHERE workspace = :workspace"
 
 
 Linkable = OperationFacts | SnapshotFacts
@@ -80,17 +77,8 @@ class _Import:
             field = "run.workspace" if workspace is None else "run.environment"
             raise _clash(number, field, "is not known", "A stored run needs its workspace and environment.")
         scope, actor = (workspace, environment), self.call.actor.id
-        if scope in self.openings:
-            return
-        if rows(self.connection, _ANYWHERE, workspace=workspace):
-            held = read.roles(self.connection, actor, *scope)
-            known = rows(self.connection, _ENVIRONMENT, workspace=workspace, id=environment)
-            if not held and not known:
-                held = read.roles_in_workspace(self.connection, actor, workspace)
-            authorize(actor, held, Action.ADMINISTER, ("environment", "/".join(scope)))
-            if known:
-                return
-        self.openings[scope] = administration.opening(scope, actor)
+        if scope not in self.openings and not administration.may_administer(self.connection, scope, actor):
+            self.openings[scope] = administration.opening(scope, actor)
 
     def _drafts(self, number: int, facts: Facts, line_digest: str) -> Iterator[Draft]:
         """Give the events of one line: the run first, then its links, then the decision that they lead to."""

@@ -142,6 +142,8 @@ class Ledger:
         """
         if items and event is not RunEvent.REPORT:
             raise BadInputError("items", f'do not belong to the event "{event}"', "Send them with report.")
+        if event is RunEvent.REPORT and given != _NOTHING_GIVEN:
+            raise BadInputError("given", "does not belong to a report", "A report's facts are added up from its items.")
         call = self._call(actor, at_us, key, "fire", run_id, event, given, items, expected_version)
         moment = Moment(at_us=call.at_us, actor=actor.id, new_id=new_id("op"))
 
@@ -216,14 +218,13 @@ class Ledger:
         return carry_out(self._gate, Attempt(owner, event, Action.ADD_EVIDENCE, snapshot_id), call, compute)
 
     def peek(self, run_id: str, actor: Actor) -> RunRecord:
-        """Read a run for whoever works on it: nothing is shown to anybody, so nothing is projected.
+        """Read a run as it stands, for whoever works on it or waits for it. No decision is shown, so none is logged.
 
         Raises:
             NotFoundError: there is no such run, or the actor cannot see it.
-            ForbiddenError: the actor does not execute runs.
 
         """
-        return self._gate.read(lambda connection: views.visible(connection, run_id, actor.id, Action.EXECUTE)).record
+        return self._gate.read(lambda connection: views.visible(connection, run_id, actor.id, Action.VIEW)).record
 
     def project(self, run_id: str, viewer: str, actor: Actor) -> Shown:
         """Project a run's decision for one person, and log that they were shown it.
@@ -243,14 +244,14 @@ class Ledger:
         asked = views.Asked(actor, viewer, self._clock())
         return self._gate.write(lambda connection: views.listing(connection, asked, query))
 
-    def history(self, run_id: str, viewer: str) -> list[HistoryEvent]:
-        """Read the log of a run, oldest first.
+    def history(self, run_id: str, viewer: str, *, after: int = 0) -> list[HistoryEvent]:
+        """Read the log of a run, oldest first; only what came after an event, where its id is given.
 
         Raises:
             NotFoundError, ForbiddenError: the viewer may not.
 
         """
-        return self._gate.read(lambda connection: views.history(connection, run_id, viewer))
+        return self._gate.read(lambda connection: views.history(connection, run_id, viewer, after))
 
     def items(self, run_id: str, viewer: str, page: views.Page = views.FIRST_PAGE) -> list[Item]:
         """Read item outcomes of a run, ordered by key."""

@@ -107,12 +107,6 @@ def roles(connection: Connection, principal: str, workspace: str, environment: s
     return frozenset(Role(row["role"]) for row in found)
 
 
-def roles_in_workspace(connection: Connection, principal: str, workspace: str) -> frozenset[Role]:
-    """Read the roles that a principal holds anywhere in a workspace."""
-    held = grants(connection, principal)
-    return frozenset(role for scope, found in held.items() if scope[0] == workspace for role in found)
-
-
 def run_of_snapshot(connection: Connection, snapshot_id: str) -> str:
     """Read which run an evidence snapshot belongs to.
 

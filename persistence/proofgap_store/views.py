@@ -28,7 +28,9 @@ from proofgap_store.shapes import HistoryEvent, ListedRun, Listing, Shown
 _ROWS_MAX = 200
 _ITEMS = msgspec.json.Decoder(Item)
 _CHECKS = msgspec.json.Decoder(Check)
-_SELECT_HISTORY = "SELECT event_id, leaf, payload FROM audit_event WHERE run = :run ORDER BY event_id"
+_SELECT_HISTORY = (
+    "SELECT event_id, leaf, payload FROM audit_event WHERE run = :run AND event_id > :after ORDER BY event_id"
+)
 _SELECT_ITEMS = """
 SELECT document FROM result_item WHERE run = :run AND item_key > :after AND (:result IS NULL OR result = :result)
 ORDER BY item_key LIMIT :limit
@@ -120,12 +122,12 @@ def listing(connection: Connection, asked: Asked, query: Query) -> Writing[Listi
     )
 
 
-def history(connection: Connection, run_id: str, principal: str) -> list[HistoryEvent]:
-    """Read every event that names a run, oldest first."""
+def history(connection: Connection, run_id: str, principal: str, after: int) -> list[HistoryEvent]:
+    """Read the events after one that name a run, oldest first."""
     visible(connection, run_id, principal, Action.READ_LOG)
     return [
         HistoryEvent(event_id=row["event_id"], leaf=row["leaf"], entry=msgspec.json.decode(row["payload"]))
-        for row in rows(connection, _SELECT_HISTORY, run=run_id)
+        for row in rows(connection, _SELECT_HISTORY, run=run_id, after=after)
     ]
 
 

@@ -21,8 +21,8 @@ from proofgap_app.cli import diagram
 from proofgap_app.cli import run as command_line
 from proofgap_app.cli.problems import Exit
 from proofgap_app.drawing import DrawingError, Picture, Program, draw, find_program
-from proofgap_store.clock import operating_system_user
 from proofgap_store import Ledger, NewRun, UnavailableError
+from proofgap_store.clock import operating_system_user
 
 REPOSITORY = Path(__file__).parents[2]
 NAMES = {"decision.md", *(f"{machine}{suffix}" for machine in Machine for suffix in diagram.SUFFIXES.values())}

@@ -50,15 +50,9 @@ def watch(run: str, /, *, interval: str = _INTERVAL, timeout: str | None = None,
     """
     check_id("RUN", run)
     pace = _Pace.of(interval, timeout)
-    seen = [0]
-
-    def tell(change: HistoryEvent) -> None:
-        if change.event_id > seen[0]:
-            seen[0] = change.event_id
-            _tell(change, as_json=access.json)
-
     with opened(access) as ledger:
-        ended = _follow(ledger, run, pace, tell)
+        changes = _Changes(ledger, run, as_json=access.json)
+        ended = _follow(changes.look, pace)
     return Exit.OK if ended else Exit.IN_PROGRESS
 
 
@@ -83,7 +77,7 @@ def wait(
     check_id("RUN", run)
     pace, actor = _Pace.of(interval, timeout), me()
     with opened(access) as ledger:
-        ended = _follow(ledger, run, pace, lambda _change: None)
+        ended = _follow(lambda: ledger.peek(run, actor).status in TERMINAL_RUN_STATUSES, pace)
         shown = ledger.show(run, actor.id, actor)
     _print(shown, as_json=access.json)
     if not ended:
@@ -91,20 +85,33 @@ def wait(
     return EXIT_OF_STATE[shown.decision.state] if exit_status else Exit.OK
 
 
-def _follow(ledger: Ledger, run: str, pace: _Pace, tell: Callable[[HistoryEvent], None]) -> bool:
-    """Look at a run until it has ended; tell whether it has."""
+class _Changes:
+    """What is new in a run's log since the last look."""
+
+    def __init__(self, ledger: Ledger, run: str, *, as_json: bool) -> None:
+        self._ledger, self._run, self._as_json = ledger, run, as_json
+        self._seen = 0
+
+    def look(self) -> bool:
+        """Print what is new; tell whether the run has ended."""
+        ended = False
+        for event in self._ledger.history(self._run, me().id, after=self._seen):
+            self._seen = event.event_id
+            if event.entry["type"] in _STATUS_EVENTS:
+                _tell(event, as_json=self._as_json)
+                ended = event.entry["data"]["target"] in TERMINAL_RUN_STATUSES
+        return ended
+
+
+def _follow(has_ended: Callable[[], bool], pace: _Pace) -> bool:
+    """Look until a run has ended; tell whether it has."""
     deadline = None if pace.timeout is None else time.monotonic() + pace.timeout
-    viewer = me().id
-    while True:
-        changes = [event for event in ledger.history(run, viewer) if event.entry["type"] in _STATUS_EVENTS]
-        for change in changes:
-            tell(change)
-        if changes[-1].entry["data"]["target"] in TERMINAL_RUN_STATUSES:
-            return True
+    while not has_ended():
         left = pace.interval if deadline is None else min(pace.interval, deadline - time.monotonic())
         if left <= 0:
             return False
         time.sleep(left)
+    return True
 
 
 def _tell(change: HistoryEvent, *, as_json: bool) -> None:

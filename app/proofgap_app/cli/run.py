@@ -338,7 +338,7 @@ def cancel(run: str, /, *, firing: Firing = FIRING, access: Access = ACCESS) -> 
     checked_key = key_of(firing)
     with opened(access) as ledger:
         actor = me()
-        record = ledger.show(run, actor.id, actor).record
+        record = ledger.peek(run, actor)
         event = RunEvent.REQUEST_CANCEL if record.status is RunStatus.RUNNING else RunEvent.CANCEL
         version = record.version if firing.if_version is None else firing.if_version
         receipt = ledger.fire(run, event, actor, key=checked_key, expected_version=version)

@@ -13,11 +13,11 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from proofgap_app.drivers._sqlite import sqlite
 from proofgap_app.drivers.archives import DamagedError, unreadable
 from proofgap_app.drivers.base import SourceError
 from proofgap_app.drivers.names import shown
 from proofgap_app.drivers.sqlite_content import target_trouble
+from proofgap_store.sqlite_library import sqlite
 
 _TOKEN = re.compile(
     r"""'(?:[^']|'')*' | "(?:[^"]|"")*" | `[^`]*` | \[[^\]]*\] | --[^\n]* | /\*.*?\*/ | (?P<end>;) | .""",

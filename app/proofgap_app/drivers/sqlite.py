@@ -16,7 +16,6 @@ from typing import ClassVar
 
 from proofgap.errors import BadInputError
 from proofgap.records import Completeness
-from proofgap_app.drivers._sqlite import sqlite
 from proofgap_app.drivers.archives import DamagedError, file_identity, file_unchanged
 from proofgap_app.drivers.base import (
     Action,
@@ -49,6 +48,7 @@ from proofgap_app.drivers.sqlite_evidence import collect
 from proofgap_app.drivers.sqlite_execute import TARGET_HAS_JOURNAL, execute
 from proofgap_app.drivers.sqlite_source import Contents, holds, is_dump, list_tables, read_backup, target_path
 from proofgap_app.drivers.target_state import EXISTS
+from proofgap_store.sqlite_library import sqlite
 
 
 class SqliteDriver:

@@ -15,9 +15,9 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from proofgap_app.drivers._sqlite import sqlite
 from proofgap_app.drivers.archives import DamagedError
 from proofgap_app.drivers.names import shown
+from proofgap_store.sqlite_library import sqlite
 
 _ROWS_PER_TICK = 1000
 _INTEGRITY_PROBLEMS_MAX = 20

@@ -13,7 +13,6 @@ import os
 from contextlib import closing
 
 from proofgap.facts import ItemResult
-from proofgap_app.drivers._sqlite import sqlite
 from proofgap_app.drivers.archives import DamagedError
 from proofgap_app.drivers.base import (
     Action,
@@ -33,6 +32,7 @@ from proofgap_app.drivers.sqlite_content import TableContent, prepared, reading,
 from proofgap_app.drivers.sqlite_source import Contents, contents_of, holds, is_dump, read_backup, target_path
 from proofgap_app.drivers.target import message_of, reason_of
 from proofgap_app.drivers.target_state import EXISTS
+from proofgap_store.sqlite_library import sqlite
 
 TARGET_HAS_JOURNAL = "target_has_journal"
 _PAGES_PER_STEP = 256

@@ -11,7 +11,6 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from proofgap_app.drivers._sqlite import sqlite
 from proofgap_app.drivers.archives import DamagedError
 from proofgap_app.drivers.base import Plan, Progress, Request, SourceError, no_progress
 from proofgap_app.drivers.detect import SQLITE_MAGIC, head_of
@@ -28,6 +27,7 @@ from proofgap_app.drivers.sqlite_content import (
     table_content,
     table_names,
 )
+from proofgap_store.sqlite_library import sqlite
 
 Tables = dict[str, TableContent | DamagedError]
 

@@ -12,7 +12,7 @@ from proofgap.claims import FORBIDDEN_CLAIMS
 from proofgap.facts import RunStatus
 from proofgap.wording import WORDING, DecisionState
 from proofgap_store import administration
-from proofgap_store.engine import library
+from proofgap_store.sqlite_library import sqlite
 
 IMPORTED = {
     "run": {
@@ -378,7 +378,7 @@ def test_the_doctor_finds_a_sound_ledger_sound(cli):
 
 def test_the_doctor_exits_with_1_when_somebody_took_a_guard_away(cli):
     cli.ok("init")
-    connection = library().connect(cli.folder / "proofgap.db", isolation_level=None)
+    connection = sqlite.connect(cli.folder / "proofgap.db", isolation_level=None)
     (trigger,) = connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger' LIMIT 1").fetchone()
     connection.execute(f"DROP TRIGGER {trigger}")
     connection.execute("CREATE TRIGGER foreign_one AFTER INSERT ON result_item BEGIN SELECT 1; END")

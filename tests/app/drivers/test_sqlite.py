@@ -13,9 +13,7 @@ from pathlib import Path
 import pytest
 
 from proofgap.errors import BadInputError
-from proofgap_app.drivers import _sqlite as sqlite_choice
 from proofgap_app.drivers import driver_for
-from proofgap_app.drivers._sqlite import sqlite
 from proofgap_app.drivers.archives import DamagedError
 from proofgap_app.drivers.base import (
     Depth,
@@ -28,6 +26,8 @@ from proofgap_app.drivers.base import (
 )
 from proofgap_app.drivers.sql_dump import load_dump
 from proofgap_app.drivers.sqlite_content import integrity_problems, reading
+from proofgap_store import sqlite_library
+from proofgap_store.sqlite_library import sqlite
 from tests.app.drivers.conftest import TABLES, Stop, change, go, names_in, rows, sums
 
 
@@ -343,5 +343,5 @@ def test_a_database_that_vanishes_while_it_is_looked_at_is_damage(tmp_path: Path
 def test_without_the_wheel_the_interpreters_own_sqlite_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """There is a wheel for Linux only."""
     monkeypatch.setitem(sys.modules, "pysqlite3", None)
-    found = runpy.run_path(str(Path(sqlite_choice.__file__)))
+    found = runpy.run_path(str(Path(sqlite_library.__file__)))
     assert found["sqlite"] is sqlite3
