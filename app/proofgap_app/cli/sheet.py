@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from proofgap.decision import Decision, ResultSummary
 from proofgap.facts import Counts, utc_text
-from proofgap.records import RunRecord, instant
+from proofgap.records import RunRecord, SnapshotRecord, instant
 from proofgap.text import safe
 from proofgap.wording import DecisionState
 from proofgap_app.cli import output
@@ -79,6 +79,7 @@ def _rows(shown: Shown) -> Iterator[Row]:
     yield Row("", "")
     yield Row("Operation proof", _with_id(decision.operation_proof.label, decision.operation_proof.operation_run_id))
     yield Row("Post-run evidence", _with_id(decision.evidence.label, decision.evidence.snapshot_id))
+    yield from (Row("", line) for line in evidence_lines(shown))
     yield Row("Result summary", summary_line(decision.result_summary))
     if record.details.counts_conflict:
         yield Row("", "The reported counts and the item rows disagree; the item rows are shown.")
@@ -100,6 +101,31 @@ def _run_rows(record: RunRecord) -> Iterator[Row]:
         yield Row("Restore", f"{output.cell(details.backup)} into {output.cell(details.target)}")
     if details.end_reason is not None:
         yield Row("End reason", details.end_reason.replace("_", " "))
+
+
+def evidence_lines(shown: Shown) -> Iterator[str]:
+    """Say what the evidence found, if this viewer may see it: a comparison, never a claim."""
+    snapshot = seen_snapshot(shown)
+    if snapshot is None:
+        return
+    details = snapshot.details
+    level = "" if details.level is None else f" at level {details.level}"
+    yield f"{details.verdict or _NOT_REPORTED}{level}; {_amount(details.subjects_checked)} subjects looked at"
+    if details.checks_total is not None:
+        yield (
+            f"{details.checks_total} checks: {_amount(details.checks_passed)} passed, "
+            f"{_amount(details.checks_failed)} failed, {_amount(details.checks_skipped)} skipped"
+        )
+
+
+def seen_snapshot(shown: Shown) -> SnapshotRecord | None:
+    """Give the evidence snapshot that the decision names: the only one that this viewer may be told of."""
+    wanted = shown.decision.evidence.snapshot_id
+    return next((row for row in shown.record.evidence if row.id == wanted), None)
+
+
+def _amount(count: int | None) -> str:
+    return _NOT_REPORTED if count is None else str(count)
 
 
 def quoted(claims: tuple[str, ...]) -> str:

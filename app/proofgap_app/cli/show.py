@@ -13,7 +13,7 @@ from proofgap_app.cli import output
 from proofgap_app.cli.ledgers import me, opened
 from proofgap_app.cli.options import ACCESS, Access
 from proofgap_app.cli.problems import EXIT_OF_STATE
-from proofgap_app.cli.sheet import print_sheet
+from proofgap_app.cli.sheet import print_sheet, seen_snapshot
 from proofgap_store import Shown
 
 app = App(
@@ -64,6 +64,7 @@ def present(shown: Shown, *, as_json: bool) -> None:
 def document(shown: Shown) -> dict[str, Any]:
     """Give what was shown as a document; nothing in it that this viewer may not see."""
     record, details = shown.record, shown.record.details
+    snapshot = seen_snapshot(shown)
     return {
         "run": {
             "id": record.id,
@@ -77,6 +78,7 @@ def document(shown: Shown) -> dict[str, Any]:
             "end_reason": details.end_reason,
             "counts_conflict": details.counts_conflict,
         },
+        "evidence": None if snapshot is None else snapshot.details,
         "viewer": shown.projection.viewer.id,
         "as_of": utc_text(instant(shown.at_us)),
         "event_id": shown.event_id,
