@@ -191,5 +191,7 @@ def lines(*records: Facts) -> list[tuple[Facts, bytes]]:
 
 
 def open_scope(ledger: Ledger, scope: tuple[str, str], admin: Actor, run_id: str = "first") -> None:
-    """Let a workspace come into being by importing a run into it."""
-    ledger.import_facts(lines(facts(run_id, "draft", scope=scope)), admin)
+    """Let a workspace come into being with one run in it, and hand it over to an admin of its own."""
+    ledger.import_facts(lines(facts(run_id, "draft", scope=scope)), ADA)
+    ledger.grant(admin.id, Role.ADMIN, scope, ADA)
+    ledger.grant(ADA.id, Role.ADMIN, scope, ADA, revoke=True)

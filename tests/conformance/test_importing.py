@@ -7,15 +7,15 @@ from hashlib import sha256
 import pytest
 from msgspec.structs import replace
 
-from proofgap.audit import Actor
-from proofgap.errors import BadInputError, ForbiddenError, NotAllowedError
+from proofgap.errors import BadInputError, ForbiddenError, NotAllowedError, NotFoundError
 from proofgap.facts import Attention, Counts, RunEvent, RunStatus
-from proofgap_store import ImportResult
+from proofgap_store import ImportResult, NewRun
 from tests.conformance.lives import (
     ADA,
     HOME,
     OLGA,
     PATHS,
+    SAM,
     VERA,
     chain_faults,
     facts,
@@ -24,6 +24,7 @@ from tests.conformance.lives import (
     live,
     log,
     log_since,
+    open_scope,
     operation,
     prove,
     snapshot,
@@ -170,19 +171,34 @@ def test_two_runs_may_name_the_same_operation_run_with_the_same_facts(ledger):
 
 
 def test_a_workspace_that_nobody_has_comes_into_being_with_the_importer_as_its_admin(ledger):
-    eve = Actor(id="eve")
-    ledger.import_facts(lines(facts("x1", scope=("w2", "e2"))), eve)
-    assert ledger.grant("vera", "viewer", ("w2", "e2"), eve) > 0
+    ledger.import_facts(lines(facts("x1", scope=("w2", "e2"))), ADA)
+    assert ledger.grant("vera", "viewer", ("w2", "e2"), ADA) > 0
     assert shown(ledger, "x1", VERA)[0].workspace == "w2"
     declared = [event.entry["ws"] for event in log(ledger) if event.type == "environment.declared"]
     assert declared == ["default", "w2"]
 
 
-def test_a_new_environment_of_a_workspace_needs_an_admin_of_that_workspace(ledger):
-    with pytest.raises(ForbiddenError):
-        ledger.import_facts(lines(facts("x1", scope=OTHER)), OLGA)
-    ledger.import_facts(lines(facts("x1", scope=OTHER)), ADA)
-    assert shown(ledger, "x1")[0].environment == "second"
+@pytest.mark.parametrize("scope", [OTHER, ("w2", "e2")])
+def test_whoever_is_admin_nowhere_opens_no_environment_by_an_import_or_otherwise(ledger, scope):
+    before = tables(ledger)
+    for actor in (OLGA, SAM):
+        for open_it in (
+            lambda: ledger.import_facts(lines(facts("x1", scope=scope)), actor),  # noqa: B023 - called at once
+            lambda: ledger.declare_environment(scope, actor),  # noqa: B023 - called at once
+        ):
+            with pytest.raises((ForbiddenError, NotFoundError)):
+                open_it()
+    assert tables(ledger) == before
+
+
+def test_a_new_environment_is_declared_by_an_admin_of_its_workspace_who_is_its_first_admin(ledger):
+    ledger.declare_environment(OTHER, ADA, approvals_required=1)
+    assert ledger.create(NewRun(environment="second"), ADA).status == "draft"
+    open_scope(ledger, ("w2", "e2"), SAM)
+    with pytest.raises(NotFoundError):
+        ledger.declare_environment(("w2", "e3"), ADA)
+    ledger.declare_environment(("w2", "e3"), SAM)
+    assert ledger.grant("vera", "viewer", ("w2", "e3"), SAM) > 0
 
 
 def test_an_imported_run_goes_on_by_the_same_law_as_every_other(ledger):

@@ -65,7 +65,6 @@ def test_a_foreign_run_answers_exactly_like_an_unknown_one_and_nothing_is_writte
 SCOPED = {
     "create": lambda ledger, scope: ledger.create(NewRun(workspace=scope[0], environment=scope[1]), EVE),
     "grant": lambda ledger, scope: ledger.grant("eve", "admin", scope, EVE),
-    "declare": lambda ledger, scope: ledger.declare_environment(scope, EVE, approvals_required=0),
 }
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from proofgap.audit import canonical, leaf_hash
 from proofgap_store.clock import new_event_id
-from proofgap_store.engine import library
+from proofgap_store.sqlite_library import sqlite
 from tests.conformance.lives import MIRRORS
 
 TABLES = ("audit_event", "audit_stream", *MIRRORS)
@@ -21,7 +21,7 @@ SETTINGS = {
 
 def connect(path: Any, settings: str = "as the ledger sets it up") -> Any:
     """Open the file of a ledger with the bare driver."""
-    connection = library().connect(str(path), isolation_level=None)
+    connection = sqlite.connect(str(path), isolation_level=None)
     for pragma in SETTINGS[settings]:
         connection.execute(f"PRAGMA {pragma}")
     return connection
@@ -44,7 +44,7 @@ def refused(connection: Any, statement: str, *parameters: Any) -> str | None:
     answer = None
     try:
         connection.execute(statement, parameters)
-    except library().Error as error:
+    except sqlite.Error as error:
         answer = str(error)
     if answer is not None:
         assert contents(connection) == before

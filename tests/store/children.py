@@ -1,0 +1,117 @@
+"""Processes of their own: what they do to a ledger, and how a test starts several of them at once."""
+
+from __future__ import annotations
+
+import multiprocessing
+from typing import Any
+
+import structlog
+
+from proofgap.errors import ProofgapError
+from proofgap.facts import ItemResult, RunEvent, SnapshotEvent
+from proofgap.records import Item
+from proofgap_store import Ledger, NewRun
+from tests.conformance.lives import ADA, PASSED, PATHS, fire
+from tests.store.faults import Plan, armed, die, expose
+
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["tests.store.children"])
+ITEMS = [Item(key=key, result=ItemResult.SUCCEEDED) for key in ("a", "b")]
+KEYED = {
+    "create": lambda ledger, _: ledger.create(NewRun(), ADA, key="k-create"),
+    "queue": lambda ledger, id_: ledger.fire(id_, RunEvent.QUEUE, ADA, key=f"k-{id_}"),
+    "report": lambda ledger, id_: ledger.fire(id_, RunEvent.REPORT, ADA, items=ITEMS, key=f"k-{id_}"),
+    "complete": lambda ledger, id_: ledger.fire(id_, RunEvent.COMPLETE, ADA, key=f"k-{id_}"),
+    "activate": lambda ledger, id_: ledger.fire_evidence(
+        id_, SnapshotEvent.ACTIVATE, ADA, checks=PASSED, key=f"k-{id_}"
+    ),
+}
+"""Writes under a key: each of them can be asked again after a crash."""
+
+
+def open_file(path: str) -> Ledger:
+    """Open the ledger of a test, and say nothing on the way."""
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
+    return Ledger.open(f"sqlite:///{path}", owner=ADA.id, synchronous="NORMAL")
+
+
+def crash(path: str, write: str, subject: str, number: int, side: str) -> None:
+    """Do a write, and die at one statement of it."""
+    ledger = expose(open_file(path))
+    armed(Plan(number, side, die), lambda: KEYED[write](ledger, subject))
+
+
+def killed(path: str, write: str, subject: str, number: int, side: str) -> bool:
+    """Let a process do a write and die in it; tell whether it did die of that."""
+    child = PROCESSES.Process(target=crash, args=(path, write, subject, number, side))
+    child.start()
+    child.join(60)
+    return child.exitcode == -9
+
+
+def try_event(path: str, number: int, run_id: str, event: str) -> str:
+    """Fire one event; give the status it led to, or the name of the error."""
+    with open_file(path) as ledger:
+        ready()
+        return _answer(lambda: ledger.fire(run_id, RunEvent(event), ADA).status)
+
+
+def try_key(path: str, number: int, run_id: str) -> str:
+    """Fire one event under the same key as everybody else; give the receipt's event."""
+    with open_file(path) as ledger:
+        ready()
+        return _answer(lambda: str(ledger.fire(run_id, RunEvent.COMPLETE, ADA, key="everybody").event_id))
+
+
+def live_alone(path: str, number: int) -> str:
+    """Lead a run of one's own from its birth to its end."""
+    with open_file(path) as ledger:
+        ready()
+        run_id = ledger.create(NewRun(), ADA).run_id
+        fire(ledger, run_id, *PATHS["completed"])
+        return ledger.show(run_id, ADA.id, ADA).record.status.value
+
+
+def begin_at_once(path: str, number: int) -> str:
+    """Open, and so create, the ledger that everybody else creates too."""
+    ready()
+    with open_file(path) as ledger:
+        return ledger.create(NewRun(), ADA).status
+
+
+def _answer(work: Any) -> str:
+    try:
+        return str(work())
+    except ProofgapError as error:
+        return type(error).__name__
+
+
+_barrier: list[Any] = []
+
+
+def ready() -> None:
+    """Wait until everybody else is ready too."""
+    _barrier[0].wait(60)
+
+
+def _begin(barrier: Any, answers: Any, work: Any, arguments: tuple[Any, ...]) -> None:
+    _barrier[:] = [barrier]
+    try:
+        answers.put(work(*arguments))
+    except BaseException as error:  # noqa: BLE001 - a test must see whatever came out
+        answers.put(f"{type(error).__name__}: {error}")
+
+
+def together(work: Any, path: Any, *arguments: Any, count: int = 8) -> list[str]:
+    """Let processes do the same work at the same moment; give their answers, sorted."""
+    barrier, answers = PROCESSES.Barrier(count), PROCESSES.SimpleQueue()
+    children = [
+        PROCESSES.Process(target=_begin, args=(barrier, answers, work, (str(path), number, *arguments)))
+        for number in range(count)
+    ]
+    for child in children:
+        child.start()
+    found = sorted(answers.get() for _ in children)
+    for child in children:
+        child.join(60)
+    return found
