@@ -15,7 +15,7 @@ import tarfile
 import time
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,13 +27,14 @@ from proofgap.audit import Actor
 from proofgap.claims import FORBIDDEN_CLAIMS
 from proofgap.facts import TERMINAL_RUN_STATUSES
 from proofgap.records import Item, RunDetails, SnapshotDetails
-from proofgap_app import cli
+from proofgap_app.cli import run
 from proofgap_app.cli.ledgers import me
 from proofgap_app.drivers import driver_for
 from proofgap_app.drivers.base import Driver, Plan, Preview, Progress, Request, no_progress
 from proofgap_app.worker.restore import Restore, Stop
 from proofgap_store import HistoryEvent, Ledger, NewRun, Receipt
 from proofgap_store.clock import now_us
+from proofgap_store.views import Page
 
 ROOTS = [str(Path(__file__).parents[2] / root) for root in ("fsm", "persistence", "app")]
 FILES = {
@@ -222,7 +223,7 @@ class Shell:
         """Run one command in this process."""
         out, err = io.TextIOWrapper(io.BytesIO()), io.StringIO()
         with redirect_stdout(out), redirect_stderr(err):
-            code = cli.run([*map(str, arguments), "--ledger", self.url, "--log", "off"])
+            code = run([*map(str, arguments), "--ledger", self.url, "--log", "off"])
         out.seek(0)
         return Ran(int(code), out.read(), err.getvalue())
 
@@ -230,7 +231,7 @@ class Shell:
         """Tell what is recorded of the last run, after holding it against its log."""
         with Ledger.open(self.url, create=False) as ledger:
             record = ledger.list_runs(me().id, me()).rows[0].record
-            history, items = ledger.history(record.id, me().id), ledger.items(record.id, me().id)
+            history, items = ledger.history(record.id, me().id), list(_items(ledger, record.id))
         document = json.loads(self.inside("show", record.id, "--json").out)
         _agree(history, document)
         evidence = [(str(row.status), row.details) for row in record.evidence]
@@ -243,6 +244,13 @@ class Shell:
             return 0
         with Ledger.open(self.url, create=False) as ledger:
             return len(ledger.list_runs(me().id, me()).rows)
+
+
+def _items(ledger: Ledger, run_id: str) -> Iterator[Item]:
+    page = Page()
+    while items := ledger.items(run_id, me().id, page):
+        yield from items
+        page = Page(after=items[-1].key)
 
 
 def _moves_the_run(event: HistoryEvent) -> bool:

@@ -55,6 +55,7 @@ class ProgressBars:
             # Rich is loaded only where there is somebody to look.
             from rich.console import Console  # noqa: PLC0415 - as the comment above says
             from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415 - as above
+            from rich.theme import Theme  # noqa: PLC0415 - as above
 
             columns = (
                 TextColumn("{task.description:<20}"),
@@ -63,6 +64,8 @@ class ProgressBars:
                 TextColumn("{task.fields[items]}"),
                 TimeElapsedColumn(),
             )
-            self._shown = Progress(*columns, console=Console(file=sys.stderr))
+            # By default bytes are green; no colour here may look like a claim.
+            theme = Theme({"progress.download": "default", "progress.elapsed": "dim"})
+            self._shown = Progress(*columns, console=Console(file=sys.stderr, theme=theme))
             self._shown.start()
         return self._shown

@@ -18,7 +18,7 @@ from cyclopts import App, Parameter, Token
 from msgspec.structs import replace
 
 from proofgap.errors import BadInputError, ProofgapError, RefusedError
-from proofgap.records import RunDetails, SnapshotDetails
+from proofgap.records import RunDetails
 from proofgap.text import check_text, shown
 from proofgap_app.cli import output
 from proofgap_app.cli.ledgers import me, opened
@@ -30,7 +30,7 @@ from proofgap_app.drivers import driver_for
 from proofgap_app.drivers.base import Plan, Preview, Progress, Request
 from proofgap_app.settings import is_terminal
 from proofgap_app.worker.restore import Restore, Stop
-from proofgap_store import NewRun, Receipt, Shown
+from proofgap_store import NewRun, Receipt
 from proofgap_store.clock import now_us
 
 app = App(
@@ -139,8 +139,6 @@ def restore(
         bars.close()
         shown_run = ledger.show(work.run_id, me().id, me())
     present(shown_run, as_json=access.json)
-    for line in evidence_lines(shown_run):
-        output.note(line)
     if stop.asked:
         return Exit.INTERRUPTED
     return EXIT_OF_STATE[shown_run.decision.state] if conduct.exit_status else failed
@@ -222,11 +220,12 @@ class Console:
         for line in preview_lines(plan, preview):
             output.note(line)
 
-    def agrees(self, plan: Plan, _preview: Preview) -> bool:
+    def agrees(self, plan: Plan, preview: Preview) -> bool:
         """Ask, unless nobody is to be asked."""
         if not self._ask:
             return True
-        output.note(f"Restore {plan.selected} items into {shown(str(plan.request.target))}? Type yes to go on:")
+        what = f"{plan.selected} items, {preview.overwritten} over existing ones,"
+        output.note(f"Restore {what} into {shown(str(plan.request.target))}? Type yes to go on:")
         try:
             answer = sys.stdin.buffer.readline()
         except OSError:  # the terminal is gone: nobody agrees
@@ -246,21 +245,6 @@ def preview_lines(plan: Plan, preview: Preview) -> Iterator[str]:
         f"{preview.unavailable} cannot be restored."
     )
     yield from (f"  ! {problem}" for problem in preview.problems)
-
-
-def evidence_lines(run: Shown) -> Iterator[str]:
-    """Say what reading the target found, where that may be seen: a verdict is no part of the decision, and no claim."""
-    visible = run.decision.evidence.snapshot_id
-    for snapshot in run.record.evidence:
-        found = snapshot.details
-        if snapshot.id == visible and found.verdict is not None:
-            yield f"Evidence: {found.verdict}; {output.cell(found.subjects_checked)} items looked at{_checks(found)}."
-
-
-def _checks(found: SnapshotDetails) -> str:
-    if not found.checks_total:
-        return ""
-    return f"; of {found.checks_total} checks {found.checks_failed} failed and {found.checks_skipped} could not be made"
 
 
 @contextmanager

@@ -14,6 +14,7 @@ Owns the order of the steps and what a failing one leads to. Refuses to know for
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -77,20 +78,29 @@ class Heard(Enum):
 
     NEVER = auto()  # something is put on record
     AT_ONCE = auto()  # nothing is written yet
-    IF_REPEATED = auto()  # it was told of the wish, and ends as soon as it safely can
+    IF_IGNORED = auto()  # it asks itself, and ends as soon as it safely can: an interruption could leave scraps
+    IF_REPEATED = auto()  # nothing is written any more
 
 
 class Stop:
     """Whether somebody asked to stop; a wish that comes at a bad moment is heard at the next good one."""
 
-    def __init__(self) -> None:
-        """Begin with nobody having asked."""
-        self.asked = self._repeated = False
+    def __init__(self, patience_s: float = 2) -> None:
+        """Begin with nobody having asked; say after how many seconds a wish that is repeated was ignored."""
+        self.asked = False
+        self._patience_s, self._since_s = patience_s, 0.0
+        self._grounds = {Heard.NEVER: False, Heard.AT_ONCE: False, Heard.IF_IGNORED: False, Heard.IF_REPEATED: False}
         self._heard = Heard.NEVER
 
     def ask(self, *_signal: object) -> None:
         """Note that somebody asked, and interrupt what may be interrupted now."""
-        self._repeated, self.asked = self.asked, True
+        now_s = time.monotonic()
+        if not self.asked:
+            self.asked, self._since_s = True, now_s
+            self._grounds[Heard.AT_ONCE] = True
+        else:
+            self._grounds[Heard.IF_REPEATED] = True
+            self._grounds[Heard.IF_IGNORED] = now_s - self._since_s >= self._patience_s
         self._hear()
 
     @contextmanager
@@ -105,9 +115,8 @@ class Stop:
         self._hear()
 
     def _hear(self) -> None:
-        if self._heard is Heard.AT_ONCE and self.asked:
-            raise KeyboardInterrupt
-        if self._heard is Heard.IF_REPEATED and self._repeated:
+        if self._grounds[self._heard]:
+            self._heard = Heard.NEVER  # what cleans up after the interruption is not interrupted again
             raise KeyboardInterrupt
 
 
@@ -220,7 +229,7 @@ class Restore:
     def _execute(self, plan: Plan, preview: Preview) -> None:
         """Restore, say how it ended, and look at the target, unless it is as untouched as before."""
         try:
-            with self.stop.heard(Heard.IF_REPEATED):
+            with self.stop.heard(Heard.IF_IGNORED):
                 execution = self.driver.execute(
                     plan,
                     target_fingerprint=preview.target_fingerprint,
