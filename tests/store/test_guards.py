@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from proofgap.errors import ProofgapError
 from proofgap.facts import RunEvent, SnapshotEvent
 from proofgap_store import NewRun
 from proofgap_store.audit_log import SwallowedError
@@ -40,6 +41,31 @@ def test_a_log_that_swallows_an_event_makes_the_write_fail_and_nothing_happens(l
         write(ledger, run_id)
     assert tables(ledger) == before
     assert ledger.diagnose().foreign_guards == ("zz_swallow",)
+
+
+def records(ledger):
+    """Give every table but the log, and what is in the log except refused attempts."""
+    found = {name: rows for name, rows in tables(ledger).items() if not name.startswith("audit_")}
+    return found, [event for event in log(ledger) if event.type != "restore.run.transition_refused"]
+
+
+@pytest.mark.parametrize("table", ["restore_run", "operation_run"])
+def test_a_table_that_swallows_its_update_makes_the_transition_fail_and_nothing_moves(ledger, path, table):
+    run_id = live(ledger, "running")
+    run_sql(path, SWALLOW.format(when="BEFORE UPDATE", table=table))
+    before = records(ledger)
+    with pytest.raises(ProofgapError):
+        ledger.fire(run_id, RunEvent.COMPLETE, ADA)
+    assert records(ledger) == before
+
+
+def test_evidence_that_swallows_its_update_makes_the_transition_fail_and_nothing_moves(ledger, path):
+    snapshot = ledger.begin_evidence(live(ledger), ADA).subject
+    run_sql(path, SWALLOW.format(when="BEFORE UPDATE", table="evidence_snapshot"))
+    before = records(ledger)
+    with pytest.raises(ProofgapError):
+        ledger.fire_evidence(snapshot, SnapshotEvent.GENERATE, ADA)
+    assert records(ledger) == before
 
 
 def test_a_sound_ledger_misses_no_guard_and_has_no_foreign_one(ledger):
