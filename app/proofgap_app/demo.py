@@ -39,7 +39,8 @@ def main() -> None:
     folder = _HOME / utc_text(instant(now_us())).replace(":", "")[:17]
     folder.mkdir(parents=True)
     ledger = f"sqlite:///{_HOME / 'ledger.db'}"
-    os.environ |= {"PROOFGAP_LEDGER": ledger, "PROOFGAP_LOG": "off"}
+    own = {"PROOFGAP_LEDGER": ledger, "PROOFGAP_LOG": "off", "PROOFGAP_WORKSPACE": "", "PROOFGAP_ENVIRONMENT": ""}
+    os.environ |= own
     logs.configure()
     library_files = list(_standard_library())
     _say(f"Backing up {len(library_files)} files of the standard library and a SQLite database about them ...")
