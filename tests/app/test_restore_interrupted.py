@@ -20,7 +20,7 @@ from proofgap_app.worker.restore import Heard, Stop
 from proofgap_store import Ledger
 from tests.app.restoring import FILES, Backup, Ran, Shell, Told, Witness, backup_of, carried_out, tree, wait_for
 
-MANY = {f"d{number % 40}/f{number}": os.urandom(2000) for number in range(1500)}
+MANY = {f"d{number % 40}/f{number}": os.urandom(2000) for number in range(900)}
 ENOUGH = 30
 
 
