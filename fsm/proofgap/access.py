@@ -10,8 +10,11 @@ from collections.abc import Iterable
 from enum import StrEnum
 from types import MappingProxyType
 
+from msgspec.structs import replace
+
 from proofgap.errors import ForbiddenError, NotFoundError
 from proofgap.facts import Facts, RunEvent, Viewer
+from proofgap.records import RunRecord
 
 
 class Role(StrEnum):
@@ -91,6 +94,17 @@ def authorize(principal: str, roles: Iterable[Role], action: Action, subject: tu
         raise NotFoundError(*subject)
     if not held & MAY[action]:
         raise ForbiddenError(principal, action, sorted(MAY[action]))
+
+
+def as_seen(record: RunRecord, viewer: Viewer) -> RunRecord:
+    """Give a record as a viewer may see it: what is withheld from them is not there."""
+    operation = record.operation if record.operation is not None and record.operation.id in viewer.may_view else None
+    return replace(
+        record,
+        operation=operation,
+        operation_run_id=None if operation is None else operation.id,
+        evidence=tuple(row for row in record.evidence if row.id in viewer.may_view),
+    )
 
 
 def viewer_of(principal: str, roles: Iterable[Role], facts: Facts) -> Viewer:

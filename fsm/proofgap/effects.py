@@ -56,6 +56,9 @@ ACCEPTED: MappingProxyType[str, frozenset[str]] = MappingProxyType(
 )
 """The facts that may come with each event of a run."""
 
+ACCEPTED_AT_BIRTH = frozenset({"backup", "target", "driver", "purpose", "retry_of", "attempt"})
+"""The facts that a new run may begin with: what is wanted, and nothing of what could come of it."""
+
 _NEEDS_OPERATION = frozenset({RunEvent.QUEUE, RunEvent.BLOCK})
 
 
@@ -72,10 +75,24 @@ def refuse_foreign_facts(event: RunEvent, given: RunDetails) -> None:
         BadInputError: names the first such field, and those that the event takes.
 
     """
+    _refuse_others(given, ACCEPTED.get(event, frozenset()), f'the event "{event}"')
+
+
+def refuse_results_at_birth(given: RunDetails) -> None:
+    """Refuse a new run that claims to know what only its life can show.
+
+    Raises:
+        BadInputError: names the first such fact, and those that a new run takes.
+
+    """
+    _refuse_others(given, ACCEPTED_AT_BIRTH, "a new run")
+
+
+def _refuse_others(given: RunDetails, accepted: frozenset[str], to: str) -> None:
     for name in given_fields(given):
-        if name not in ACCEPTED[event]:
-            takes = ", ".join(sorted(ACCEPTED[event])) or "no facts"
-            raise BadInputError(name, f'does not belong to the event "{event}"', f"It takes: {takes}.")
+        if name not in accepted:
+            takes = ", ".join(sorted(accepted)) or "no facts"
+            raise BadInputError(name, f"does not belong to {to}", f"It takes: {takes}.")
 
 
 def arrive(record: RunRecord, event: RunEvent, target: RunStatus, given: RunDetails, moment: Moment) -> RunRecord:
@@ -140,7 +157,7 @@ def _details(record: RunRecord, event: RunEvent, given: RunDetails, moment: Mome
         case RunEvent.PREVIEW:
             given = replace(given, preview=_preview(before, given.preview or PreviewFacts()))
         case RunEvent.APPROVE:
-            approval = Approval(by=moment.actor, plan_digest=before.plan_digest)
+            approval = Approval(by=moment.actor, plan_digest=(before.preview or PreviewFacts()).plan_digest)
             return replace(before, approvals=(*before.approvals, approval))
         case RunEvent.REQUEST_CANCEL:
             return replace(before, cancel_requested_by=moment.actor)

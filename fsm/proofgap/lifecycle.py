@@ -165,10 +165,11 @@ class RestoreRunMachine(Law):
         return self._holds("preview_is_current", current)
 
     def plan_is_unchanged(self) -> bool:
-        """Whether the plan to execute is the plan that was previewed."""
+        """Whether the plan to execute is the plan that was checked and previewed."""
         details = self._attempt.record.details
         wanted = self._attempt.given.plan_digest or details.plan_digest
-        return self._holds("plan_is_unchanged", (details.preview or PreviewFacts()).plan_digest == wanted)
+        shown = (details.preview or PreviewFacts()).plan_digest
+        return self._holds("plan_is_unchanged", shown == wanted == details.plan_digest)
 
     def target_is_unchanged(self) -> bool:
         """Whether the target, where it was looked at again, is what the preview showed."""
@@ -183,7 +184,8 @@ class RestoreRunMachine(Law):
     def is_approved(self) -> bool:
         """Whether as many other people approved exactly this plan as the environment asks for."""
         record = self._attempt.record
-        valid = [given for given in record.details.approvals if given.plan_digest == record.details.plan_digest]
+        shown = (record.details.preview or PreviewFacts()).plan_digest
+        valid = [given for given in record.details.approvals if given.plan_digest == shown]
         return self._holds("is_approved", len(valid) >= record.approvals_required)
 
     def nothing_is_known_to_be_unapplied(self) -> bool:

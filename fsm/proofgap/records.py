@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import Annotated, Generic, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -34,6 +34,10 @@ from proofgap.facts import (
 )
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+ExitCode = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**32)]
+"""What a tool ended with; negative where a signal ended it."""
 
 
 class Machine(StrEnum):
@@ -104,7 +108,7 @@ class RunDetails(Struct, omit_defaults=True):
     attention: Attention | None = None
     end_reason: EndReason | None = None
     outcome_rule: Count | None = None
-    exit_code: int | None = None
+    exit_code: ExitCode | None = None
     nothing_written: bool | None = None  # True only when proven
 
     @property

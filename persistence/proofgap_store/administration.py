@@ -13,14 +13,17 @@ from pathlib import Path
 
 from sqlalchemy import Connection as AlchemyConnection
 from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
 
-from proofgap.access import Action, Role, authorize
+from proofgap.access import ANY_ENVIRONMENT, Action, Role, authorize
 from proofgap.audit import Actor, EventType, system_stream
+from proofgap.errors import BadInputError
 from proofgap.records import Machine
+from proofgap.text import check_id
 from proofgap_store.audit_log import Draft, head_of, link
 from proofgap_store.clock import now_us, operating_system_user
 from proofgap_store.documents import definition, definition_draft
-from proofgap_store.engine import Connection, UnavailableError, library_warning, make_engine, rows
+from proofgap_store.engine import Connection, UnavailableError, library_warning, make_engine, rows, unavailable
 from proofgap_store.gate import Gate, Writing
 from proofgap_store.read import grants, roles
 from proofgap_store.shapes import Diagnosis
@@ -31,8 +34,9 @@ REVISION = "0001"
 """The schema that this version of the code works with."""
 
 DEFAULT_SCOPE = ("default", "local")
+_APPROVALS_MAX = 100
 _LEDGER = system_stream("ledger")
-_SCHEMA = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'"
+_SCHEMA = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
 _KNOWN = "SELECT id FROM environment WHERE workspace = :workspace"
 _IN_FORCE = """
 SELECT machine, definition FROM machine_definition AS d
@@ -47,8 +51,8 @@ def prepare(gate: Gate, *, create: bool, owner: str | None) -> None:
         UnavailableError: there is no ledger and none may be created, or what is there is none.
 
     """
-    file = gate.engine.url.database
-    if not create and file not in {None, "", ":memory:"} and not Path(str(file)).exists():
+    file = str(gate.engine.url.database or ":memory:")
+    if not create and file != ":memory:" and not file.startswith("file:") and not Path(file).exists():
         raise UnavailableError(f"there is none at {file}", "Make one with: proofgap init.")
     found = gate.read(_revision)
     if found != REVISION:
@@ -82,10 +86,13 @@ def _create(engine: Engine, found: str | None, *, create: bool) -> None:
 @contextmanager
 def _migrating(engine: Engine) -> Iterator[AlchemyConnection]:
     """Hold the write lock for a migration: all of it is there afterwards, or nothing."""
-    with engine.connect() as connection:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-        yield connection
-        connection.commit()
+    try:
+        with engine.connect() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            yield connection
+            connection.commit()
+    except DBAPIError as error:
+        raise unavailable(error) from error
 
 
 def _migrate(connection: AlchemyConnection) -> None:
@@ -126,16 +133,34 @@ def granting(
 ) -> Writing[int] | int:
     """Compute the event of a grant, or of its revocation; only an admin of the scope may."""
     principal, role, revoke = grant
-    held = roles(connection, call.actor.id, *scope)
-    authorize(call.actor.id, held, Action.ADMINISTER, ("environment", "/".join(scope)))
+    check_id("principal", principal)
+    authorize(
+        call.actor.id,
+        _roles_over(connection, call.actor.id, scope),
+        Action.ADMINISTER,
+        ("environment", "/".join(scope)),
+    )
     draft = _grant_draft(principal, role, scope, EventType.ACCESS_REVOKED if revoke else EventType.ACCESS_GRANTED)
     return _system_writing(connection, [draft], call)
+
+
+def _roles_over(connection: Connection, principal: str, scope: tuple[str, str]) -> frozenset[Role]:
+    """Read the roles held in a scope; over all environments of a workspace, those held in each of them."""
+    held = roles(connection, principal, *scope)
+    if scope[1] != ANY_ENVIRONMENT or held:
+        return held
+    each = [roles(connection, principal, scope[0], row["id"]) for row in rows(connection, _KNOWN, workspace=scope[0])]
+    return frozenset.intersection(*each) if each else frozenset()
 
 
 def declaring(
     connection: Connection, scope: tuple[str, str], approvals_required: int, call: Call
 ) -> Writing[int] | int:
     """Compute the events of an environment's declaration; a new one gets whoever declares it as its first admin."""
+    check_id("workspace", scope[0])
+    check_id("environment", scope[1])
+    if scope[1] == ANY_ENVIRONMENT or not 0 <= approvals_required <= _APPROVALS_MAX:
+        raise BadInputError("environment", "has no such name or number of approvals", "Use a name, and 0 to 100.")
     drafts = [_environment_draft(scope, approvals_required)]
     if not may_administer(connection, scope, call.actor.id):
         drafts.append(_grant_draft(call.actor.id, Role.ADMIN, scope))

@@ -16,12 +16,12 @@ from proofgap_store.engine import Connection, rows
 
 
 class SwallowedError(ProofgapError):
-    """The database took an audit event and did not keep it; the transaction was rolled back."""
+    """The database took a row and did not keep it; the transaction was rolled back."""
 
     def __init__(self) -> None:
         """Say what to look for."""
         self.remedy = "Look for foreign triggers with: proofgap doctor."
-        super().__init__(f"an audit event was not kept by the database, so nothing was done. {self.remedy}")
+        super().__init__(f"the database did not keep what was written, so nothing was done. {self.remedy}")
 
 
 class Head(NamedTuple):

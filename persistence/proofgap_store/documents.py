@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from proofgap.audit import EventType, digest
-from proofgap.errors import RefusedError
+from proofgap.errors import ProofgapError, RefusedError
 from proofgap.facts import OperationOutcome, OperationStatus, RunStatus, SnapshotStatus
 from proofgap.hooks import Projection
 from proofgap.lifecycle import edges
@@ -120,8 +120,30 @@ def refusal_draft(error: RefusedError, subject: str, run: RunRecord) -> Draft:
     return Draft(EventType.RUN_TRANSITION_REFUSED, run.workspace, run.environment, run.id, run.operation_run_id, data)
 
 
+class DamagedError(ProofgapError):
+    """A stored record holds what no version of proofgap wrote; nothing is made of it."""
+
+    def __init__(self, subject: str, problem: str) -> None:
+        """Name the record, and what is wrong with it."""
+        self.subject, self.problem = subject, problem
+        self.remedy = "Look at the ledger with: proofgap doctor."
+        super().__init__(f"the stored record {subject!r} is damaged: {problem}. {self.remedy}")
+
+
 def run_record(row: Row, snapshots: list[Row]) -> RunRecord:
-    """Turn the joined row of a run, and the rows of its evidence, into a record; an unknown status is refused."""
+    """Turn the joined row of a run, and the rows of its evidence, into a record.
+
+    Raises:
+        DamagedError: a status or a document is not one that was ever written.
+
+    """
+    try:
+        return _run_record(row, snapshots)
+    except ValueError as error:  # an unknown member of a closed set, or a document of another shape
+        raise DamagedError(row["id"], str(error)) from error
+
+
+def _run_record(row: Row, snapshots: list[Row]) -> RunRecord:
     return RunRecord(
         id=row["id"],
         workspace=row["workspace"],

@@ -18,7 +18,7 @@ from typing import Any
 
 from sqlalchemy import Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.pool import QueuePool
 
 from proofgap.errors import BadInputError, ProofgapError
 from proofgap_store.sqlite_library import sqlite
@@ -32,6 +32,7 @@ _PRAGMAS = (
     "PRAGMA recursive_triggers = ON",
     "PRAGMA trusted_schema = OFF",
 )
+_IN_MEMORY = {"poolclass": QueuePool, "pool_size": 1, "max_overflow": 0}  # one connection is the whole database
 Row = dict[str, Any]
 Connection = Any
 """A connection of the driver in use (PEP 249)."""
@@ -81,14 +82,13 @@ def make_engine(url: str, *, synchronous: str = "FULL") -> Engine:
         parsed = make_url(url)
     except ArgumentError:
         raise BadInputError("ledger", f"{url!r} is no database URL", "Use sqlite:///FILE.") from None
-    if parsed.get_backend_name() != "sqlite":
+    if parsed.drivername != "sqlite":
         raise BadInputError("ledger", f"{parsed.drivername!r} is not supported", "Use sqlite:///FILE.")
-    options: dict[str, Any] = {"poolclass": StaticPool} if parsed.database in {None, "", ":memory:"} else {}
+    options: dict[str, Any] = dict(_IN_MEMORY) if parsed.database in {None, "", ":memory:"} else {}
     engine = create_engine(
         parsed,
         module=sqlite,
         connect_args={"isolation_level": None, "check_same_thread": False},
-        pool_reset_on_return=None,  # `transaction` leaves none open
         **options,
     )
     pragmas = [pragma.format(synchronous=synchronous) for pragma in _PRAGMAS]
@@ -112,7 +112,7 @@ def connected(engine: Engine) -> Iterator[Connection]:
     try:
         borrowed = engine.raw_connection()
     except (DBAPIError, sqlite.Error) as error:
-        raise _unavailable(error) from error
+        raise unavailable(error) from error
     try:
         yield borrowed.driver_connection
     finally:
@@ -129,8 +129,8 @@ def transaction(connection: Connection, *, writes: bool) -> Iterator[Connection]
 
     """
     try:
-        execute(connection, "BEGIN IMMEDIATE" if writes else "BEGIN")
         try:
+            execute(connection, "BEGIN IMMEDIATE" if writes else "BEGIN")
             yield connection
             execute(connection, "COMMIT")
         except BaseException:
@@ -140,7 +140,7 @@ def transaction(connection: Connection, *, writes: bool) -> Iterator[Connection]
     except sqlite.IntegrityError as error:
         raise RefusedByDatabaseError(str(error)) from error
     except sqlite.DatabaseError as error:
-        raise _unavailable(error) from error
+        raise unavailable(error) from error
 
 
 def execute(connection: Connection, statement: str, parameters: Mapping[str, object] | None = None) -> Any:  # noqa: ANN401 - a cursor of whichever driver
@@ -157,6 +157,7 @@ def rows(connection: Connection, statement: str, /, **parameters: object) -> lis
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
-def _unavailable(error: Exception) -> UnavailableError:
+def unavailable(error: Exception) -> UnavailableError:
+    """Turn the database's own error into one that says the remedy."""
     problem = str(getattr(error, "orig", error))
     return UnavailableError(problem, "Check the file, its folder, the disk and who may write there.")

@@ -20,13 +20,18 @@ from sqlalchemy import Engine
 
 from proofgap.audit import EventType
 from proofgap.errors import StaleError
-from proofgap_store.audit_log import Linked, Written, append
+from proofgap_store.audit_log import Linked, SwallowedError, Written, append
 from proofgap_store.engine import Connection, RefusedByDatabaseError, connected, execute, transaction
 
 ATTEMPTS_MAX = 50
 """How often a write is computed anew when others keep writing to the same stream."""
 
-_STALE = ("proofgap: stale", "a row of receipt is there already")
+_SWALLOWED = "proofgap: swallowed"
+_STALE = (
+    "UNIQUE constraint failed: audit_event.stream, audit_event.seq",
+    "proofgap: stale",
+    "a row of receipt is there already",
+)
 
 
 Answer = TypeVar("Answer")
@@ -72,6 +77,8 @@ class Gate:
                 try:
                     written = _insert(connection, writing)
                 except RefusedByDatabaseError as error:
+                    if _SWALLOWED in error.reason:
+                        raise SwallowedError from error
                     if not any(stale in error.reason for stale in _STALE):
                         raise
                     continue
@@ -87,7 +94,7 @@ class Gate:
         for number, event in written:
             try:
                 logger.info(event.type.value, event_id=number, run=event.run, leaf=event.leaf, **_told(event))
-            except (OSError, ValueError):  # a broken stream: the record stands, the copy is lost and counted
+            except Exception:  # noqa: BLE001 - the record stands, whatever its copy met; a lost line is counted
                 self.log_failures += 1
 
 
@@ -95,7 +102,8 @@ def _insert(connection: Connection, writing: Writing[Any]) -> list[Written]:
     with transaction(connection, writes=True):
         written = append(connection, writing.events)  # a crash from here to the commit: nothing happened
         for statement, parameters in writing.rows(written):
-            execute(connection, statement, parameters)
+            if execute(connection, statement, parameters).rowcount != 1:
+                raise SwallowedError
     return written  # a crash from here on: everything happened, only nobody was told
 
 

@@ -19,7 +19,7 @@ from proofgap.errors import BadInputError
 from proofgap.facts import Facts, OperationFacts, SnapshotFacts
 from proofgap.hooks import Trigger, project
 from proofgap.records import RunDetails, SnapshotDetails, microseconds, snapshot_facts
-from proofgap_store import administration
+from proofgap_store import administration, read
 from proofgap_store.audit_log import Draft, Linked, head_of, link
 from proofgap_store.documents import projection_data, snapshot_record
 from proofgap_store.engine import Connection, rows
@@ -28,11 +28,15 @@ from proofgap_store.shapes import ImportResult
 from proofgap_store.transitions import Call
 
 _EXISTING = """
-SELECT r.imported, e.payload ->> '$.data.line_digest' AS line_digest FROM restore_run AS r
+SELECT r.workspace, r.environment, r.imported, e.payload ->> '$.data.line_digest' AS line_digest FROM restore_run AS r
 JOIN audit_event AS e ON e.stream = 'run/' || r.id AND e.seq = 0 WHERE r.id = :run
 """
-_OPERATION = "SELECT id, workspace, environment, status, outcome FROM operation_run WHERE id = :id"
-_SNAPSHOT = "SELECT * FROM evidence_snapshot WHERE id = :id"
+_OPERATION = "SELECT id, workspace, environment, status, outcome FROM operation_run WHERE id = :id AND imported = 1"
+_SNAPSHOT = "SELECT * FROM evidence_snapshot WHERE id = :id AND imported = 1"
+_NATIVE = """
+SELECT id FROM operation_run WHERE id = :id AND imported = 0
+UNION ALL SELECT id FROM evidence_snapshot WHERE id = :id AND imported = 0
+"""
 
 
 Linkable = OperationFacts | SnapshotFacts
@@ -52,17 +56,21 @@ class _Import:
     def take(self, number: int, facts: Facts, line: bytes) -> None:
         """Take in one line, unless it is there already."""
         line_digest = sha256(line).hexdigest()
+        self._let_in(number, facts)
         if self._is_known(number, facts.run.id, line_digest):
             self.unchanged += 1
             return
         self.lines[facts.run.id] = line_digest
-        self._let_in(number, facts)
         drafts = list(self._drafts(number, facts, line_digest))
         head = head_of(self.connection, run_stream(facts.run.id))
         self.events += link(head, drafts, self.call.actor, self.call.at_us, self.call.rec_us)
 
     def _is_known(self, number: int, run_id: str, line_digest: str) -> bool:
         stored = rows(self.connection, _EXISTING, run=run_id)
+        if stored and not read.roles(
+            self.connection, self.call.actor.id, stored[0]["workspace"], stored[0]["environment"]
+        ):
+            raise _clash(number, "run.id", f"{run_id!r} cannot be used", "Rename it.")  # not theirs to know why
         if stored and not stored[0]["imported"]:
             raise _clash(number, "run.id", f"{run_id!r} is a native run", "An import never overwrites one; rename it.")
         before = self.lines.get(run_id) or (stored[0]["line_digest"] if stored else None)
@@ -119,10 +127,13 @@ class _Import:
 
     def _is_new(self, number: int, field: str, taken: Linkable, stored: Linkable | None) -> bool:
         """Tell whether a linked record is new; one that is there already must say the same."""
+        if rows(self.connection, _NATIVE, id=taken.id):
+            raise _clash(number, f"{field}.id", f"{taken.id!r} cannot be used", "Native records are never taken over.")
+        is_first = (field, taken.id) not in self.linked
         known = self.linked.setdefault((field, taken.id), stored or taken)
         if known != taken:
             raise _clash(number, f"{field}.id", f"{taken.id!r} is there with other facts", "Give it an id of its own.")
-        return stored is None and known is taken
+        return stored is None and is_first
 
     def _conflict(self, facts: Facts, kind: str, link_id: str, found: object) -> Draft:
         self.conflicts += 1

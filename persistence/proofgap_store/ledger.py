@@ -16,13 +16,15 @@ from types import TracebackType
 from typing import Self
 
 from proofgap.access import Action, Role, action_of, authorize
-from proofgap.audit import Actor, run_stream
-from proofgap.effects import summary, tally
-from proofgap.errors import BadInputError, StaleError
+from proofgap.admission import admitted, known
+from proofgap.audit import Actor, digest, run_stream
+from proofgap.effects import refuse_results_at_birth, summary, tally
+from proofgap.errors import BadInputError, RefusedError, StaleError
 from proofgap.facts import Facts, RunEvent, SnapshotEvent
 from proofgap.hooks import ProjectForRecord
 from proofgap.moves import begin, begin_snapshot, move, move_snapshot, retry
 from proofgap.records import Check, Item, Moment, RunDetails, RunRecord, SnapshotDetails, draft, queued_snapshot
+from proofgap.text import check_id
 from proofgap_store import administration, importing, views
 from proofgap_store.audit_log import head_of
 from proofgap_store.clock import new_id, now_us
@@ -38,6 +40,7 @@ from proofgap_store.transitions import (
     check_rows,
     fingerprint,
     item_rows,
+    record_refusal,
     replayed,
     writing,
 )
@@ -96,6 +99,7 @@ class Ledger:
             KeyReusedError: the key was used for another request.
 
         """
+        refuse_results_at_birth(admitted("new", new).details)
         call = self._call(actor, at_us, key, "create", new)
         record = draft(new_id("rr"), (new.workspace, new.environment), new.details, actor.id, is_dry_run=new.is_dry_run)
 
@@ -140,19 +144,18 @@ class Ledger:
             BadInputError: a fact does not belong to the event.
 
         """
-        if items and event is not RunEvent.REPORT:
-            raise BadInputError("items", f'do not belong to the event "{event}"', "Send them with report.")
-        if event is RunEvent.REPORT and given != _NOTHING_GIVEN:
-            raise BadInputError("given", "does not belong to a report", "A report's facts are added up from its items.")
+        event = known(RunEvent, "event", event)
+        _check_report(event, admitted("given", given), admitted("items", tuple(items)))
         call = self._call(actor, at_us, key, "fire", run_id, event, given, items, expected_version)
-        moment = Moment(at_us=call.at_us, actor=actor.id, new_id=new_id("op"))
+        moment = Moment(at_us=call.rec_us, actor=actor.id, new_id=new_id("op"))  # no caller moves the clock
 
         def compute(found: Found) -> Plan:
             if expected_version not in {None, found.record.version}:
                 raise StaleError(run_id, expected_version, found.record.version)
-            facts = tally(found.record.details, items) if event is RunEvent.REPORT else given
+            facts = tally(found.record.details, items) if items else given
             step = move(found.record, event, facts, moment=moment, hooks=_HOOKS)
-            return Plan(run_id, step, lambda event_id: item_rows(run_id, items, event_id))
+            rows_digest = digest(items) if items else None
+            return Plan(run_id, step, lambda event_id: item_rows(run_id, items, event_id), rows_digest)
 
         return carry_out(self._gate, Attempt(run_id, event, action_of(event), run_id), call, compute)
 
@@ -160,15 +163,18 @@ class Ledger:
         """Create a new run that tries again what a run did that has ended; the old one stays as it is.
 
         Raises:
-            NotAllowedError: the run has not ended yet.
+            NotAllowedError: the run has not ended yet. Recorded.
 
         """
-        record = self._gate.read(lambda connection: views.visible(connection, run_id, actor.id, Action.VIEW)).record
+        record = self._gate.read(lambda connection: views.visible(connection, run_id, actor.id, Action.CREATE)).record
+        call = self._call(actor, at_us, key, "retry", run_id)
+        try:
+            details = retry(record)
+        except RefusedError as error:
+            record_refusal(self._gate, Attempt(run_id, "retry", Action.CREATE, run_id), call, error)
+            raise
         new = NewRun(
-            workspace=record.workspace,
-            environment=record.environment,
-            is_dry_run=record.is_dry_run,
-            details=retry(record),
+            workspace=record.workspace, environment=record.environment, is_dry_run=record.is_dry_run, details=details
         )
         return self.create(new, actor, key=key, at_us=at_us)
 
@@ -185,7 +191,9 @@ class Ledger:
         snapshot_id = new_id("ev")
 
         def compute(found: Found) -> Plan:
-            snapshot = queued_snapshot(found.record, snapshot_id, captured_at_us or call.at_us)
+            snapshot = queued_snapshot(
+                found.record, snapshot_id, call.at_us if captured_at_us is None else captured_at_us
+            )
             return Plan(snapshot_id, begin_snapshot(found.record, snapshot, hooks=_HOOKS))
 
         return carry_out(self._gate, Attempt(run_id, "begin_evidence", Action.ADD_EVIDENCE, run_id), call, compute)
@@ -208,12 +216,15 @@ class Ledger:
             GuardRefusedError: nothing was checked, or a later snapshot is active. Recorded.
 
         """
+        event = known(SnapshotEvent, "event", event)
+        admitted("given", given), admitted("checks", tuple(checks))
         call = self._call(actor, at_us, key, "fire_evidence", snapshot_id, event, given, checks)
         owner = self._gate.read(lambda connection: run_of_snapshot(connection, snapshot_id))
 
         def compute(found: Found) -> Plan:
             step = move_snapshot(found.record, snapshot_id, event, summary(given, checks), hooks=_HOOKS)
-            return Plan(snapshot_id, step, lambda event_id: check_rows(snapshot_id, checks, event_id))
+            rows_digest = digest(checks) if checks else None
+            return Plan(snapshot_id, step, lambda event_id: check_rows(snapshot_id, checks, event_id), rows_digest)
 
         return carry_out(self._gate, Attempt(owner, event, Action.ADD_EVIDENCE, snapshot_id), call, compute)
 
@@ -224,7 +235,7 @@ class Ledger:
             NotFoundError: there is no such run, or the actor cannot see it.
 
         """
-        return self._gate.read(lambda connection: views.visible(connection, run_id, actor.id, Action.VIEW)).record
+        return self._gate.read(lambda connection: views.peek(connection, run_id, actor.id))
 
     def project(self, run_id: str, viewer: str, actor: Actor) -> Shown:
         """Project a run's decision for one person, and log that they were shown it.
@@ -294,5 +305,21 @@ class Ledger:
         return administration.diagnose(self._gate)
 
     def _call(self, actor: Actor, at_us: int | None, key: str | None, *request: object) -> Call:
+        check_id("actor", actor.id)
+        if key is not None:
+            check_id("key", key)
         now = self._clock()
         return Call(actor, now if at_us is None else at_us, now, key, fingerprint(*request) if key else "")
+
+
+def _check_report(event: RunEvent, given: RunDetails, items: Sequence[Item]) -> None:
+    """Hold a report to its form: items, and nothing but items.
+
+    Raises:
+        BadInputError: items came with another event, or a report came with other facts.
+
+    """
+    if event is not RunEvent.REPORT and items:
+        raise BadInputError("items", f'do not belong to the event "{event}"', "Send them with report.")
+    if event is RunEvent.REPORT and given != _NOTHING_GIVEN:
+        raise BadInputError("given", "does not belong to a report", "A report's facts are added up from its items.")

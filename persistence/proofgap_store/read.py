@@ -12,6 +12,7 @@ from proofgap.access import ANY_ENVIRONMENT, Role
 from proofgap.audit import GENESIS, canonical, run_stream
 from proofgap.errors import NotFoundError
 from proofgap.records import RunRecord
+from proofgap.text import check_id
 from proofgap_store.audit_log import Head
 from proofgap_store.documents import run_record
 from proofgap_store.engine import Connection, Row, rows
@@ -39,11 +40,7 @@ SELECT role FROM access_grant
 WHERE principal = :principal AND workspace = :workspace AND environment IN (:environment, :any) AND active = 1
 """
 _RECEIPT = "SELECT fingerprint, body FROM receipt WHERE actor = :actor AND key = :key"
-_OWNER_OF_SNAPSHOT = """
-SELECT r.id FROM evidence_snapshot AS s
-JOIN restore_run AS r ON r.operation_run_id = s.operation_run_id AND r.workspace = s.workspace AND r.environment = s.environment
-WHERE s.id = :snapshot
-"""
+_OWNER_OF_SNAPSHOT = "SELECT run FROM evidence_snapshot WHERE id = :snapshot AND run IS NOT NULL"
 
 _GRANTS = "SELECT workspace, environment, role FROM access_grant WHERE principal = :principal AND active = 1"
 _PAGE = f"""
@@ -77,7 +74,7 @@ def run(connection: Connection, run_id: str, principal: str) -> Found:
         NotFoundError: there is none.
 
     """
-    stream = run_stream(run_id)
+    stream = run_stream(check_id("run", run_id))
     found = rows(connection, _ONE_RUN, run=run_id, stream=stream, principal=principal, any=ANY_ENVIRONMENT)
     if not found:
         raise NotFoundError("restore run", run_id)
@@ -114,10 +111,10 @@ def run_of_snapshot(connection: Connection, snapshot_id: str) -> str:
         NotFoundError: there is no such snapshot, or no run is linked to it.
 
     """
-    found = rows(connection, _OWNER_OF_SNAPSHOT, snapshot=snapshot_id)
+    found = rows(connection, _OWNER_OF_SNAPSHOT, snapshot=check_id("snapshot", snapshot_id))
     if not found:
         raise NotFoundError("evidence snapshot", snapshot_id)
-    owner: str = found[0]["id"]
+    owner: str = found[0]["run"]
     return owner
 
 

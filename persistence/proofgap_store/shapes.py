@@ -8,8 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from proofgap.decision import Decision
-from proofgap.facts import Struct
-from proofgap.hooks import Projection
+from proofgap.facts import Struct, Viewer
 from proofgap.records import RunDetails, RunRecord
 
 
@@ -38,17 +37,17 @@ class Receipt(Struct):
 
 
 class Shown(Struct):
-    """What one person was shown of one run, and the audit event that says so."""
+    """What one person was shown of one run, and the audit event that says so.
+
+    ``record`` holds what they may see of it: a withheld operation run or snapshot is not in it.
+    """
 
     record: RunRecord
-    projection: Projection
+    decision: Decision
+    viewer: Viewer
+    facts_digest: str  # of everything that the decision was made from
     event_id: int
     at_us: int
-
-    @property
-    def decision(self) -> Decision:
-        """The decision that was shown."""
-        return self.projection.decision
 
 
 class ListedRun(Struct):

@@ -47,6 +47,7 @@ class Plan(NamedTuple):
     subject: str
     step: Step[Projection]
     rows: Callable[[int], Sequence[Insert]] = lambda _event_id: ()
+    rows_digest: str | None = None  # of what those rows hold
 
 
 class Attempt(NamedTuple):
@@ -56,6 +57,10 @@ class Attempt(NamedTuple):
     event: str
     action: Action
     subject: str  # the run itself, or its evidence snapshot
+
+    def named(self) -> tuple[str, str]:
+        """Name the subject as whoever asked knows it."""
+        return ("restore run" if self.subject == self.run_id else "evidence snapshot"), self.subject
 
 
 def fingerprint(*parts: object) -> str:
@@ -71,7 +76,7 @@ def carry_out(gate: Gate, attempt: Attempt, call: Call, compute: Callable[[Found
 
     def prepare(connection: Connection) -> Writing[Receipt] | Receipt:
         found = run(connection, attempt.run_id, call.actor.id)
-        authorize(call.actor.id, found.roles, attempt.action, ("restore run", attempt.run_id))
+        authorize(call.actor.id, found.roles, attempt.action, attempt.named())
         return replayed(connection, call) or writing(call, found.head, compute(found))
 
     try:
@@ -103,8 +108,9 @@ def writing(call: Call, head: Head, plan: Plan) -> Writing[Receipt]:
         *(move_draft(change, record) for change in plan.step.moves),
         projection_draft(plan.step.projection, record),
     ]
-    events = link(head, drafts, call.actor, call.at_us, call.rec_us)
     mine = next(n for n, change in enumerate(plan.step.moves) if change.subject == plan.subject)
+    drafts[mine].data.update(_bound(call, plan))
+    events = link(head, drafts, call.actor, call.at_us, call.rec_us)
 
     def answer(written: Sequence[Written]) -> Receipt:
         change, event = plan.step.moves[mine], written[mine]
@@ -124,6 +130,12 @@ def writing(call: Call, head: Head, plan: Plan) -> Writing[Receipt]:
         return [*plan.rows(written[mine].event_id), *_receipt_rows(call, answer(written))]
 
     return Writing(events=events, answer=answer, rows=rows)
+
+
+def _bound(call: Call, plan: Plan) -> dict[str, str]:
+    """Name in the event what is written beside it, so that neither rows nor receipt can be exchanged unseen."""
+    bound = {"rows_digest": plan.rows_digest, "key": call.key, "request": call.fingerprint or None}
+    return {name: value for name, value in bound.items() if value is not None}
 
 
 def record_refusal(gate: Gate, attempt: Attempt, call: Call, error: ProofgapError) -> None:

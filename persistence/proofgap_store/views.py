@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from proofgap.access import ANY_ENVIRONMENT, MAY, Action, Role, authorize, viewer_of
+from proofgap.access import ANY_ENVIRONMENT, MAY, Action, Role, as_seen, authorize, viewer_of
 from proofgap.audit import Actor, EventType, view_stream
 from proofgap.errors import BadInputError
 from proofgap.facts import ItemResult, Struct
@@ -26,6 +26,7 @@ from proofgap_store.gate import Writing
 from proofgap_store.shapes import HistoryEvent, ListedRun, Listing, Shown
 
 _ROWS_MAX = 200
+_DIGITS_MAX = 18  # of a time in microseconds that a database can hold
 _ITEMS = msgspec.json.Decoder(Item)
 _CHECKS = msgspec.json.Decoder(Check)
 _SELECT_HISTORY = (
@@ -68,7 +69,9 @@ EVERYTHING = Query()
 FIRST_PAGE = Page()
 
 
-def visible(connection: Connection, run_id: str, principal: str, action: Action) -> read.Found:
+def visible(
+    connection: Connection, run_id: str, principal: str, action: Action, named: tuple[str, str] | None = None
+) -> read.Found:
     """Read a run for somebody who wants to do something with it.
 
     Raises:
@@ -77,8 +80,14 @@ def visible(connection: Connection, run_id: str, principal: str, action: Action)
 
     """
     found = read.run(connection, run_id, principal)
-    authorize(principal, found.roles, action, ("restore run", run_id))
+    authorize(principal, found.roles, action, named or ("restore run", run_id))
     return found
+
+
+def peek(connection: Connection, run_id: str, principal: str) -> RunRecord:
+    """Read a run as somebody may see it."""
+    found = visible(connection, run_id, principal, Action.VIEW)
+    return as_seen(found.record, viewer_of(principal, found.roles, found.record.facts()))
 
 
 def showing(connection: Connection, run_id: str, asked: Asked) -> Writing[Shown] | Shown:
@@ -87,13 +96,19 @@ def showing(connection: Connection, run_id: str, asked: Asked) -> Writing[Shown]
     if asked.viewer != asked.actor.id:
         visible(connection, run_id, asked.actor.id, Action.VIEW_AS)
     record, facts = found.record, found.record.facts()
-    projection = project(facts, viewer_of(asked.viewer, found.roles, facts), Trigger.SHOW)
+    viewer = viewer_of(asked.viewer, found.roles, facts)
+    projection = project(facts, viewer, Trigger.SHOW)
     head = head_of(connection, view_stream(run_id, asked.viewer))
     events = link(head, [projection_draft(projection, record)], asked.actor, asked.at_us, asked.at_us)
     return Writing(
         events=events,
         answer=lambda written: Shown(
-            record=record, projection=projection, event_id=written[0].event_id, at_us=asked.at_us
+            record=as_seen(record, viewer),
+            decision=projection.decision,
+            viewer=viewer,
+            facts_digest=projection.facts_digest,
+            event_id=written[0].event_id,
+            at_us=asked.at_us,
         ),
     )
 
@@ -140,7 +155,8 @@ def items(connection: Connection, run_id: str, principal: str, page: Page) -> li
 
 def checks(connection: Connection, snapshot_id: str, principal: str) -> list[Check]:
     """Read the checks of an evidence snapshot."""
-    visible(connection, read.run_of_snapshot(connection, snapshot_id), principal, Action.READ_EVIDENCE)
+    owner = read.run_of_snapshot(connection, snapshot_id)
+    visible(connection, owner, principal, Action.READ_EVIDENCE, ("evidence snapshot", snapshot_id))
     return [_CHECKS.decode(row["document"]) for row in rows(connection, _SELECT_CHECKS, snapshot=snapshot_id)]
 
 
@@ -171,10 +187,11 @@ def _roles(grants: dict[tuple[str, str], frozenset[Role]], scope: tuple[str, str
     return grants.get(scope, frozenset()) | grants.get((scope[0], ANY_ENVIRONMENT), frozenset())
 
 
-def _listed(record: RunRecord, viewer: str, held: frozenset[Role]) -> ListedRun:
+def _listed(record: RunRecord, principal: str, held: frozenset[Role]) -> ListedRun:
     facts = record.facts()
-    projection = project(facts, viewer_of(viewer, held, facts), Trigger.LIST)
-    return ListedRun(record=record, decision=projection.decision, facts_digest=projection.facts_digest)
+    viewer = viewer_of(principal, held, facts)
+    projection = project(facts, viewer, Trigger.LIST)
+    return ListedRun(record=as_seen(record, viewer), decision=projection.decision, facts_digest=projection.facts_digest)
 
 
 def _cursor(created_at_us: int, run_id: str) -> str:
@@ -185,6 +202,6 @@ def _position(cursor: str | None) -> tuple[int, str] | None:
     if cursor is None:
         return None
     created, _, run_id = cursor.partition(":")
-    if not created.isdecimal() or not created.isascii() or not run_id:
+    if not created.isdecimal() or not created.isascii() or len(created) > _DIGITS_MAX or not run_id:
         raise BadInputError("after", f"{cursor!r} is no place in a list", "Use the value of next of the page before.")
     return int(created), run_id

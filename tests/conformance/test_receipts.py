@@ -218,10 +218,12 @@ def test_a_preview_that_expires_this_very_instant_is_too_old_to_act_on(ledger):
     run_id = live(ledger, "checked")
     ledger.fire(run_id, RunEvent.PREVIEW, ADA, given=RunDetails(preview=PreviewFacts(expires_at_us=5_000)))
     before = last(ledger)
+    ledger._clock = lambda: 5_000
     with pytest.raises(GuardRefusedError):
-        ledger.fire(run_id, RunEvent.QUEUE, ADA, at_us=5_000)
+        ledger.fire(run_id, RunEvent.QUEUE, ADA, at_us=4_000)  # what the caller says of the time moves no guard
     assert refusals(ledger, before) == [("preview_is_current", "queue", "previewed", "ada")]
-    assert ledger.fire(run_id, RunEvent.QUEUE, ADA, at_us=4_999).status == "queued"
+    ledger._clock = lambda: 4_999
+    assert ledger.fire(run_id, RunEvent.QUEUE, ADA, at_us=6_000).status == "queued"
 
 
 def test_bad_input_is_refused_before_it_becomes_a_fact_and_nothing_is_written(ledger):

@@ -141,11 +141,17 @@ def full(ledger):
     return ledger
 
 
-LARGE = "x" * 20_000
+LARGE = "x" * 4_000
 TOO_LARGE = {
-    "create": lambda ledger, _: ledger.create(NewRun(details=RunDetails(backup=LARGE)), ADA, key="k1"),
+    "create": lambda ledger, _: ledger.create(
+        NewRun(details=RunDetails(backup=LARGE, target=LARGE, driver=LARGE, purpose=LARGE)), ADA, key="k1"
+    ),
     "report": lambda ledger, run_id: ledger.fire(
-        run_id, RunEvent.REPORT, ADA, items=[Item(key="a", result=ItemResult.FAILED, message=LARGE)], key="k1"
+        run_id,
+        RunEvent.REPORT,
+        ADA,
+        items=[Item(key=key, result=ItemResult.FAILED, message=LARGE) for key in "abcdefgh"],
+        key="k1",
     ),
 }
 

@@ -123,7 +123,7 @@ def list_evidence(run: str, /, *, access: Access = ACCESS) -> int:
     with opened(access) as ledger:
         actor = me()
         shown = ledger.show(run, actor.id, actor)
-    visible = _visible(shown.record, shown.projection.viewer.may_view)
+    visible = _visible(shown.record, shown.viewer.may_view)
     if access.json:
         for snapshot in visible:
             output.json_line({**_document(snapshot), "details": snapshot.details})

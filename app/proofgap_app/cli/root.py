@@ -25,7 +25,7 @@ _COMMANDS = {
     ),
     "show": ("show:app", "Show what one run means: decision, reason, impact, next action, proof and evidence."),
     "list": ("listing:app", "List runs, newest first, each with its decision."),
-    "run": ("run:app", "Prepare, queue, execute, follow and cancel runs."),
+    "run": ("runs:app", "Prepare, queue, execute, follow and cancel runs."),
     "items": ("items:app", "Report what became of each item, and read it."),
     "evidence": ("evidence:app", "Add evidence about the restored target, and read it."),
     "import": ("importing:app", "Take in records of other systems."),

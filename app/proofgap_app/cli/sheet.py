@@ -88,7 +88,7 @@ def _rows(shown: Shown) -> Iterator[Row]:
     yield Row("", "")
     yield from _run_rows(record)
     yield Row("", "")
-    when, viewer = utc_text(instant(shown.at_us)), shown.projection.viewer.id
+    when, viewer = utc_text(instant(shown.at_us)), shown.viewer.id
     yield Row(f"As of {when} for {viewer}, audit event {shown.event_id}", "")
 
 

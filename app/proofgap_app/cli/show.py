@@ -79,7 +79,7 @@ def document(shown: Shown) -> dict[str, Any]:
             "counts_conflict": details.counts_conflict,
         },
         "evidence": None if snapshot is None else snapshot.details,
-        "viewer": shown.projection.viewer.id,
+        "viewer": shown.viewer.id,
         "as_of": utc_text(instant(shown.at_us)),
         "event_id": shown.event_id,
         "decision": shown.decision,

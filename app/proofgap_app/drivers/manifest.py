@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from proofgap_app.drivers.archives import unreadable
 from proofgap_app.drivers.base import SourceError
 from proofgap_app.drivers.names import Parts, shown, split
 
@@ -23,7 +22,8 @@ def read_manifest(path: Path) -> Manifest:
     try:
         text = path.read_bytes().decode("utf-8", "surrogateescape")
     except OSError as error:
-        raise unreadable(path, error) from error
+        problem = f"'{shown(str(path))}' cannot be read: {error.strerror}"
+        raise SourceError("manifest", problem, "Name the file that holds the SHA-256 sums.") from error
     manifest: Manifest = {}
     for number, line in enumerate(text.split("\n"), start=1):
         if line.rstrip("\r"):

@@ -116,7 +116,8 @@ def test_attention_stays_visible_beside_the_decision(cli):
 def test_show_as_json_holds_the_decision_and_who_saw_it_when(cli):
     run_id = cli.in_state("completed_with_evidence")
     shown = cli.ok("show", run_id, "--json").json
-    assert set(shown) == {"run", "viewer", "as_of", "event_id", "decision"}
+    assert set(shown) == {"run", "evidence", "viewer", "as_of", "event_id", "decision"}
+    assert shown["evidence"]["subjects_checked"] > 0
     assert shown["viewer"] == "owner"
     assert shown["decision"]["state"] == "completed_with_evidence"
     assert shown["decision"]["evidence"]["snapshot_id"].startswith("ev_")

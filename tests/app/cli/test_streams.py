@@ -94,10 +94,12 @@ def test_a_refused_attempt_is_logged_because_it_is_recorded(cli):
 def test_a_log_for_people_is_readable_and_off_is_off(cli, monkeypatch):
     run_id = cli.created()
     text = cli("run", "scope", run_id, "--log", "text").err.splitlines()[0]
-    assert re.fullmatch(rf"\S+Z restore\.run\.transitioned .*run={run_id} .*target=scoped.*", text)
+    assert re.fullmatch(r"\d\d:\d\d:\d\d ○ draft → scoped \(scope\) event \d+", text)
     monkeypatch.setenv("PROOFGAP_LOG", "text")
-    assert "restore.run.transitioned" in cli("run", "scope", run_id).err
-    assert "restore.run.transitioned" not in cli("run", "scope", run_id, "--log", "off").err
+    assert "◆ not_executed, for record" in cli("run", "scope", run_id).err
+    refused = cli("run", "fire", run_id, "start").err
+    assert "✕ start refused: not allowed while scoped" in refused
+    assert "◆" not in cli("run", "scope", run_id, "--log", "off").err
 
 
 def test_a_log_style_from_the_environment_that_is_none_is_refused_before_anything_is_done(cli, monkeypatch):

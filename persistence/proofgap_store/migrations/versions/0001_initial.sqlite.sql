@@ -155,6 +155,8 @@ CREATE TRIGGER audit_event_links AFTER INSERT ON audit_event BEGIN
        OR NEW.seq IS NOT coalesce((SELECT seq + 1 FROM audit_stream WHERE stream = NEW.stream), 0);
   INSERT INTO audit_stream (stream, seq, head, last_event_id) VALUES (NEW.stream, NEW.seq, NEW.leaf, NEW.event_id)
     ON CONFLICT (stream) DO UPDATE SET seq = NEW.seq, head = NEW.leaf, last_event_id = NEW.event_id;
+  SELECT RAISE(ABORT, 'proofgap: swallowed: the head of the stream was not kept')
+    WHERE (SELECT last_event_id FROM audit_stream WHERE stream = NEW.stream) IS NOT NEW.event_id;
 END
 --;
 CREATE TRIGGER audit_event_moves_machine AFTER INSERT ON audit_event
@@ -181,16 +183,22 @@ WHEN NEW.type IN ('restore.run.created', 'restore.run.imported') BEGIN
     json_extract(NEW.payload, '$.data.subject'), NEW.ws, NEW.env, json_extract(NEW.payload, '$.data.target'), 1,
     json_extract(NEW.payload, '$.data.is_dry_run'), NEW.payload ->> '$.op', json_extract(NEW.payload, '$.data.operation_run_ref'),
     json_extract(NEW.payload, '$.data.details'), NEW.type = 'restore.run.imported', NEW.at_us, NEW.event_id);
+  SELECT RAISE(ABORT, 'proofgap: swallowed: the row was not kept')
+    WHERE NOT EXISTS (SELECT 1 FROM restore_run WHERE last_event_id = NEW.event_id);
 END
 --;
 CREATE TRIGGER audit_event_moves_run AFTER INSERT ON audit_event WHEN NEW.type = 'restore.run.transitioned' BEGIN
+  SELECT RAISE(ABORT, 'proofgap: stale record: its status or version is not the one the event names')
+    WHERE NOT EXISTS (SELECT 1 FROM restore_run
+    WHERE id = json_extract(NEW.payload, '$.data.subject') AND workspace = NEW.ws AND environment = NEW.env
+    AND status = json_extract(NEW.payload, '$.data.source') AND version = json_extract(NEW.payload, '$.data.version') - 1);
   UPDATE restore_run SET
     status = json_extract(NEW.payload, '$.data.target'), version = version + 1,
     operation_run_id = json_extract(NEW.payload, '$.op'),
     details = json_extract(NEW.payload, '$.data.details'), last_event_id = NEW.event_id
   WHERE id = json_extract(NEW.payload, '$.data.subject') AND workspace = NEW.ws AND environment = NEW.env
     AND status = json_extract(NEW.payload, '$.data.source') AND version = json_extract(NEW.payload, '$.data.version') - 1;
-  SELECT RAISE(ABORT, 'proofgap: stale record: its status or version is not the one the event names') WHERE changes() <> 1;
+  SELECT RAISE(ABORT, 'proofgap: swallowed: the record was not moved') WHERE changes() <> 1;
 END
 --;
 CREATE TRIGGER audit_event_creates_operation AFTER INSERT ON audit_event
@@ -200,15 +208,21 @@ WHEN NEW.type IN ('restore.operation.created', 'restore.operation.imported') BEG
   INSERT INTO operation_run VALUES (
     json_extract(NEW.payload, '$.data.subject'), NEW.ws, NEW.env, NEW.run, json_extract(NEW.payload, '$.data.target'),
     json_extract(NEW.payload, '$.data.outcome'), 1, NEW.type = 'restore.operation.imported', NEW.event_id);
+  SELECT RAISE(ABORT, 'proofgap: swallowed: the row was not kept')
+    WHERE NOT EXISTS (SELECT 1 FROM operation_run WHERE last_event_id = NEW.event_id);
 END
 --;
 CREATE TRIGGER audit_event_moves_operation AFTER INSERT ON audit_event WHEN NEW.type = 'restore.operation.transitioned' BEGIN
+  SELECT RAISE(ABORT, 'proofgap: stale record: its status or version is not the one the event names')
+    WHERE NOT EXISTS (SELECT 1 FROM operation_run
+    WHERE id = json_extract(NEW.payload, '$.data.subject') AND workspace = NEW.ws AND environment = NEW.env
+    AND status = json_extract(NEW.payload, '$.data.source') AND version = json_extract(NEW.payload, '$.data.version') - 1);
   UPDATE operation_run SET
     status = json_extract(NEW.payload, '$.data.target'), version = version + 1,
     outcome = json_extract(NEW.payload, '$.data.outcome'), last_event_id = NEW.event_id
   WHERE id = json_extract(NEW.payload, '$.data.subject') AND workspace = NEW.ws AND environment = NEW.env
     AND status = json_extract(NEW.payload, '$.data.source') AND version = json_extract(NEW.payload, '$.data.version') - 1;
-  SELECT RAISE(ABORT, 'proofgap: stale record: its status or version is not the one the event names') WHERE changes() <> 1;
+  SELECT RAISE(ABORT, 'proofgap: swallowed: the record was not moved') WHERE changes() <> 1;
 END
 --;
 CREATE TRIGGER audit_event_creates_evidence AFTER INSERT ON audit_event
@@ -220,15 +234,24 @@ WHEN NEW.type IN ('restore.evidence.created', 'restore.evidence.imported') BEGIN
     json_extract(NEW.payload, '$.data.operation_run_ref'), NEW.run, json_extract(NEW.payload, '$.data.target'), 1,
     json_extract(NEW.payload, '$.data.captured_at_us'), json_extract(NEW.payload, '$.data.details'),
     NEW.type = 'restore.evidence.imported', NEW.event_id);
+  SELECT RAISE(ABORT, 'proofgap: swallowed: the row was not kept')
+    WHERE NOT EXISTS (SELECT 1 FROM evidence_snapshot WHERE last_event_id = NEW.event_id);
 END
 --;
 CREATE TRIGGER audit_event_moves_evidence AFTER INSERT ON audit_event WHEN NEW.type = 'restore.evidence.transitioned' BEGIN
+  SELECT RAISE(ABORT, 'proofgap: stale record: its status or version is not the one the event names')
+    WHERE NOT EXISTS (SELECT 1 FROM evidence_snapshot
+    WHERE id = json_extract(NEW.payload, '$.data.subject') AND workspace = NEW.ws AND environment = NEW.env
+    AND status = json_extract(NEW.payload, '$.data.source') AND version = json_extract(NEW.payload, '$.data.version') - 1);
+  SELECT RAISE(ABORT, 'proofgap: another snapshot of the operation run is active')
+    WHERE json_extract(NEW.payload, '$.data.target') = 'active' AND EXISTS (
+      SELECT 1 FROM evidence_snapshot WHERE operation_run_id = NEW.payload ->> '$.op' AND status = 'active' AND imported = 0);
   UPDATE evidence_snapshot SET
     status = json_extract(NEW.payload, '$.data.target'), version = version + 1,
     details = json_extract(NEW.payload, '$.data.details'), last_event_id = NEW.event_id
   WHERE id = json_extract(NEW.payload, '$.data.subject') AND workspace = NEW.ws AND environment = NEW.env
     AND status = json_extract(NEW.payload, '$.data.source') AND version = json_extract(NEW.payload, '$.data.version') - 1;
-  SELECT RAISE(ABORT, 'proofgap: stale record: its status or version is not the one the event names') WHERE changes() <> 1;
+  SELECT RAISE(ABORT, 'proofgap: swallowed: the record was not moved') WHERE changes() <> 1;
 END
 --;
 CREATE TRIGGER audit_event_grants AFTER INSERT ON audit_event WHEN NEW.type IN ('access.granted', 'access.revoked') BEGIN
@@ -236,11 +259,15 @@ CREATE TRIGGER audit_event_grants AFTER INSERT ON audit_event WHEN NEW.type IN (
     json_extract(NEW.payload, '$.data.principal'), NEW.ws, coalesce(NEW.env, '*'), json_extract(NEW.payload, '$.data.role'),
     NEW.type = 'access.granted', NEW.event_id)
     ON CONFLICT DO UPDATE SET active = excluded.active, last_event_id = excluded.last_event_id;
+  SELECT RAISE(ABORT, 'proofgap: swallowed: the row was not kept')
+    WHERE NOT EXISTS (SELECT 1 FROM access_grant WHERE last_event_id = NEW.event_id);
 END
 --;
 CREATE TRIGGER audit_event_declares_environment AFTER INSERT ON audit_event WHEN NEW.type = 'environment.declared' BEGIN
   INSERT INTO environment VALUES (NEW.ws, NEW.env, json_extract(NEW.payload, '$.data.approvals_required'), NEW.event_id)
     ON CONFLICT DO UPDATE SET approvals_required = excluded.approvals_required, last_event_id = excluded.last_event_id;
+  SELECT RAISE(ABORT, 'proofgap: swallowed: the row was not kept')
+    WHERE NOT EXISTS (SELECT 1 FROM environment WHERE last_event_id = NEW.event_id);
 END
 --;
 CREATE TRIGGER audit_event_defines_machine AFTER INSERT ON audit_event WHEN NEW.type = 'machine.defined' BEGIN
@@ -250,6 +277,8 @@ CREATE TRIGGER audit_event_defines_machine AFTER INSERT ON audit_event WHEN NEW.
     SELECT json_extract(NEW.payload, '$.data.definition'), json_extract(edge.value, '$[0]'),
            json_extract(edge.value, '$[1]'), json_extract(edge.value, '$[2]')
     FROM json_each(NEW.payload, '$.data.edges') AS edge;
+  SELECT RAISE(ABORT, 'proofgap: swallowed: the row was not kept')
+    WHERE NOT EXISTS (SELECT 1 FROM machine_definition WHERE last_event_id = NEW.event_id);
 END
 --;
 CREATE TRIGGER audit_event_is_append_only_update BEFORE UPDATE ON audit_event BEGIN
@@ -401,17 +430,17 @@ WHEN NOT EXISTS (SELECT 1 FROM audit_event WHERE event_id = NEW.last_event_id AN
 END
 --;
 CREATE TRIGGER environment_updates_in_the_log BEFORE UPDATE ON environment
-WHEN NOT EXISTS (SELECT 1 FROM audit_event WHERE event_id = NEW.last_event_id AND type = 'environment.declared' AND ws = NEW.workspace AND env = NEW.id AND json_extract(payload, '$.data.approvals_required') = NEW.approvals_required) BEGIN
+WHEN NEW.last_event_id <= OLD.last_event_id OR NOT EXISTS (SELECT 1 FROM audit_event WHERE event_id = NEW.last_event_id AND type = 'environment.declared' AND ws = NEW.workspace AND env = NEW.id AND json_extract(payload, '$.data.approvals_required') = NEW.approvals_required) BEGIN
   SELECT RAISE(ABORT, 'proofgap: environment is written through the log only');
 END
 --;
 CREATE TRIGGER access_grant_updates_in_the_log BEFORE UPDATE ON access_grant
-WHEN NOT EXISTS (SELECT 1 FROM audit_event WHERE event_id = NEW.last_event_id AND type = CASE NEW.active WHEN 1 THEN 'access.granted' ELSE 'access.revoked' END AND ws = NEW.workspace AND coalesce(env, '*') = NEW.environment AND json_extract(payload, '$.data.principal') = NEW.principal AND json_extract(payload, '$.data.role') = NEW.role) BEGIN
+WHEN NEW.last_event_id <= OLD.last_event_id OR NOT EXISTS (SELECT 1 FROM audit_event WHERE event_id = NEW.last_event_id AND type = CASE NEW.active WHEN 1 THEN 'access.granted' ELSE 'access.revoked' END AND ws = NEW.workspace AND coalesce(env, '*') = NEW.environment AND json_extract(payload, '$.data.principal') = NEW.principal AND json_extract(payload, '$.data.role') = NEW.role) BEGIN
   SELECT RAISE(ABORT, 'proofgap: access_grant is written through the log only');
 END
 --;
 CREATE TRIGGER audit_stream_updates_with_its_event BEFORE UPDATE ON audit_stream
-WHEN NOT EXISTS (SELECT 1 FROM audit_event WHERE event_id = NEW.last_event_id AND stream = NEW.stream AND seq = NEW.seq AND leaf = NEW.head) BEGIN
+WHEN NEW.seq <= OLD.seq OR NOT EXISTS (SELECT 1 FROM audit_event WHERE event_id = NEW.last_event_id AND stream = NEW.stream AND seq = NEW.seq AND leaf = NEW.head) BEGIN
   SELECT RAISE(ABORT, 'proofgap: audit_stream follows the log only');
 END
 --;
@@ -428,14 +457,23 @@ WHEN NOT EXISTS (
   SELECT RAISE(ABORT, 'proofgap: machine_edge is written through the log only');
 END
 --;
+CREATE TRIGGER receipt_belongs_to_its_request BEFORE INSERT ON receipt
+WHEN NOT EXISTS (SELECT 1 FROM audit_event WHERE event_id = NEW.event_id AND actor = NEW.actor
+  AND json_extract(payload, '$.data.key') = NEW.key AND json_extract(payload, '$.data.request') = NEW.fingerprint) BEGIN
+  SELECT RAISE(ABORT, 'proofgap: receipts are written with their request only');
+END
+--;
 CREATE TRIGGER result_item_belongs_to_a_report BEFORE INSERT ON result_item
 WHEN NOT EXISTS (SELECT 1 FROM audit_event WHERE event_id = NEW.event_id AND run = NEW.run
-  AND type = 'restore.run.transitioned' AND json_extract(payload, '$.data.event') = 'report') BEGIN
+  AND type = 'restore.run.transitioned' AND json_extract(payload, '$.data.event') = 'report')
+  OR NEW.event_id IS NOT (SELECT last_event_id FROM restore_run WHERE id = NEW.run) BEGIN
   SELECT RAISE(ABORT, 'proofgap: item rows are written with their report only');
 END
 --;
 CREATE TRIGGER evidence_check_belongs_to_its_snapshot BEFORE INSERT ON evidence_check
 WHEN NOT EXISTS (SELECT 1 FROM audit_event WHERE event_id = NEW.event_id AND json_extract(payload, '$.data.subject') = NEW.snapshot
-  AND type = 'restore.evidence.transitioned' AND json_extract(payload, '$.data.target') IN ('active', 'failed')) BEGIN
+  AND type = 'restore.evidence.transitioned' AND json_extract(payload, '$.data.target') IN ('active', 'failed'))
+  OR NEW.event_id IS NOT (SELECT last_event_id FROM evidence_snapshot WHERE id = NEW.snapshot)
+  OR NEW.number >= (SELECT coalesce(json_extract(details, '$.checks_total'), 0) FROM evidence_snapshot WHERE id = NEW.snapshot) BEGIN
   SELECT RAISE(ABORT, 'proofgap: checks are written with their snapshot only');
 END

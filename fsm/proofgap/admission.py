@@ -1,0 +1,68 @@
+"""What is handed in from Python is held as strictly as what is read from JSON.
+
+A record built in Python is not checked when it is built: nothing stops ``Counts(total=-5)``. Here it is, once, before
+anything is done with it. Refuses to know what the values mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Any, TypeVar
+
+import msgspec
+
+from proofgap.errors import BadInputError
+from proofgap.text import check_text, shown
+
+T = TypeVar("T")
+E = TypeVar("E", bound=StrEnum)
+
+
+def admitted(field: str, value: T) -> T:
+    """Let a record, or a tuple of records, through unchanged, if all in it has its type, its limits, and fit text.
+
+    Raises:
+        BadInputError: names the field where it was handed in, and what is wrong inside it.
+
+    """
+    for part in value if isinstance(value, tuple) else (value,):
+        _check(field, part)
+    return value
+
+
+def known(kind: type[E], field: str, value: str) -> E:
+    """Give the member of a closed set that a text names.
+
+    Raises:
+        BadInputError: names the members there are.
+
+    """
+    try:
+        return kind(value)
+    except ValueError:
+        raise BadInputError(field, f"{shown(str(value))!r} is not known", f"Use one of: {', '.join(kind)}.") from None
+
+
+def _check(field: str, value: object) -> None:
+    document = msgspec.to_builtins(value)
+    try:
+        msgspec.convert(document, type(value), strict=True)
+    except msgspec.ValidationError as error:
+        problem, _, path = str(error).partition(" - at ")
+        inside = path.strip("`").lstrip("$")
+        raise BadInputError(f"{field}{inside}", shown(problem), "Hand in a value of its type and limits.") from None
+    for text in _texts(document):
+        check_text(field, text)
+
+
+def _texts(document: Any) -> Iterator[str]:  # noqa: ANN401 - any value that JSON has
+    """Walk every text of a document."""
+    if isinstance(document, str):
+        yield document
+    elif isinstance(document, dict):
+        for value in document.values():
+            yield from _texts(value)
+    elif isinstance(document, list | tuple):
+        for value in document:
+            yield from _texts(value)
