@@ -217,7 +217,8 @@ class Ledger:
 
         """
         event = known(SnapshotEvent, "event", event)
-        admitted("given", given), admitted("checks", tuple(checks))
+        admitted("given", given)
+        admitted("checks", tuple(checks))
         call = self._call(actor, at_us, key, "fire_evidence", snapshot_id, event, given, checks)
         owner = self._gate.read(lambda connection: run_of_snapshot(connection, snapshot_id))
 
