@@ -13,7 +13,7 @@ from types import MappingProxyType
 from msgspec.structs import replace
 
 from proofgap.errors import ForbiddenError, NotFoundError
-from proofgap.facts import Facts, RunEvent, Viewer
+from proofgap.facts import Facts, RunEvent, RunStatus, Viewer
 from proofgap.records import RunRecord
 
 
@@ -68,11 +68,15 @@ _EXECUTES = frozenset(
 _SEES_OPERATIONS = frozenset({Role.OPERATOR, Role.WORKER, Role.AUDITOR, Role.ADMIN})
 
 
-def action_of(event: RunEvent) -> Action:
-    """Say what a principal must be allowed to do to fire an event."""
+def action_of(event: RunEvent, status: RunStatus) -> Action:
+    """Say what a principal must be allowed to do to fire an event on a run of this status.
+
+    Ending a run that executes is for whoever executes it; everybody else asks for it (``request_cancel``).
+    """
     if event is RunEvent.APPROVE:
         return Action.APPROVE
-    return Action.EXECUTE if event in _EXECUTES else Action.PREPARE
+    ends_execution = event is RunEvent.CANCEL and status is RunStatus.RUNNING
+    return Action.EXECUTE if event in _EXECUTES or ends_execution else Action.PREPARE
 
 
 def authorize(principal: str, roles: Iterable[Role], action: Action, subject: tuple[str, str]) -> None:

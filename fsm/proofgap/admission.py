@@ -13,13 +13,13 @@ from typing import Any, TypeVar
 import msgspec
 
 from proofgap.errors import BadInputError
-from proofgap.text import check_text, shown
+from proofgap.text import TEXT_LENGTH_MAX, check_text, shown
 
 T = TypeVar("T")
 E = TypeVar("E", bound=StrEnum)
 
 
-def admitted(field: str, value: T) -> T:
+def admitted(field: str, value: T, *, length_max: int = TEXT_LENGTH_MAX) -> T:
     """Let a record, or a tuple of records, through unchanged, if all in it has its type, its limits, and fit text.
 
     Raises:
@@ -27,7 +27,7 @@ def admitted(field: str, value: T) -> T:
 
     """
     for part in value if isinstance(value, tuple) else (value,):
-        _check(field, part)
+        _check(field, part, length_max)
     return value
 
 
@@ -44,7 +44,7 @@ def known(kind: type[E], field: str, value: str) -> E:
         raise BadInputError(field, f"{shown(str(value))!r} is not known", f"Use one of: {', '.join(kind)}.") from None
 
 
-def _check(field: str, value: object) -> None:
+def _check(field: str, value: object, length_max: int) -> None:
     document = msgspec.to_builtins(value)
     try:
         msgspec.convert(document, type(value), strict=True)
@@ -53,7 +53,7 @@ def _check(field: str, value: object) -> None:
         inside = path.strip("`").lstrip("$")
         raise BadInputError(f"{field}{inside}", shown(problem), "Hand in a value of its type and limits.") from None
     for text in _texts(document):
-        check_text(field, text)
+        check_text(field, text, length_max=length_max)
 
 
 def _texts(document: Any) -> Iterator[str]:  # noqa: ANN401 - any value that JSON has

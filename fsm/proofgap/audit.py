@@ -78,7 +78,7 @@ class Entry(Struct):
 
 
 def canonical(value: object) -> bytes:
-    """Encode a value in canonical form v1.
+    """Encode a value in canonical form v1. That values fit the form (no floats, no NUL) is checked where they enter.
 
     Raises:
         BadInputError: the value holds text that is not Unicode (a lone surrogate).

@@ -15,7 +15,7 @@ import msgspec
 from msgspec.structs import replace
 
 from proofgap.errors import BadInputError
-from proofgap.facts import Counts, EndReason, ItemResult, OperationStatus, RunEvent, RunStatus
+from proofgap.facts import Counts, EndReason, ItemResult, OperationStatus, RunEvent, RunStatus, SnapshotEvent
 from proofgap.records import (
     Approval,
     Check,
@@ -27,6 +27,7 @@ from proofgap.records import (
     RunDetails,
     RunRecord,
     SnapshotDetails,
+    Verdict,
 )
 
 _ENDING = frozenset(
@@ -56,8 +57,17 @@ ACCEPTED: MappingProxyType[str, frozenset[str]] = MappingProxyType(
 )
 """The facts that may come with each event of a run."""
 
-ACCEPTED_AT_BIRTH = frozenset({"backup", "target", "driver", "purpose", "retry_of", "attempt"})
+ACCEPTED_AT_BIRTH = frozenset({"backup", "target", "driver", "purpose"})
 """The facts that a new run may begin with: what is wanted, and nothing of what could come of it."""
+
+_FINDINGS = frozenset(SnapshotDetails.__struct_fields__)
+_FOUND_BY = MappingProxyType(
+    {
+        SnapshotEvent.GENERATE: frozenset({"method", "producer"}),
+        SnapshotEvent.ACTIVATE: _FINDINGS,
+        SnapshotEvent.FAIL: _FINDINGS,
+    }
+)
 
 _NEEDS_OPERATION = frozenset({RunEvent.QUEUE, RunEvent.BLOCK})
 
@@ -88,7 +98,18 @@ def refuse_results_at_birth(given: RunDetails) -> None:
     _refuse_others(given, ACCEPTED_AT_BIRTH, "a new run")
 
 
-def _refuse_others(given: RunDetails, accepted: frozenset[str], to: str) -> None:
+def refuse_foreign_findings(event: SnapshotEvent, given: SnapshotDetails) -> None:
+    """Refuse findings that are no part of the event: what a snapshot found is said once, when it is finished.
+
+    Raises:
+        BadInputError: names the first such field, and those that the event takes.
+
+    """
+    accepted = _FOUND_BY.get(event, frozenset())
+    _refuse_others(given, accepted, f'the event "{event}"')
+
+
+def _refuse_others(given: RunDetails | SnapshotDetails, accepted: frozenset[str], to: str) -> None:
     for name in given_fields(given):
         if name not in accepted:
             takes = ", ".join(sorted(accepted)) or "no facts"
@@ -132,14 +153,24 @@ def tally(details: RunDetails, items: Sequence[Item]) -> RunDetails:
 
 
 def summary(given: SnapshotDetails, checks: Sequence[Check]) -> SnapshotDetails:
-    """Complete what is said of a snapshot by what its checks say; without checks, it is left as it was said."""
+    """Complete what is said of a snapshot by what its checks say.
+
+    Raises:
+        BadInputError: numbers of checks were handed in without the checks, or what is said contradicts them.
+
+    """
+    for name in ("checks_total", "checks_passed", "checks_failed", "checks_skipped"):
+        if getattr(given, name) is not None:
+            raise BadInputError(name, "is counted from the checks, and not handed in", "Hand in the checks.")
     if not checks:
         return given
     ended = Counter(check.result for check in checks)
-    compared = {check.subject for check in checks if check.result is not CheckResult.SKIPPED}
+    compared = len({check.subject for check in checks if check.result is not CheckResult.SKIPPED})
+    if given.verdict is Verdict.MATCH and ended[CheckResult.FAILED]:
+        raise BadInputError("verdict", "is match, but checks failed", "Say mismatch.")
     return replace(
         given,
-        subjects_checked=given.subjects_checked if compared and given.subjects_checked is not None else len(compared),
+        subjects_checked=compared if given.subjects_checked is None else min(given.subjects_checked, compared),
         checks_total=len(checks),
         checks_passed=ended[CheckResult.PASSED],
         checks_failed=ended[CheckResult.FAILED],
@@ -156,6 +187,7 @@ def _details(record: RunRecord, event: RunEvent, given: RunDetails, moment: Mome
             before = _unseen(before)
         case RunEvent.PREVIEW:
             given = replace(given, preview=_preview(before, given.preview or PreviewFacts()))
+            before = replace(before, approvals=())  # they were for what the preview before this one showed
         case RunEvent.APPROVE:
             approval = Approval(by=moment.actor, plan_digest=(before.preview or PreviewFacts()).plan_digest)
             return replace(before, approvals=(*before.approvals, approval))

@@ -28,7 +28,16 @@ from statemachine.exceptions import TransitionNotAllowed
 
 from proofgap.effects import arrive, merge
 from proofgap.errors import BadInputError, GuardRefusedError, NotAllowedError
-from proofgap.facts import OperationEvent, OperationOutcome, OperationStatus, RunEvent, RunStatus, SnapshotStatus
+from proofgap.facts import (
+    Counts,
+    OperationEvent,
+    OperationOutcome,
+    OperationStatus,
+    RunEvent,
+    RunStatus,
+    SnapshotStatus,
+)
+from proofgap.guards import EVIDENCE_GUARDS, RUN_GUARDS
 from proofgap.records import Machine, Moment, Move, PreviewFacts, RunRecord, SnapshotRecord, moved
 
 Projection_co = TypeVar("Projection_co", covariant=True)
@@ -50,6 +59,7 @@ class Attempt:
     moment: Moment
     hooks: Hooks[Any]
     follow: Callable[[RunRecord, RunEvent], tuple[Move, ...]]  # moves the operation run along
+    run: RunRecord  # that the evidence is about
     siblings: Iterable[SnapshotRecord]
     refused_by: str | None
     moves: tuple[Move, ...]
@@ -116,7 +126,7 @@ class RestoreRunMachine(Law):
     start = queued.to(running)
     report = running.to.itself()
     request_cancel = running.to.itself()
-    complete = running.to(completed, cond="nothing_is_known_to_be_unapplied")
+    complete = running.to(completed, cond=["nothing_is_known_to_be_unapplied", "nothing_contradicts_completion"])
     complete_with_errors = running.to(completed_with_errors, cond="nothing_is_known_to_be_unapplied")
     complete_partially = running.to(partial)
     fail = running.to(failed)
@@ -135,19 +145,7 @@ class RestoreRunMachine(Law):
         | queued.to(cancelled, cond="reason_is_given")
     )
 
-    guard_reasons: ClassVar[Mapping[str, str]] = MappingProxyType(
-        {
-            "approver_is_somebody_else": "whoever asked for a restore cannot approve it, and nobody approves twice; let a second person approve",
-            "preview_is_current": "the preview has expired; preview again",
-            "plan_is_unchanged": "the plan is not the one that was previewed; preview again",
-            "target_is_unchanged": "the target changed since the preview; check and preview again",
-            "selection_is_not_empty": "nothing is selected; change the scope, or block the run",
-            "is_approved": "approvals by other people are missing; let them approve this plan",
-            "nothing_is_known_to_be_unapplied": "items are known to have failed or not to have been applied; use complete_partially",
-            "nothing_was_written": "it is not proven that nothing was written",
-            "reason_is_given": "a block needs its reason; hand in end_reason",
-        }
-    )
+    guard_reasons: ClassVar[Mapping[str, str]] = RUN_GUARDS
 
     def approver_is_somebody_else(self) -> bool:
         """Whether the approver neither asked for the run nor approved this plan before."""
@@ -155,6 +153,10 @@ class RestoreRunMachine(Law):
         return self._holds(
             "approver_is_somebody_else", actor not in {details.requested_by, *(given.by for given in details.approvals)}
         )
+
+    def is_not_a_dry_run(self) -> bool:
+        """Whether the run is meant to write at all: its decision will always say that nothing was executed."""
+        return self._holds("is_not_a_dry_run", not self._attempt.record.is_dry_run)
 
     def preview_is_current(self) -> bool:
         """Whether the preview may still be acted on; without an expiry it may."""
@@ -172,9 +174,11 @@ class RestoreRunMachine(Law):
         return self._holds("plan_is_unchanged", shown == wanted == details.plan_digest)
 
     def target_is_unchanged(self) -> bool:
-        """Whether the target, where it was looked at again, is what the preview showed."""
-        found, shown = self._attempt.given.target_fingerprint, self._attempt.record.details.preview or PreviewFacts()
-        return self._holds("target_is_unchanged", found is None or found == shown.target_fingerprint)
+        """Whether the target is what the preview showed, whenever else it was looked at."""
+        details = self._attempt.record.details
+        shown = (details.preview or PreviewFacts()).target_fingerprint
+        found = (details.target_fingerprint, self._attempt.given.target_fingerprint)
+        return self._holds("target_is_unchanged", all(seen in {None, shown} for seen in found))
 
     def selection_is_not_empty(self) -> bool:
         """Whether something is selected, or the plan says that it expects nothing; unknown is not empty."""
@@ -185,7 +189,7 @@ class RestoreRunMachine(Law):
         """Whether as many other people approved exactly this plan as the environment asks for."""
         record = self._attempt.record
         shown = (record.details.preview or PreviewFacts()).plan_digest
-        valid = [given for given in record.details.approvals if given.plan_digest == shown]
+        valid = [given for given in record.details.approvals if shown is not None and given.plan_digest == shown]
         return self._holds("is_approved", len(valid) >= record.approvals_required)
 
     def nothing_is_known_to_be_unapplied(self) -> bool:
@@ -194,9 +198,23 @@ class RestoreRunMachine(Law):
         unapplied = any(c is not None and (c.failed or c.partial or c.non_applied) for c in known)
         return self._holds("nothing_is_known_to_be_unapplied", not unapplied)
 
+    def nothing_contradicts_completion(self) -> bool:
+        """Whether outcome rules 1 to 7 and 10 leave the completion standing, as far as their facts are known."""
+        given, details = self._attempt.given, self._attempt.record.details
+        counts = details.item_counts or given.counts or Counts()
+        wanted = details.selected if details.selected is not None else counts.total
+        nothing_applied = bool(wanted) and counts.succeeded == 0
+        other_total = None not in (wanted, counts.total) and wanted != counts.total
+        contradicted = (
+            given.exit_code not in {None, 0} or given.end_reason is not None or nothing_applied or other_total
+        )
+        return self._holds("nothing_contradicts_completion", not contradicted)
+
     def nothing_was_written(self) -> bool:
-        """Whether it is proven that nothing was written; not known is not proven."""
-        return self._attempt.given.nothing_written is True
+        """Whether it is proven that nothing was written; not known is not proven, and an applied item disproves it."""
+        known = (self._attempt.record.details.item_counts, self._attempt.given.counts)
+        applied = any(counts is not None and (counts.succeeded or counts.partial) for counts in known)
+        return self._attempt.given.nothing_written is True and not applied
 
     def reason_is_given(self) -> bool:
         """Whether the blocker is named."""
@@ -260,22 +278,19 @@ class EvidenceSnapshotMachine(Law):
     expire = active.to(expired)
     fail = queued.to(failed) | generating.to(failed)
 
-    guard_reasons: ClassVar[Mapping[str, str]] = MappingProxyType(
-        {
-            "subjects_were_checked": "evidence needs at least one checked subject, or a plan that expected emptiness; hand in subjects_checked",
-            "is_the_latest": "a snapshot captured later is already active",
-        }
-    )
+    guard_reasons: ClassVar[Mapping[str, str]] = EVIDENCE_GUARDS
 
     def subjects_were_checked(self) -> bool:
-        """Whether anything was checked at all, or emptiness was expected."""
-        given = self._attempt.given
-        return self._holds("subjects_were_checked", bool(given.subjects_checked) or given.expected_empty)
+        """Whether anything was checked at all, or the run's plan expected emptiness."""
+        given, plan = self._attempt.given, self._attempt.run.details
+        expected_empty = given.expected_empty and plan.expects_nothing and not plan.selected
+        return self._holds("subjects_were_checked", bool(given.subjects_checked) or expected_empty)
 
     def is_the_latest(self) -> bool:
         """Whether no active snapshot of the same operation run was captured later."""
-        mine = self._attempt.record.captured_at_us or 0
-        later = any((other.captured_at_us or 0) > mine for other in self._attempt.siblings)
+        mine = self._attempt.record.captured_at_us
+        times = [other.captured_at_us for other in self._attempt.siblings]
+        later = mine is not None and any(time is not None and time > mine for time in times)
         return self._holds("is_the_latest", not later)
 
     def on_enter_state(self, event: str, target: State) -> None:  # noqa: ARG002 - one signature for all machines

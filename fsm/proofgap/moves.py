@@ -13,9 +13,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from proofgap.effects import new_operation, refuse_foreign_facts
+from proofgap.effects import new_operation, refuse_foreign_facts, refuse_foreign_findings
 from proofgap.errors import GuardRefusedError, NotAllowedError, NotFoundError
-from proofgap.facts import TERMINAL_RUN_STATUSES, OperationStatus, RunEvent, SnapshotEvent, SnapshotStatus
+from proofgap.facts import TERMINAL_RUN_STATUSES, OperationStatus, RunEvent, RunStatus, SnapshotEvent, SnapshotStatus
 from proofgap.lifecycle import OPERATION_FOLLOWS, Hooks, Projection_co, allowed_events, send
 from proofgap.records import (
     Machine,
@@ -43,6 +43,7 @@ def move(
 
     """
     refuse_foreign_facts(event, given)
+    _refuse_imported(record, event)
     attempt = send(Machine.RUN, record, event, given=given, moment=moment, hooks=hooks, follow=_operation_moves)
     return Step(moves=attempt.moves, record=attempt.record, projection=attempt.projection)
 
@@ -56,18 +57,20 @@ def begin_snapshot(record: RunRecord, snapshot: SnapshotRecord, *, hooks: Hooks[
     """Compute the birth of an evidence snapshot, which can already change what the run's decision says.
 
     Raises:
-        GuardRefusedError: there is no operation run whose execution has ended: there is nothing to look at yet.
+        GuardRefusedError: nothing was executed, or it has not ended, or the capture is older than the end, or the run
+            was imported.
 
     """
-    if record.operation is None or record.operation.status is not OperationStatus.COMPLETED:
-        raise GuardRefusedError(
-            Machine.RUN,
-            "begin_evidence",
-            record.status,
-            allowed_events(Machine.RUN, record.status),
-            guard="execution_has_ended",
-            because="evidence is captured after the execution has ended",
+    _refuse_imported(record, "begin_evidence")
+    executed = record.operation is not None and record.operation.status is OperationStatus.COMPLETED
+    if not executed or record.status is RunStatus.CANCELLED:
+        raise _refused(
+            record, "begin_evidence", "execution_has_ended", "evidence is captured after the execution has ended"
         )
+    captured, ended = snapshot.captured_at_us, record.moved_at_us
+    if captured is not None and ended is not None and captured < ended:
+        because = "evidence is captured after the execution; this capture is older than the run's end"
+        raise _refused(record, "begin_evidence", "captured_after_the_end", because)
     born = moved(Machine.EVIDENCE, None, None, snapshot)
     after = replace(record, evidence=(*record.evidence, snapshot))
     return Step(moves=(born,), record=after, projection=hooks.entered(after))
@@ -87,9 +90,10 @@ def move_snapshot(
     if snapshot is None:
         raise NotFoundError("evidence snapshot", snapshot_id)
     active = [row for row in record.evidence if row.status is SnapshotStatus.ACTIVE and row.id != snapshot_id]
-    moves = [_snapshot_move(snapshot, event, given, active)]
+    refuse_foreign_findings(event, given)
+    moves = [_snapshot_move(record, snapshot, event, given, active)]
     if event is SnapshotEvent.ACTIVATE:  # the old one steps down first: two are never active at once
-        moves[:0] = [_snapshot_move(row, SnapshotEvent.SUPERSEDE, SnapshotDetails(), ()) for row in active]
+        moves[:0] = [_snapshot_move(record, row, SnapshotEvent.SUPERSEDE, SnapshotDetails(), ()) for row in active]
     changed: dict[str, Any] = {change.subject: change.record for change in moves}
     after = replace(record, evidence=tuple(changed.get(row.id, row) for row in record.evidence))
     return Step(moves=tuple(moves), record=after, projection=hooks.entered(after))
@@ -107,10 +111,25 @@ def retry(record: RunRecord) -> RunDetails:
     return second_try(record)
 
 
+def _refuse_imported(record: RunRecord, event: str) -> None:
+    """Keep records of other systems as they came: what is executed here leaves proof of its own."""
+    if record.imported:
+        raise _refused(record, event, "is_native", "it was imported, and imported records never move; retry it instead")
+
+
+def _refused(record: RunRecord, event: str, guard: str, because: str) -> GuardRefusedError:
+    allowed = () if record.imported else allowed_events(Machine.RUN, record.status)
+    return GuardRefusedError(Machine.RUN, event, record.status, allowed, guard=guard, because=because)
+
+
 def _snapshot_move(
-    snapshot: SnapshotRecord, event: SnapshotEvent, given: SnapshotDetails, siblings: Iterable[SnapshotRecord]
+    run: RunRecord,
+    snapshot: SnapshotRecord,
+    event: SnapshotEvent,
+    given: SnapshotDetails,
+    siblings: Iterable[SnapshotRecord],
 ) -> Move:
-    attempt = send(Machine.EVIDENCE, snapshot, event, given=given, siblings=siblings)
+    attempt = send(Machine.EVIDENCE, snapshot, event, given=given, siblings=siblings, run=run)
     return moved(Machine.EVIDENCE, event, snapshot.status, attempt.record)
 
 

@@ -64,6 +64,26 @@ class CheckResult(StrEnum):
     SKIPPED = "skipped"  # not compared; never counts as checked
 
 
+class Verdict(StrEnum):
+    """What a comparison of target and backup found; never a claim."""
+
+    MATCH = "match"
+    MISMATCH = "mismatch"
+    INCONCLUSIVE = "inconclusive"
+
+
+class Level(StrEnum):
+    """How deep a check looked."""
+
+    L0 = "L0"  # exit status
+    L1 = "L1"  # the tool's own verification
+    L2 = "L2"  # it starts
+    L3 = "L3"  # structure
+    L4 = "L4"  # completeness: counts, scope
+    L5 = "L5"  # digest of the content
+    L6 = "L6"  # application query, or a person's sign-off
+
+
 class PreviewFacts(Struct, omit_defaults=True):
     """What a preview showed, and until when it may be acted on."""
 
@@ -120,8 +140,8 @@ class RunDetails(Struct, omit_defaults=True):
 class SnapshotDetails(Struct, omit_defaults=True):
     """Everything stored of an evidence snapshot beside its status and its time of capture."""
 
-    verdict: str | None = None  # "match", "mismatch", "inconclusive": what the comparison found; never a claim
-    level: str | None = None  # L0 (exit status) to L6 (application query or human sign-off)
+    verdict: Verdict | None = None
+    level: Level | None = None  # the deepest check
     subjects_checked: Count | None = None
     expected_empty: bool = False
     checks_total: Count | None = None
@@ -152,7 +172,7 @@ class Check(Struct, omit_defaults=True):
 
     subject: str
     method: str
-    level: str
+    level: Level
     result: CheckResult
     expected: str | None = None
     observed: str | None = None
@@ -191,6 +211,8 @@ class RunRecord(Struct):
     status: RunStatus
     version: int
     is_dry_run: bool
+    imported: bool = False  # a record of another system: it never moves here
+    moved_at_us: int | None = None  # when it came to its status
     operation_run_id: str | None = None
     approvals_required: int = 0
     details: RunDetails = RunDetails()

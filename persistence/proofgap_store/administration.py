@@ -38,6 +38,10 @@ _APPROVALS_MAX = 100
 _LEDGER = system_stream("ledger")
 _SCHEMA = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
 _KNOWN = "SELECT id FROM environment WHERE workspace = :workspace"
+_OTHER_ADMINS = """
+SELECT principal FROM access_grant
+WHERE workspace = :workspace AND principal <> :principal AND role = 'admin' AND active = 1
+"""
 _IN_FORCE = """
 SELECT machine, definition FROM machine_definition AS d
 WHERE last_event_id = (SELECT max(last_event_id) FROM machine_definition WHERE machine = d.machine)
@@ -140,6 +144,8 @@ def granting(
         Action.ADMINISTER,
         ("environment", "/".join(scope)),
     )
+    if revoke and role is Role.ADMIN and not rows(connection, _OTHER_ADMINS, workspace=scope[0], principal=principal):
+        raise BadInputError("principal", f"{principal!r} is the last admin", "Make somebody else an admin first.")
     draft = _grant_draft(principal, role, scope, EventType.ACCESS_REVOKED if revoke else EventType.ACCESS_GRANTED)
     return _system_writing(connection, [draft], call)
 
@@ -159,8 +165,8 @@ def declaring(
     """Compute the events of an environment's declaration; a new one gets whoever declares it as its first admin."""
     check_id("workspace", scope[0])
     check_id("environment", scope[1])
-    if scope[1] == ANY_ENVIRONMENT or not 0 <= approvals_required <= _APPROVALS_MAX:
-        raise BadInputError("environment", "has no such name or number of approvals", "Use a name, and 0 to 100.")
+    if not 0 <= approvals_required <= _APPROVALS_MAX:
+        raise BadInputError("approvals_required", f"{approvals_required} is out of range", "Use 0 to 100.")
     drafts = [_environment_draft(scope, approvals_required)]
     if not may_administer(connection, scope, call.actor.id):
         drafts.append(_grant_draft(call.actor.id, Role.ADMIN, scope))
@@ -205,6 +211,9 @@ def _grant_draft(
 
 
 def _environment_draft(scope: tuple[str, str], approvals_required: int) -> Draft:
+    """Give the event of a declaration. ``*`` is no environment: whoever administered it would administer them all."""
+    if scope[1] == ANY_ENVIRONMENT:
+        raise BadInputError("environment", "'*' means all environments", "Name one.")
     data = {"approvals_required": approvals_required}
     return Draft(EventType.ENVIRONMENT_DECLARED, *scope, None, None, data)
 

@@ -151,6 +151,8 @@ def _run_record(row: Row, snapshots: list[Row]) -> RunRecord:
         status=RunStatus(row["status"]),
         version=row["version"],
         is_dry_run=bool(row["is_dry_run"]),
+        imported=bool(row["imported"]),
+        moved_at_us=row["moved_at_us"],
         operation_run_id=row["operation_run_id"],
         approvals_required=row["approvals_required"],
         details=_RUN_DETAILS.decode(row["details"]),

@@ -18,6 +18,7 @@ from typing import Any
 
 from sqlalchemy import Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import QueuePool
 
 from proofgap.errors import BadInputError, ProofgapError
@@ -111,7 +112,7 @@ def connected(engine: Engine) -> Iterator[Connection]:
     """
     try:
         borrowed = engine.raw_connection()
-    except (DBAPIError, sqlite.Error) as error:
+    except (DBAPIError, PoolTimeoutError, sqlite.Error) as error:
         raise unavailable(error) from error
     try:
         yield borrowed.driver_connection

@@ -22,11 +22,13 @@ from proofgap.audit import EventType
 from proofgap.errors import StaleError
 from proofgap_store.audit_log import Linked, SwallowedError, Written, append
 from proofgap_store.engine import Connection, RefusedByDatabaseError, connected, execute, transaction
+from proofgap_store.read import law
 
 ATTEMPTS_MAX = 50
 """How often a write is computed anew when others keep writing to the same stream."""
 
 _SWALLOWED = "proofgap: swallowed"
+_CHANGED_LAW = "proofgap: stale permission: grants or environments changed meanwhile"
 _STALE = (
     "UNIQUE constraint failed: audit_event.stream, audit_event.seq",
     "proofgap: stale",
@@ -45,6 +47,7 @@ class Writing(Generic[Answer]):
 
     events: Sequence[Linked]
     answer: Callable[[Sequence[Written]], Answer]
+    law: int | None = None  # what the permission rests on: the last event on grants and environments, as it was read
     rows: Callable[[Sequence[Written]], Sequence[Insert]] = field(default=lambda _written: ())
 
 
@@ -100,6 +103,8 @@ class Gate:
 
 def _insert(connection: Connection, writing: Writing[Any]) -> list[Written]:
     with transaction(connection, writes=True):
+        if writing.law is not None and law(connection) != writing.law:
+            raise RefusedByDatabaseError(_CHANGED_LAW)
         written = append(connection, writing.events)  # a crash from here to the commit: nothing happened
         for statement, parameters in writing.rows(written):
             if execute(connection, statement, parameters).rowcount != 1:

@@ -13,12 +13,14 @@ from typing import Any
 
 from msgspec import convert
 
+from proofgap.admission import admitted
 from proofgap.audit import EventType, digest, run_stream, system_stream
 from proofgap.decision import everyone, linked_operation
 from proofgap.errors import BadInputError
 from proofgap.facts import Facts, OperationFacts, SnapshotFacts
 from proofgap.hooks import Trigger, project
 from proofgap.records import RunDetails, SnapshotDetails, microseconds, snapshot_facts
+from proofgap.text import check_id
 from proofgap_store import administration, read
 from proofgap_store.audit_log import Draft, Linked, head_of, link
 from proofgap_store.documents import projection_data, snapshot_record
@@ -33,6 +35,7 @@ JOIN audit_event AS e ON e.stream = 'run/' || r.id AND e.seq = 0 WHERE r.id = :r
 """
 _OPERATION = "SELECT id, workspace, environment, status, outcome FROM operation_run WHERE id = :id AND imported = 1"
 _SNAPSHOT = "SELECT * FROM evidence_snapshot WHERE id = :id AND imported = 1"
+_EVIDENCE_OF = "SELECT id FROM evidence_snapshot WHERE operation_run_id = :operation"
 _NATIVE = """
 SELECT id FROM operation_run WHERE id = :id AND imported = 0
 UNION ALL SELECT id FROM evidence_snapshot WHERE id = :id AND imported = 0
@@ -51,10 +54,12 @@ class _Import:
         self.openings: dict[tuple[str, str], list[Draft]] = {}
         self.lines: dict[str, str] = {}
         self.linked: dict[tuple[str, str], Linkable] = {}
+        self.evidence: dict[str, frozenset[str]] = {}
         self.unchanged = self.conflicts = 0
 
     def take(self, number: int, facts: Facts, line: bytes) -> None:
         """Take in one line, unless it is there already."""
+        _admit(number, facts)
         line_digest = sha256(line).hexdigest()
         self._let_in(number, facts)
         if self._is_known(number, facts.run.id, line_digest):
@@ -96,6 +101,8 @@ class _Import:
         if operation is not None and self._is_new(number, "operation", operation, self._stored_operation(operation.id)):
             data = {"subject": operation.id, "target": operation.status, "outcome": operation.outcome}
             yield self._draft(facts, EventType.OPERATION_IMPORTED, link_id, data)
+        if operation is not None:
+            self._demand_the_same_evidence(number, facts, operation)
         if operation is None and run.operation_run_id is not None:
             yield self._conflict(facts, "operation_run", run.operation_run_id, facts.operation)
         for snapshot in facts.evidence:
@@ -116,6 +123,21 @@ class _Import:
                 "details": SnapshotDetails(),
             }
             yield self._draft(facts, EventType.EVIDENCE_IMPORTED, link_id, data)
+
+    def _demand_the_same_evidence(self, number: int, facts: Facts, operation: OperationFacts) -> None:
+        """Refuse a line that gives one of several runs of an operation run more evidence than the others."""
+        run = facts.run
+        scope = (run.workspace, run.environment)
+        brought = frozenset(
+            row.id
+            for row in facts.evidence
+            if row.operation_run_id == operation.id and (row.workspace, row.environment) == scope
+        )
+        stored = rows(self.connection, _EVIDENCE_OF, operation=operation.id)
+        known = frozenset(row["id"] for row in stored) if self._stored_operation(operation.id) else brought
+        if self.evidence.setdefault(operation.id, known) != brought:
+            remedy = "Give the operation run an id of its own, or both runs the same evidence."
+            raise _clash(number, "evidence", f"differs from that of another run of {operation.id!r}", remedy)
 
     def _stored_operation(self, operation_id: str) -> OperationFacts | None:
         stored = rows(self.connection, _OPERATION, id=operation_id)
@@ -176,6 +198,16 @@ def _run_data(facts: Facts, link_id: str | None, line_digest: str) -> dict[str, 
         "line_digest": line_digest,
         "facts_digest": digest(facts),
     }
+
+
+def _admit(number: int, facts: Facts) -> None:
+    """Hold facts to what the intake of lines lets through, whoever built them."""
+    admitted(f"line {number}: ", facts)
+    run, operation = facts.run, facts.operation
+    ids = [run.id, run.workspace, run.environment, run.operation_run_id, None if operation is None else operation.id]
+    for value in [*ids, *(row.id for row in facts.evidence)]:
+        if value is not None:
+            check_id(f"line {number}: id", value)
 
 
 def _clash(number: int, field: str, problem: str, remedy: str) -> BadInputError:

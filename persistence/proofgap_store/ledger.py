@@ -30,7 +30,7 @@ from proofgap_store.audit_log import head_of
 from proofgap_store.clock import new_id, now_us
 from proofgap_store.engine import Connection, make_engine
 from proofgap_store.gate import Gate, Writing
-from proofgap_store.read import Found, roles, run_of_snapshot
+from proofgap_store.read import Found, law, roles, run_of_snapshot
 from proofgap_store.shapes import Diagnosis, HistoryEvent, ImportResult, Listing, NewRun, Receipt, Shown
 from proofgap_store.transitions import (
     Attempt,
@@ -46,6 +46,8 @@ from proofgap_store.transitions import (
 )
 
 _HOOKS = ProjectForRecord()
+_FOUND_LENGTH_MAX = 65_536  # what is found in a backup may have longer names than what people write
+_CLOCK_SKEW_US_MAX = 60_000_000
 _NOTHING_GIVEN = RunDetails()
 _NOTHING_FOUND = SnapshotDetails()
 
@@ -100,14 +102,19 @@ class Ledger:
 
         """
         refuse_results_at_birth(admitted("new", new).details)
-        call = self._call(actor, at_us, key, "create", new)
+        return self._begin(new, self._call(actor, at_us, key, "create", new))
+
+    def _begin(self, new: NewRun, call: Call) -> Receipt:
+        actor = call.actor
         record = draft(new_id("rr"), (new.workspace, new.environment), new.details, actor.id, is_dry_run=new.is_dry_run)
 
         def prepare(connection: Connection) -> Writing[Receipt] | Receipt:
             held = roles(connection, actor.id, new.workspace, new.environment)
             authorize(actor.id, held, Action.CREATE, ("environment", f"{new.workspace}/{new.environment}"))
             plan = Plan(record.id, begin(record, hooks=_HOOKS))
-            return replayed(connection, call) or writing(call, head_of(connection, run_stream(record.id)), plan)
+            return replayed(connection, call) or writing(
+                call, head_of(connection, run_stream(record.id)), plan, law(connection)
+            )
 
         return self._gate.write(prepare)
 
@@ -145,7 +152,7 @@ class Ledger:
 
         """
         event = known(RunEvent, "event", event)
-        _check_report(event, admitted("given", given), admitted("items", tuple(items)))
+        _check_report(event, admitted("given", given), admitted("items", tuple(items), length_max=_FOUND_LENGTH_MAX))
         call = self._call(actor, at_us, key, "fire", run_id, event, given, items, expected_version)
         moment = Moment(at_us=call.rec_us, actor=actor.id, new_id=new_id("op"))  # no caller moves the clock
 
@@ -157,7 +164,9 @@ class Ledger:
             rows_digest = digest(items) if items else None
             return Plan(run_id, step, lambda event_id: item_rows(run_id, items, event_id), rows_digest)
 
-        return carry_out(self._gate, Attempt(run_id, event, action_of(event), run_id), call, compute)
+        return carry_out(
+            self._gate, Attempt(run_id, event, lambda record: action_of(event, record.status), run_id), call, compute
+        )
 
     def retry(self, run_id: str, actor: Actor, *, key: str | None = None, at_us: int | None = None) -> Receipt:
         """Create a new run that tries again what a run did that has ended; the old one stays as it is.
@@ -171,12 +180,12 @@ class Ledger:
         try:
             details = retry(record)
         except RefusedError as error:
-            record_refusal(self._gate, Attempt(run_id, "retry", Action.CREATE, run_id), call, error)
+            record_refusal(self._gate, Attempt(run_id, "retry", lambda _record: Action.CREATE, run_id), call, error)
             raise
         new = NewRun(
             workspace=record.workspace, environment=record.environment, is_dry_run=record.is_dry_run, details=details
         )
-        return self.create(new, actor, key=key, at_us=at_us)
+        return self._begin(new, call)
 
     def begin_evidence(
         self, run_id: str, actor: Actor, *, captured_at_us: int | None = None, key: str | None = None
@@ -188,6 +197,7 @@ class Ledger:
 
         """
         call = self._call(actor, None, key, "begin_evidence", run_id, captured_at_us)
+        _check_time("captured_at_us", captured_at_us, call.rec_us)
         snapshot_id = new_id("ev")
 
         def compute(found: Found) -> Plan:
@@ -196,7 +206,7 @@ class Ledger:
             )
             return Plan(snapshot_id, begin_snapshot(found.record, snapshot, hooks=_HOOKS))
 
-        return carry_out(self._gate, Attempt(run_id, "begin_evidence", Action.ADD_EVIDENCE, run_id), call, compute)
+        return carry_out(self._gate, Attempt(run_id, "begin_evidence", _adds_evidence, run_id), call, compute)
 
     def fire_evidence(  # noqa: PLR0913 - the gate of evidence: every argument is part of the public contract
         self,
@@ -218,7 +228,7 @@ class Ledger:
         """
         event = known(SnapshotEvent, "event", event)
         admitted("given", given)
-        admitted("checks", tuple(checks))
+        admitted("checks", tuple(checks), length_max=_FOUND_LENGTH_MAX)
         call = self._call(actor, at_us, key, "fire_evidence", snapshot_id, event, given, checks)
         owner = self._gate.read(lambda connection: run_of_snapshot(connection, snapshot_id))
 
@@ -227,7 +237,7 @@ class Ledger:
             rows_digest = digest(checks) if checks else None
             return Plan(snapshot_id, step, lambda event_id: check_rows(snapshot_id, checks, event_id), rows_digest)
 
-        return carry_out(self._gate, Attempt(owner, event, Action.ADD_EVIDENCE, snapshot_id), call, compute)
+        return carry_out(self._gate, Attempt(owner, event, _adds_evidence, snapshot_id), call, compute)
 
     def peek(self, run_id: str, actor: Actor) -> RunRecord:
         """Read a run as it stands, for whoever works on it or waits for it. No decision is shown, so none is logged.
@@ -310,6 +320,7 @@ class Ledger:
         if key is not None:
             check_id("key", key)
         now = self._clock()
+        _check_time("at_us", at_us, now)
         return Call(actor, now if at_us is None else at_us, now, key, fingerprint(*request) if key else "")
 
 
@@ -324,3 +335,20 @@ def _check_report(event: RunEvent, given: RunDetails, items: Sequence[Item]) -> 
         raise BadInputError("items", f'do not belong to the event "{event}"', "Send them with report.")
     if event is RunEvent.REPORT and given != _NOTHING_GIVEN:
         raise BadInputError("given", "does not belong to a report", "A report's facts are added up from its items.")
+
+
+def _check_time(field: str, given_us: int | None, now_us: int) -> None:
+    """Hold a time that was handed in to the past: nothing recorded happens later than it is recorded.
+
+    Raises:
+        BadInputError: it is no whole number of microseconds since 1970, or lies in the future.
+
+    """
+    if given_us is None:
+        return
+    if type(given_us) is not int or not 0 <= given_us <= now_us + _CLOCK_SKEW_US_MAX:
+        raise BadInputError(field, f"{given_us!r} is no time up to now", "Hand in microseconds since 1970-01-01 UTC.")
+
+
+def _adds_evidence(_record: RunRecord) -> Action:
+    return Action.ADD_EVIDENCE

@@ -18,15 +18,16 @@ from proofgap_store.documents import run_record
 from proofgap_store.engine import Connection, Row, rows
 
 _RUN = """
-SELECT r.*, e.approvals_required, o.status AS operation_status, o.outcome AS operation_outcome,
+SELECT r.*, m.at_us AS moved_at_us, e.approvals_required, o.status AS operation_status, o.outcome AS operation_outcome,
        o.version AS operation_version
 FROM restore_run AS r
 JOIN environment AS e ON e.workspace = r.workspace AND e.id = r.environment
+LEFT JOIN audit_event AS m ON m.event_id = r.last_event_id
 LEFT JOIN operation_run AS o
   ON o.workspace = r.workspace AND o.environment = r.environment AND o.id = r.operation_run_id
 """
 _ONE_RUN = f"""
-SELECT found.*, s.seq, s.head, (
+SELECT found.*, s.seq, s.head, (SELECT seq FROM audit_stream WHERE stream = 'system/ledger') AS law, (
   SELECT group_concat(role) FROM access_grant
   WHERE principal = :principal AND workspace = found.workspace AND environment IN (found.environment, :any) AND active = 1
 ) AS roles FROM ({_RUN} WHERE r.id = :run) AS found
@@ -65,6 +66,7 @@ class Found(NamedTuple):
     record: RunRecord
     head: Head
     roles: frozenset[Role]
+    law: int  # number of the last event on grants and environments
 
 
 def run(connection: Connection, run_id: str, principal: str) -> Found:
@@ -81,7 +83,9 @@ def run(connection: Connection, run_id: str, principal: str) -> Found:
     row = found[0]
     record = run_record(row, _evidence(connection, row))
     head = Head(stream, 0, GENESIS) if row["seq"] is None else Head(stream, row["seq"] + 1, row["head"])
-    return Found(record, head, frozenset(map(Role, row["roles"].split(","))) if row["roles"] else frozenset())
+    return Found(
+        record, head, frozenset(map(Role, row["roles"].split(","))) if row["roles"] else frozenset(), row["law"]
+    )
 
 
 def _evidence(connection: Connection, row: Row) -> list[Row]:
@@ -116,6 +120,12 @@ def run_of_snapshot(connection: Connection, snapshot_id: str) -> str:
         raise NotFoundError("evidence snapshot", snapshot_id)
     owner: str = found[0]["run"]
     return owner
+
+
+def law(connection: Connection) -> int:
+    """Read the number of the last event on grants and environments: what a permission rests on."""
+    number: int = rows(connection, "SELECT seq FROM audit_stream WHERE stream = 'system/ledger'")[0]["seq"]
+    return number
 
 
 def receipt(connection: Connection, actor: str, key: str) -> Row | None:

@@ -55,7 +55,7 @@ class Attempt(NamedTuple):
 
     run_id: str
     event: str
-    action: Action
+    action: Callable[[RunRecord], Action]
     subject: str  # the run itself, or its evidence snapshot
 
     def named(self) -> tuple[str, str]:
@@ -76,8 +76,8 @@ def carry_out(gate: Gate, attempt: Attempt, call: Call, compute: Callable[[Found
 
     def prepare(connection: Connection) -> Writing[Receipt] | Receipt:
         found = run(connection, attempt.run_id, call.actor.id)
-        authorize(call.actor.id, found.roles, attempt.action, attempt.named())
-        return replayed(connection, call) or writing(call, found.head, compute(found))
+        authorize(call.actor.id, found.roles, attempt.action(found.record), attempt.named())
+        return replayed(connection, call) or writing(call, found.head, compute(found), found.law)
 
     try:
         return gate.write(prepare)
@@ -101,7 +101,7 @@ def replayed(connection: Connection, call: Call) -> Receipt | None:
     return replace(_RECEIPTS.decode(found["body"]), replayed=True)
 
 
-def writing(call: Call, head: Head, plan: Plan) -> Writing[Receipt]:
+def writing(call: Call, head: Head, plan: Plan, law: int) -> Writing[Receipt]:
     """Put a plan into its one fixed order: moves, then the projection that they lead to, then their rows."""
     record = plan.step.record
     drafts = [
@@ -129,7 +129,7 @@ def writing(call: Call, head: Head, plan: Plan) -> Writing[Receipt]:
     def rows(written: Sequence[Written]) -> Sequence[Insert]:
         return [*plan.rows(written[mine].event_id), *_receipt_rows(call, answer(written))]
 
-    return Writing(events=events, answer=answer, rows=rows)
+    return Writing(events=events, answer=answer, rows=rows, law=law)
 
 
 def _bound(call: Call, plan: Plan) -> dict[str, str]:
@@ -153,8 +153,9 @@ def _as_refusal(error: ProofgapError, attempt: Attempt, record: RunRecord) -> Re
     if isinstance(error, RefusedError):
         return error
     guard = "expected_version" if isinstance(error, StaleError) else "role"
-    allowed = allowed_events(Machine.RUN, record.status)
-    return RefusedError(Machine.RUN, attempt.event, record.status, allowed, guard=guard)
+    machine = Machine.RUN if attempt.subject == attempt.run_id else Machine.EVIDENCE
+    allowed = allowed_events(Machine.RUN, record.status) if machine is Machine.RUN else ()
+    return RefusedError(machine, attempt.event, record.status, allowed, guard=guard)
 
 
 def item_rows(run_id: str, items: Sequence[Item], event_id: int) -> list[Insert]:

@@ -17,6 +17,7 @@ from proofgap.errors import BadInputError
 from proofgap.facts import ItemResult, Struct
 from proofgap.hooks import Trigger, project
 from proofgap.records import Check, Item, RunRecord
+from proofgap.text import check_text
 from proofgap.wording import DecisionState
 from proofgap_store import read
 from proofgap_store.audit_log import Draft, head_of, link
@@ -92,9 +93,9 @@ def peek(connection: Connection, run_id: str, principal: str) -> RunRecord:
 
 def showing(connection: Connection, run_id: str, asked: Asked) -> Writing[Shown] | Shown:
     """Compute what one person is shown of one run, and the event that says so."""
-    found = visible(connection, run_id, asked.viewer, Action.VIEW)
     if asked.viewer != asked.actor.id:
         visible(connection, run_id, asked.actor.id, Action.VIEW_AS)
+    found = visible(connection, run_id, asked.viewer, Action.VIEW)
     record, facts = found.record, found.record.facts()
     viewer = viewer_of(asked.viewer, found.roles, facts)
     projection = project(facts, viewer, Trigger.SHOW)
@@ -168,13 +169,14 @@ def _first(found: Iterator[Any], count: int) -> Iterator[Any]:
 def _projected(connection: Connection, asked: Asked, query: Query) -> Iterator[tuple[ListedRun, int, str]]:
     """Walk the visible runs, newest first, a batch at a time, and project each for the viewer."""
     grants = read.grants(connection, asked.viewer)
-    if asked.viewer != asked.actor.id:
-        overseen = read.grants(connection, asked.actor.id)
-        grants = {scope: held for scope, held in grants.items() if _roles(overseen, scope) & MAY[Action.VIEW_AS]}
+    overseen = grants if asked.viewer == asked.actor.id else read.grants(connection, asked.actor.id)
+    needed = MAY[Action.VIEW if asked.viewer == asked.actor.id else Action.VIEW_AS]
     position = _position(query.after)
     while True:
         batch = read.page_of_runs(connection, list(grants), (query.workspace, query.environment), position)
         for record, created_at_us in batch:
+            if not _roles(overseen, (record.workspace, record.environment)) & needed:
+                continue
             row = _listed(record, asked.viewer, _roles(grants, (record.workspace, record.environment)))
             if query.state in {None, row.decision.state}:
                 yield row, created_at_us, record.id
@@ -202,6 +204,7 @@ def _position(cursor: str | None) -> tuple[int, str] | None:
     if cursor is None:
         return None
     created, _, run_id = cursor.partition(":")
+    check_text("after", cursor)
     if not created.isdecimal() or not created.isascii() or len(created) > _DIGITS_MAX or not run_id:
         raise BadInputError("after", f"{cursor!r} is no place in a list", "Use the value of next of the page before.")
     return int(created), run_id

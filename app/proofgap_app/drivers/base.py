@@ -20,7 +20,7 @@ from typing import ClassVar, Protocol
 from proofgap.errors import BadInputError, ProofgapError
 from proofgap.facts import Counts, ItemResult
 from proofgap.outcome import ExecutionFacts
-from proofgap.records import Check, Completeness
+from proofgap.records import Check, Completeness, Level, Verdict
 
 
 class SourceError(BadInputError):
@@ -88,14 +88,6 @@ class Depth(StrEnum):
 
     METADATA = "metadata"
     DATA = "data"  # every byte was read and checked against every checksum there is
-
-
-class Verdict(StrEnum):
-    """What a comparison of target and backup found; never a claim."""
-
-    MATCH = "match"
-    MISMATCH = "mismatch"
-    INCONCLUSIVE = "inconclusive"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,7 +259,7 @@ class EvidenceReport:
     """
 
     verdict: Verdict
-    level: str | None
+    level: Level | None
     method: str
     tool_version: str
     subjects_checked: int

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from proofgap.records import Check, CheckResult
-from proofgap_app.drivers.base import EvidenceReport, Verdict
+from proofgap.records import Check, CheckResult, Verdict
+from proofgap_app.drivers.base import EvidenceReport
 
 
 def passed_if(equal: bool) -> CheckResult:  # noqa: FBT001 - the verdict is the value passed through

@@ -72,8 +72,8 @@ class FilesDriver:
         positions = {item.position for item in plan.items if item.position is not None}
         found = content_digests(archive, positions, progress) if depth is Depth.DATA else {}
         with Target(plan.request.target) as target:
+            seen = fingerprint(target, plan)  # first: what changes while it is looked at is found before it is acted on
             items = tuple(foresee(target, item, found, overwrite=plan.request.overwrite) for item in plan.items)
-            seen = fingerprint(target, plan)
         return _preview(plan, items, found, depth=depth, target_fingerprint=seen)
 
     def fingerprint(self, plan: Plan) -> str:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import stat
 
-from proofgap.records import Check, CheckResult
+from proofgap.records import Check, CheckResult, Level
 from proofgap_app.drivers.archives import Archive, DamagedError, Digests, content_digests
 from proofgap_app.drivers.base import EvidenceReport, Kind, Plan, PlannedItem, Progress
 from proofgap_app.drivers.evidence import passed_if, report_on
@@ -61,7 +61,7 @@ def _check(target: Target, item: PlannedItem, found: Digests) -> Check:
 
 def _skipped(item: PlannedItem, reason_code: str) -> Check:
     return Check(
-        subject=item.key, method="none", level="L0", expected=None, observed=reason_code, result=CheckResult.SKIPPED
+        subject=item.key, method="none", level=Level.L0, expected=None, observed=reason_code, result=CheckResult.SKIPPED
     )
 
 
@@ -69,12 +69,12 @@ def _compare(target: Target, item: PlannedItem, digest: str | None) -> Check:
     try:
         status = target.lookup(item.parts)
         if status is None:
-            return _verdict(item, "existence", "L4", "present", "absent")
+            return _verdict(item, "existence", Level.L4, "present", "absent")
         return _compare_what_is_there(target, item, status, digest)
     except OSError as error:
         reason_code = reason_of(error)
         if reason_code == "not_a_directory":
-            return _verdict(item, "existence", "L4", "present", "absent")
+            return _verdict(item, "existence", Level.L4, "present", "absent")
         # What cannot be looked at is not known to be wrong, nor to be right.
         return _skipped(item, reason_code)
 
@@ -82,15 +82,15 @@ def _compare(target: Target, item: PlannedItem, digest: str | None) -> Check:
 def _compare_what_is_there(target: Target, item: PlannedItem, status: os.stat_result, digest: str | None) -> Check:
     wanted = {Kind.DIRECTORY: "directory", Kind.SYMLINK: "link"}.get(item.kind, "file")
     if _kind(status.st_mode) != wanted or item.kind is Kind.DIRECTORY:
-        return _verdict(item, "existence", "L4", wanted, _kind(status.st_mode))
+        return _verdict(item, "existence", Level.L4, wanted, _kind(status.st_mode))
     if item.kind is Kind.SYMLINK:
-        return _verdict(item, "link text", "L5", shown(item.link or ""), shown(target.link_text(item.parts) or ""))
+        return _verdict(item, "link text", Level.L5, shown(item.link or ""), shown(target.link_text(item.parts) or ""))
     if item.size not in {None, status.st_size}:
-        return _verdict(item, "size in bytes", "L4", str(item.size), str(status.st_size))
-    return _verdict(item, "SHA-256 of content", "L5", digest, target.digest(item.parts))
+        return _verdict(item, "size in bytes", Level.L4, str(item.size), str(status.st_size))
+    return _verdict(item, "SHA-256 of content", Level.L5, digest, target.digest(item.parts))
 
 
-def _verdict(item: PlannedItem, method: str, level: str, expected: str | None, observed: str | None) -> Check:
+def _verdict(item: PlannedItem, method: str, level: Level, expected: str | None, observed: str | None) -> Check:
     return Check(
         subject=item.key,
         method=method,

@@ -74,9 +74,10 @@ class SqliteDriver:
         """Read every row of the backup, look at the target, and say what would become of each table."""
         demand_same(plan)
         contents = read_backup(plan, progress) if depth is Depth.DATA else None
+        seen = self.fingerprint(plan)  # first: what changes while it is looked at is found before it is acted on
         place = _place(plan, contents)
         items = tuple(_foresee(item, contents, place) for item in plan.items)
-        return _preview(plan, items, contents, self.fingerprint(plan))
+        return _preview(plan, items, contents, seen)
 
     def fingerprint(self, plan: Plan) -> str:
         """Give the SHA-256 of size, time of last change and permissions of the database file and its journals."""

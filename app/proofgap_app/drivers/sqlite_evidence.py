@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from proofgap.records import Check, CheckResult
+from proofgap.records import Check, CheckResult, Level
 from proofgap_app.drivers.archives import DamagedError
 from proofgap_app.drivers.base import EvidenceReport, Kind, Plan, Progress
 from proofgap_app.drivers.evidence import passed_if, report_on
@@ -52,18 +52,18 @@ def _found(path: Path, progress: Progress) -> Contents | str:
 
 def _database_checks(wanted: Contents, found: Contents | str) -> Iterator[Check]:
     if isinstance(found, str):
-        yield _compared(_DATABASE, "existence", "L3", "readable", found)
+        yield _compared(_DATABASE, "existence", Level.L3, "readable", found)
         return
-    yield _compared(_DATABASE, "integrity_check", "L3", "ok", "; ".join(found.problems) or "ok")
+    yield _compared(_DATABASE, "integrity_check", Level.L3, "ok", "; ".join(found.problems) or "ok")
     if not wanted.schema:
         return
     references = (wanted.broken_references, found.broken_references)
     if None in references:
         yield _skipped(_DATABASE, "foreign_key_check cannot tell")
     else:
-        yield _compared(_DATABASE, "foreign_key_check", "L3", *map(str, references))
-    yield _compared(_DATABASE, "SHA-256 of declarations", "L3", wanted.schema, found.schema)
-    yield _compared(_DATABASE, "tables", "L4", *(", ".join(one.tables) for one in (wanted, found)))
+        yield _compared(_DATABASE, "foreign_key_check", Level.L3, *map(str, references))
+    yield _compared(_DATABASE, "SHA-256 of declarations", Level.L3, wanted.schema, found.schema)
+    yield _compared(_DATABASE, "tables", Level.L4, *(", ".join(one.tables) for one in (wanted, found)))
 
 
 def _table_checks(key: str, wanted: Contents, found: Contents | str) -> Iterator[Check]:
@@ -74,18 +74,18 @@ def _table_checks(key: str, wanted: Contents, found: Contents | str) -> Iterator
     observed = None if isinstance(found, str) else found.tables.get(key)
     if not isinstance(observed, TableContent):
         state = found if isinstance(found, str) else ("absent" if observed is None else "unreadable")
-        yield _compared(key, "existence", "L4", "readable", state)
+        yield _compared(key, "existence", Level.L4, "readable", state)
         return
-    yield _compared(key, "number of rows", "L4", str(expected.rows), str(observed.rows))
-    yield _compared(key, "SHA-256 of rows", "L5", expected.sha256, observed.sha256)
+    yield _compared(key, "number of rows", Level.L4, str(expected.rows), str(observed.rows))
+    yield _compared(key, "SHA-256 of rows", Level.L5, expected.sha256, observed.sha256)
 
 
-def _compared(subject: str, method: str, level: str, expected: str, observed: str) -> Check:
+def _compared(subject: str, method: str, level: Level, expected: str, observed: str) -> Check:
     result = passed_if(expected == observed)
     return Check(subject=subject, method=method, level=level, expected=expected, observed=observed, result=result)
 
 
 def _skipped(subject: str, reason_code: str) -> Check:
     return Check(
-        subject=subject, method="none", level="L0", expected=None, observed=reason_code, result=CheckResult.SKIPPED
+        subject=subject, method="none", level=Level.L0, expected=None, observed=reason_code, result=CheckResult.SKIPPED
     )

@@ -223,7 +223,11 @@ class Restore:
                 raise
             self._fire(RunEvent.BLOCK, RunDetails(end_reason=reason))
             return False
-        self._fire(RunEvent.START)
+        try:
+            self._fire(RunEvent.START)
+        except ProofgapError:  # nobody else will start what was released here
+            self._fire(RunEvent.CANCEL, RunDetails(nothing_written=True))
+            raise
         return True
 
     def _execute(self, plan: Plan, preview: Preview) -> None:
@@ -243,7 +247,12 @@ class Restore:
         except BaseException:
             self._end_torn()
             raise
-        outcome = self._end(execution)
+        try:
+            outcome = self._end(execution)
+        except ProofgapError:
+            self._unreported.clear()
+            self._end_torn()
+            raise
         if not (execution.nothing_written and outcome.status in {RunStatus.FAILED, RunStatus.CANCELLED}):
             self._collect(plan)
 
@@ -286,7 +295,11 @@ class Restore:
             self._fire_evidence(snapshot, SnapshotEvent.FAIL)
             raise
         event = SnapshotEvent.ACTIVATE if report.can_activate else SnapshotEvent.FAIL
-        self._fire_evidence(snapshot, event, report)
+        try:
+            self._fire_evidence(snapshot, event, report)
+        except ProofgapError:
+            self._fire_evidence(snapshot, SnapshotEvent.FAIL)
+            raise
 
     def _should_stop(self) -> bool:
         """Tell whether to stop: asked here, or, looked up once a second, by somebody else in the ledger."""

@@ -4,7 +4,7 @@
 -- Statements are separated by a line that holds only "--;".
 
 CREATE TABLE audit_event (
-  event_id INTEGER PRIMARY KEY AUTOINCREMENT,
+  event_id INTEGER PRIMARY KEY AUTOINCREMENT CHECK (event_id > 0),
   payload  TEXT NOT NULL CHECK (json_valid(payload)),
   leaf     TEXT NOT NULL CHECK (length(leaf) = 64),
   type     TEXT NOT NULL GENERATED ALWAYS AS (json_extract(payload, '$.type')) STORED,
@@ -48,7 +48,7 @@ CREATE TABLE machine_edge (
 --;
 CREATE TABLE environment (
   workspace TEXT NOT NULL,
-  id        TEXT NOT NULL,
+  id        TEXT NOT NULL CHECK (id <> '*'),
   approvals_required INTEGER NOT NULL CHECK (approvals_required >= 0),
   last_event_id INTEGER NOT NULL,
   PRIMARY KEY (workspace, id)
@@ -150,6 +150,11 @@ CREATE TABLE receipt (
 ) STRICT, WITHOUT ROWID
 --;
 CREATE TRIGGER audit_event_links AFTER INSERT ON audit_event BEGIN
+  SELECT RAISE(ABORT, 'proofgap: the event is not in canonical form')
+    WHERE json(NEW.payload) IS NOT NEW.payload
+       OR (SELECT count(*) <> count(DISTINCT key) FROM json_each(NEW.payload))
+       OR (SELECT count(*) <> count(DISTINCT key) FROM json_each(NEW.payload, '$.data'))
+       OR (SELECT count(*) <> count(DISTINCT key) FROM json_each(NEW.payload, '$.data.details'));
   SELECT RAISE(ABORT, 'proofgap: stale stream: the event does not follow the head of its stream')
     WHERE json_extract(NEW.payload, '$.prev') IS NOT coalesce((SELECT head FROM audit_stream WHERE stream = NEW.stream), printf('%064d', 0))
        OR NEW.seq IS NOT coalesce((SELECT seq + 1 FROM audit_stream WHERE stream = NEW.stream), 0);
