@@ -313,19 +313,6 @@ OUTCOME_OF_EVENT = MappingProxyType(
         OperationEvent.BLOCK: OperationOutcome.BLOCKED,
     }
 )
-OPERATION_FOLLOWS = MappingProxyType(
-    {
-        RunEvent.START: OperationEvent.START,
-        RunEvent.COMPLETE: OperationEvent.SUCCEED,
-        RunEvent.COMPLETE_WITH_ERRORS: OperationEvent.PARTIALLY_SUCCEED,
-        RunEvent.COMPLETE_PARTIALLY: OperationEvent.PARTIALLY_SUCCEED,
-        RunEvent.FAIL: OperationEvent.FAIL,
-        RunEvent.CANCEL: OperationEvent.CANCEL,
-        RunEvent.BLOCK: OperationEvent.BLOCK,
-    }
-)
-"""What a run's event means for its operation run."""
-
 MACHINES: Mapping[Machine, type[Law]] = MappingProxyType(
     {
         Machine.RUN: RestoreRunMachine,

@@ -9,14 +9,23 @@ Source: ``docs/decision-rules.md``, section 4.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from types import MappingProxyType
 from typing import Any
 
 from msgspec.structs import replace
 
 from proofgap.effects import new_operation, refuse_foreign_facts, refuse_foreign_findings
 from proofgap.errors import GuardRefusedError, NotAllowedError, NotFoundError
-from proofgap.facts import TERMINAL_RUN_STATUSES, OperationStatus, RunEvent, RunStatus, SnapshotEvent, SnapshotStatus
-from proofgap.lifecycle import OPERATION_FOLLOWS, Hooks, Projection_co, allowed_events, send
+from proofgap.facts import (
+    TERMINAL_RUN_STATUSES,
+    OperationEvent,
+    OperationStatus,
+    RunEvent,
+    RunStatus,
+    SnapshotEvent,
+    SnapshotStatus,
+)
+from proofgap.lifecycle import Hooks, Projection_co, allowed_events, send
 from proofgap.records import (
     Machine,
     Moment,
@@ -29,6 +38,19 @@ from proofgap.records import (
     moved,
     second_try,
 )
+
+OPERATION_FOLLOWS = MappingProxyType(
+    {
+        RunEvent.START: OperationEvent.START,
+        RunEvent.COMPLETE: OperationEvent.SUCCEED,
+        RunEvent.COMPLETE_WITH_ERRORS: OperationEvent.PARTIALLY_SUCCEED,
+        RunEvent.COMPLETE_PARTIALLY: OperationEvent.PARTIALLY_SUCCEED,
+        RunEvent.FAIL: OperationEvent.FAIL,
+        RunEvent.CANCEL: OperationEvent.CANCEL,
+        RunEvent.BLOCK: OperationEvent.BLOCK,
+    }
+)
+"""What a run's event means for its operation run."""
 
 
 def move(

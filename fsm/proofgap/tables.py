@@ -26,7 +26,8 @@ from proofgap.facts import (
     SnapshotFacts,
     SnapshotStatus,
 )
-from proofgap.lifecycle import MACHINES, OPERATION_FOLLOWS, OUTCOME_OF_EVENT, edges
+from proofgap.lifecycle import MACHINES, OUTCOME_OF_EVENT, edges
+from proofgap.moves import OPERATION_FOLLOWS
 from proofgap.records import Machine
 from proofgap.wording import WORDING, DecisionState
 
