@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Annotated, dataclass_transform
 
 import msgspec
@@ -107,6 +108,18 @@ class OperationEvent(StrEnum):
     FAIL = "fail"
     CANCEL = "cancel"
     BLOCK = "block"
+
+
+OUTCOME_OF_EVENT = MappingProxyType(
+    {
+        OperationEvent.SUCCEED: OperationOutcome.SUCCEEDED,
+        OperationEvent.PARTIALLY_SUCCEED: OperationOutcome.PARTIALLY_SUCCEEDED,
+        OperationEvent.FAIL: OperationOutcome.FAILED,
+        OperationEvent.CANCEL: OperationOutcome.CANCELLED,
+        OperationEvent.BLOCK: OperationOutcome.BLOCKED,
+    }
+)
+"""The outcome that an ending event stands for."""
 
 
 class SnapshotStatus(StrEnum):

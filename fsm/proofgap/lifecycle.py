@@ -29,9 +29,9 @@ from statemachine.exceptions import TransitionNotAllowed
 from proofgap.effects import arrive, merge
 from proofgap.errors import BadInputError, GuardRefusedError, NotAllowedError
 from proofgap.facts import (
+    OUTCOME_OF_EVENT,
     Counts,
     OperationEvent,
-    OperationOutcome,
     OperationStatus,
     RunEvent,
     RunStatus,
@@ -116,11 +116,8 @@ class RestoreRunMachine(Law):
     queue = previewed.to(
         queued,
         cond=[
-            "preview_is_current",
-            "plan_is_unchanged",
-            "target_is_unchanged",
-            "selection_is_not_empty",
-            "is_approved",
+            *("is_not_a_dry_run", "preview_is_current", "plan_is_unchanged"),
+            *("target_is_unchanged", "selection_is_not_empty", "is_approved"),
         ],
     )
     start = queued.to(running)
@@ -304,15 +301,6 @@ class EvidenceSnapshotMachine(Law):
         )
 
 
-OUTCOME_OF_EVENT = MappingProxyType(
-    {
-        OperationEvent.SUCCEED: OperationOutcome.SUCCEEDED,
-        OperationEvent.PARTIALLY_SUCCEED: OperationOutcome.PARTIALLY_SUCCEEDED,
-        OperationEvent.FAIL: OperationOutcome.FAILED,
-        OperationEvent.CANCEL: OperationOutcome.CANCELLED,
-        OperationEvent.BLOCK: OperationOutcome.BLOCKED,
-    }
-)
 MACHINES: Mapping[Machine, type[Law]] = MappingProxyType(
     {
         Machine.RUN: RestoreRunMachine,

@@ -16,6 +16,7 @@ from proofgap.claims import FORBIDDEN_CLAIMS
 from proofgap.decision import RULES_VERSION, Decision, decide, everyone
 from proofgap.errors import BadInputError
 from proofgap.facts import (
+    OUTCOME_OF_EVENT,
     Counts,
     Facts,
     OperationFacts,
@@ -26,7 +27,7 @@ from proofgap.facts import (
     SnapshotFacts,
     SnapshotStatus,
 )
-from proofgap.lifecycle import MACHINES, OUTCOME_OF_EVENT, edges
+from proofgap.lifecycle import MACHINES, edges
 from proofgap.moves import OPERATION_FOLLOWS
 from proofgap.records import Machine
 from proofgap.wording import WORDING, DecisionState
