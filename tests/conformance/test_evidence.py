@@ -13,6 +13,7 @@ from tests.conformance.lives import (
     PASSED,
     TERMINAL,
     WIM,
+    after_the_end,
     chain_faults,
     fire,
     last,
@@ -37,7 +38,7 @@ def decided(ledger, run_id):
 
 def generating(ledger, run_id, at):
     """Begin a snapshot and let it generate; give its id."""
-    snapshot = ledger.begin_evidence(run_id, WIM, captured_at_us=at).subject
+    snapshot = ledger.begin_evidence(run_id, WIM, captured_at_us=after_the_end(ledger, run_id, at)).subject
     ledger.fire_evidence(snapshot, SnapshotEvent.GENERATE, WIM)
     return snapshot
 

@@ -163,7 +163,7 @@ def test_checks_that_were_all_skipped_checked_no_subject_whatever_is_said_of_the
 
 
 def test_without_checks_a_snapshot_is_left_as_it_was_said():
-    said = SnapshotDetails(subjects_checked=4, checks_total=4)
+    said = SnapshotDetails(subjects_checked=4, verdict=Verdict.MATCH)
     assert summary(said, []) == said
 
 

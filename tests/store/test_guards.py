@@ -8,7 +8,7 @@ from proofgap.errors import ProofgapError
 from proofgap.facts import RunEvent, SnapshotEvent
 from proofgap_store import NewRun
 from proofgap_store.audit_log import SwallowedError
-from tests.conformance.lives import ADA, HOME, PASSED, chain_faults, live, log, prove, tables
+from tests.conformance.lives import ADA, HOME, PASSED, after_the_end, chain_faults, live, log, prove, tables
 from tests.store.raw import APPEND, connect, contents, forged, row_of
 
 SWALLOW = "CREATE TRIGGER zz_swallow {when} ON {table} BEGIN SELECT RAISE(IGNORE); END"
@@ -153,7 +153,7 @@ def test_without_recursive_triggers_replacing_still_meets_the_guards_of_the_inse
 def test_a_second_active_snapshot_is_refused_even_to_a_forged_event(ledger, path):
     run_id = live(ledger)
     prove(ledger, run_id)
-    second = ledger.begin_evidence(run_id, ADA, captured_at_us=2_000).subject
+    second = ledger.begin_evidence(run_id, ADA, captured_at_us=after_the_end(ledger, run_id, 2_000)).subject
     ledger.fire_evidence(second, SnapshotEvent.GENERATE, ADA)
     connection = connect(path)
     entry = forged(connection, second, "activate", "active")

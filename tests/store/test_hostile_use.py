@@ -16,6 +16,7 @@ from tests.conformance.lives import (
     HOME,
     OLGA,
     VERA,
+    after_the_end,
     facts,
     fire,
     lines,
@@ -217,7 +218,7 @@ def test_a_check_is_not_added_to_a_snapshot_that_is_over(ledger, path):
 def test_replacing_in_the_log_does_not_delete_the_other_active_snapshot(ledger, path):
     run_id = live(ledger)
     prove(ledger, run_id)
-    second = ledger.begin_evidence(run_id, ADA, captured_at_us=2_000).subject
+    second = ledger.begin_evidence(run_id, ADA, captured_at_us=after_the_end(ledger, run_id, 2_000)).subject
     ledger.fire_evidence(second, SnapshotEvent.GENERATE, ADA)
     connection = connect(path, "as SQLite comes")
     entry = forged(connection, second, "activate", "active")
@@ -312,10 +313,17 @@ def test_two_lines_may_share_one_operation_object(ledger):
     )
 
 
-def test_captured_at_the_beginning_of_time_is_a_time(ledger):
+@pytest.mark.parametrize("time", [-1, 1.5, True, 2**70, 10**18])
+def test_a_capture_that_is_no_time_or_lies_in_the_future_is_refused(ledger, time):
     run_id = live(ledger)
-    ledger.begin_evidence(run_id, ADA, captured_at_us=0)
-    assert ledger.show(run_id, ADA.id, ADA).record.evidence[0].captured_at_us == 0
+    with pytest.raises(BadInputError):
+        ledger.begin_evidence(run_id, ADA, captured_at_us=time)
+
+
+def test_a_capture_at_the_beginning_of_time_is_a_time_and_too_early(ledger):
+    run_id = live(ledger)
+    with pytest.raises(GuardRefusedError):
+        ledger.begin_evidence(run_id, ADA, captured_at_us=0)
 
 
 ODD = {

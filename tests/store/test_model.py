@@ -17,7 +17,18 @@ from proofgap.facts import Counts, EndReason, ItemResult, RunEvent, SnapshotEven
 from proofgap.records import Item, PreviewFacts, RunDetails
 from proofgap_store import NewRun
 from proofgap_store.views import visible
-from tests.conformance.lives import ADA, OLGA, PASSED, VERA, chain_faults, log, open_memory, settle, tables
+from tests.conformance.lives import (
+    ADA,
+    OLGA,
+    PASSED,
+    VERA,
+    after_the_end,
+    chain_faults,
+    log,
+    open_memory,
+    settle,
+    tables,
+)
 
 EVERYWHERE = {"draft", "scoped", "checked", "previewed", "queued"}
 MOVES = {
@@ -210,7 +221,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(target=snapshots, run=runs, at=st.integers(1, 3))
     def begin_evidence(self, run: str, at: int) -> Any:
         try:
-            receipt = self.ledger.begin_evidence(run, ADA, captured_at_us=at)
+            receipt = self.ledger.begin_evidence(run, ADA, captured_at_us=after_the_end(self.ledger, run, at))
         except GuardRefusedError:
             self.refused += 1
             return multiple()
