@@ -68,7 +68,7 @@ verify: diagrams ## Fail if diagrams/ is not what the code draws
 		{ echo "make: drawn, but not committed: $$new. Then: git add diagrams" >&2; exit 1; }
 	$(BIN)/proofgap diagram --check diagrams/
 
-bench: $(READY) ## Measure, against the numbers in docs/architecture.md
+bench: $(READY) ## Measure what the ledger adds to its writes, as ratios to a floor in the same run
 	$(BIN)/python -m benchmarks
 
 cov: $(READY) ## Run all tests and say which lines and branches they miss

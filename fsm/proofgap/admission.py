@@ -20,15 +20,18 @@ E = TypeVar("E", bound=StrEnum)
 
 
 def admitted(field: str, value: T, *, length_max: int = TEXT_LENGTH_MAX) -> T:
-    """Let a record, or a tuple of records, through unchanged, if all in it has its type, its limits, and fit text.
+    """Give a record, or a tuple of records, if all in it has its type, its limits, and fit text.
+
+    Text in the place of a member of a closed set comes back as that member.
 
     Raises:
         BadInputError: names the field where it was handed in, and what is wrong inside it.
 
     """
-    for part in value if isinstance(value, tuple) else (value,):
-        _check(field, part, length_max)
-    return value
+    if isinstance(value, tuple):
+        parts: Any = tuple(_checked(field, part, length_max) for part in value)
+        return parts  # type: ignore[no-any-return]  # a tuple of the same records
+    return _checked(field, value, length_max)
 
 
 def known(kind: type[E], field: str, value: str) -> E:
@@ -44,16 +47,17 @@ def known(kind: type[E], field: str, value: str) -> E:
         raise BadInputError(field, f"{shown(str(value))!r} is not known", f"Use one of: {', '.join(kind)}.") from None
 
 
-def _check(field: str, value: object, length_max: int) -> None:
+def _checked(field: str, value: T, length_max: int) -> T:
     document = msgspec.to_builtins(value)
     try:
-        msgspec.convert(document, type(value), strict=True)
+        checked = msgspec.convert(document, type(value), strict=True)
     except msgspec.ValidationError as error:
         problem, _, path = str(error).partition(" - at ")
         inside = path.strip("`").lstrip("$")
         raise BadInputError(f"{field}{inside}", shown(problem), "Hand in a value of its type and limits.") from None
     for text in _texts(document):
         check_text(field, text, length_max=length_max)
+    return checked
 
 
 def _texts(document: Any) -> Iterator[str]:  # noqa: ANN401 - any value that JSON has

@@ -21,6 +21,7 @@ from proofgap.records import (
     Check,
     CheckResult,
     Item,
+    Level,
     Moment,
     OperationRecord,
     PreviewFacts,
@@ -166,16 +167,28 @@ def summary(given: SnapshotDetails, checks: Sequence[Check]) -> SnapshotDetails:
         return given
     ended = Counter(check.result for check in checks)
     compared = len({check.subject for check in checks if check.result is not CheckResult.SKIPPED})
+    levels = [check.level for check in checks if check.result is not CheckResult.SKIPPED]
     if given.verdict is Verdict.MATCH and ended[CheckResult.FAILED]:
         raise BadInputError("verdict", "is match, but checks failed", "Say mismatch.")
+    if given.level is not None and given.level > max(levels, default=Level.L0):
+        raise BadInputError("level", f"is {given.level}, but no check looked so deep", "Leave it out.")
     return replace(
         given,
+        verdict=given.verdict or _verdict(ended),
+        level=given.level or max(levels, default=None),
         subjects_checked=compared if given.subjects_checked is None else min(given.subjects_checked, compared),
         checks_total=len(checks),
         checks_passed=ended[CheckResult.PASSED],
         checks_failed=ended[CheckResult.FAILED],
         checks_skipped=ended[CheckResult.SKIPPED],
     )
+
+
+def _verdict(ended: Counter[CheckResult]) -> Verdict:
+    """Say what checks found, where nobody said it."""
+    if ended[CheckResult.FAILED]:
+        return Verdict.MISMATCH
+    return Verdict.INCONCLUSIVE if ended[CheckResult.SKIPPED] else Verdict.MATCH
 
 
 def _details(record: RunRecord, event: RunEvent, given: RunDetails, moment: Moment) -> RunDetails:

@@ -39,7 +39,8 @@ class RefusedError(ProofgapError):
         """Name the machine, the event, the status it met, what is allowed now, and the guard that said no."""
         self.machine, self.event, self.status = machine, event, status
         self.allowed, self.guard, self.because = tuple(allowed), guard, because
-        now = ", ".join(self.allowed) if self.allowed else f"nothing; {status} is final"
+        nothing = "nothing else" if guard is not None else f"nothing; {status} is final"
+        now = ", ".join(self.allowed) or nothing
         self.remedy = f"Allowed now: {now}."
         super().__init__(f'cannot "{event}" a {status} {machine}{because and ": " + because}. {self.remedy}')
 

@@ -17,7 +17,7 @@ RUN_GUARDS = MappingProxyType(
         "selection_is_not_empty": "nothing is selected; change the scope, or block the run",
         "is_approved": "approvals by other people are missing; let them approve this plan",
         "nothing_is_known_to_be_unapplied": "items are known to have failed or not to have been applied; use complete_partially",
-        "nothing_contradicts_completion": "exit code, end reason or counts contradict a completion; see the outcome rule",
+        "nothing_contradicts_completion": "its exit code, end reason or counts contradict a completion; use complete_with_errors, complete_partially or fail",
         "nothing_was_written": "it is not proven that nothing was written",
         "reason_is_given": "a block needs its reason; hand in end_reason",
     }

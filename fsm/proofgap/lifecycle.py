@@ -387,4 +387,5 @@ def _refusal(machine: Machine, event: str, status: str, guard: str | None) -> No
     if guard is None:
         return NotAllowedError(machine, event, status, allowed)
     reason = MACHINES[machine].guard_reasons[guard]
-    return GuardRefusedError(machine, event, status, allowed, guard=guard, because=reason)
+    others = [name for name in allowed if name != event]
+    return GuardRefusedError(machine, event, status, others, guard=guard, because=reason)

@@ -101,7 +101,8 @@ class Ledger:
             KeyReusedError: the key was used for another request.
 
         """
-        refuse_results_at_birth(admitted("new", new).details)
+        new = admitted("new", new)
+        refuse_results_at_birth(new.details)
         return self._begin(new, self._call(actor, at_us, key, "create", new))
 
     def _begin(self, new: NewRun, call: Call) -> Receipt:
@@ -152,7 +153,9 @@ class Ledger:
 
         """
         event = known(RunEvent, "event", event)
-        _check_report(event, admitted("given", given), admitted("items", tuple(items), length_max=_FOUND_LENGTH_MAX))
+        given = admitted("given", given)
+        items = admitted("items", tuple(items), length_max=_FOUND_LENGTH_MAX)
+        _check_report(event, given, items)
         call = self._call(actor, at_us, key, "fire", run_id, event, given, items, expected_version)
         moment = Moment(at_us=call.rec_us, actor=actor.id, new_id=new_id("op"))  # no caller moves the clock
 
@@ -227,8 +230,8 @@ class Ledger:
 
         """
         event = known(SnapshotEvent, "event", event)
-        admitted("given", given)
-        admitted("checks", tuple(checks), length_max=_FOUND_LENGTH_MAX)
+        given = admitted("given", given)
+        checks = admitted("checks", tuple(checks), length_max=_FOUND_LENGTH_MAX)
         call = self._call(actor, at_us, key, "fire_evidence", snapshot_id, event, given, checks)
         owner = self._gate.read(lambda connection: run_of_snapshot(connection, snapshot_id))
 
@@ -347,7 +350,11 @@ def _check_time(field: str, given_us: int | None, now_us: int) -> None:
     if given_us is None:
         return
     if type(given_us) is not int or not 0 <= given_us <= now_us + _CLOCK_SKEW_US_MAX:
-        raise BadInputError(field, f"{given_us!r} is no time up to now", "Hand in microseconds since 1970-01-01 UTC.")
+        raise BadInputError(
+            field,
+            f"{given_us!r} is no time from 1970 until now",
+            "Hand in a time that has passed, in microseconds since 1970 UTC.",
+        )
 
 
 def _adds_evidence(_record: RunRecord) -> Action:

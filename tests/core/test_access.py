@@ -8,7 +8,7 @@ import pytest
 
 from proofgap.access import MAY, Action, Role, action_of, authorize, viewer_of
 from proofgap.errors import ForbiddenError, NotFoundError
-from proofgap.facts import RunEvent
+from proofgap.facts import RunEvent, RunStatus
 from tests.core.run_records import run_in, snapshot_in
 
 # V viewer, O operator, W worker, U auditor, A admin
@@ -86,7 +86,12 @@ def test_two_roles_together_may_do_what_either_of_them_may(action):
 
 @pytest.mark.parametrize("event", RunEvent)
 def test_each_event_asks_for_the_action_of_the_table(event):
-    assert action_of(event) is ACTIONS[event]
+    assert action_of(event, RunStatus.QUEUED) is ACTIONS[event]
+
+
+def test_ending_a_run_that_executes_is_for_those_who_execute_and_asking_for_it_is_not():
+    assert action_of(RunEvent.CANCEL, RunStatus.RUNNING) is Action.EXECUTE
+    assert action_of(RunEvent.REQUEST_CANCEL, RunStatus.RUNNING) is Action.PREPARE
 
 
 @pytest.mark.parametrize(("letter", "seen"), SEES.items(), ids=SEES)

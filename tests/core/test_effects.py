@@ -28,6 +28,7 @@ from proofgap.records import (
     PreviewFacts,
     RunDetails,
     SnapshotDetails,
+    Verdict,
 )
 from tests.core.run_records import PREVIEWED, moment, operation, run_in
 

@@ -251,6 +251,6 @@ def test_eight_threads_get_exactly_what_one_gets_refusals_and_failing_hooks_incl
 
 def test_a_run_whose_counts_disagree_says_so_and_item_rows_win():
     record = run_in("running", details={"item_counts": Counts(total=2, succeeded=2), "items": 2})
-    ended = fire(record, "complete", RunDetails(counts=Counts(total=3, succeeded=3))).record
+    ended = fire(record, "complete_partially", RunDetails(counts=Counts(total=3, succeeded=3))).record
     assert ended.details.counts_conflict
     assert ended.facts().run.counts == Counts(total=2, succeeded=2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from proofgap.errors import GuardRefusedError
 from proofgap.facts import Counts, EndReason, RunEvent, SnapshotEvent
@@ -29,7 +30,7 @@ def try_to(event, record, given=NOTHING, **when):
 def guard_of(error, hooks, *expected):
     """Give the guard that said no, once machine, event, status, allowed events and message are as they should be."""
     assert (error.machine, error.event, error.status) == expected
-    assert error.event in error.allowed
+    assert error.event not in error.allowed
     assert error.because == REASONS[error.guard]
     assert error.because in str(error)
     assert hooks.records == []
@@ -177,11 +178,12 @@ def test_a_block_needs_its_reason(status, reason, blocks):
     assert try_to("block", run_in(status), RunDetails(end_reason=reason)) == expected
 
 
-def activate(*evidence, given=ONE_SUBJECT):
+def activate(*evidence, given=ONE_SUBJECT, plan=None):
     """Activate snapshot s1; give the statuses it leads to, or the guard that said no."""
     hooks = Told()
     try:
-        step = move_snapshot(run_in("completed", evidence=evidence), "s1", SnapshotEvent.ACTIVATE, given, hooks=hooks)
+        record = run_in("completed", evidence=evidence, details=plan)
+        step = move_snapshot(record, "s1", SnapshotEvent.ACTIVATE, given, hooks=hooks)
     except GuardRefusedError as error:
         return guard_of(error, hooks, "evidence", "activate", "generating")
     return {snapshot.id: snapshot.status.value for snapshot in step.record.evidence}
@@ -194,8 +196,7 @@ def activate(*evidence, given=ONE_SUBJECT):
         (SnapshotDetails(subjects_checked=0), "subjects_were_checked"),
         (SnapshotDetails(), "subjects_were_checked"),
         (SnapshotDetails(checks_total=5), "subjects_were_checked"),
-        (SnapshotDetails(expected_empty=True), {"s1": "active"}),
-        (SnapshotDetails(subjects_checked=0, expected_empty=True), {"s1": "active"}),
+        (SnapshotDetails(expected_empty=True), "subjects_were_checked"),  # its word alone is not enough
     ],
 )
 def test_evidence_becomes_active_only_if_a_subject_was_checked_or_emptiness_was_expected(given, expected):
@@ -228,11 +229,72 @@ def test_the_old_snapshot_steps_down_before_the_new_one_becomes_active():
     assert step.moves[0].record.details == evidence[1].details
 
 
+@pytest.mark.parametrize(
+    ("plan", "expected"),
+    [
+        ({"expects_nothing": True, "selected": 0}, "active"),
+        ({"expects_nothing": True, "selected": None}, "active"),
+        ({"expects_nothing": True, "selected": 3}, "subjects_were_checked"),
+        ({"selected": 0}, "subjects_were_checked"),
+    ],
+)
+def test_emptiness_counts_as_checked_only_where_the_plan_expected_it(plan, expected):
+    found = activate(snapshot_in("generating"), given=SnapshotDetails(expected_empty=True), plan=plan)
+    assert found == ({"s1": "active"} if expected == "active" else expected)
+
+
+@pytest.mark.parametrize(
+    ("details", "given", "allowed"),
+    [
+        ({}, {}, True),
+        ({"selected": None}, {"counts": Counts(total=7, succeeded=7)}, True),
+        ({}, {"exit_code": 0}, True),
+        ({}, {"exit_code": 137}, False),
+        ({}, {"end_reason": EndReason.WORKER_LOST}, False),
+        ({"selected": 48}, {"counts": Counts(total=48, succeeded=44, skipped=4)}, True),
+        ({"selected": 48}, {"counts": Counts(total=1, succeeded=1)}, False),
+        ({"selected": 48}, {"counts": Counts(total=48, succeeded=0, skipped=48)}, False),
+        ({"selected": 48, "items": 1, "item_counts": Counts(total=1, succeeded=1)}, {}, False),
+        ({"selected": 0, "expects_nothing": True}, {"counts": Counts(total=0, succeeded=0)}, True),
+    ],
+)
+def test_a_completion_that_its_own_facts_contradict_is_refused(details, given, allowed):
+    record = run_in("running", details=details, operation=operation("running"))
+    assert try_to("complete", record, given=RunDetails(**given)) == (
+        "completed" if allowed else "nothing_contradicts_completion"
+    )
+
+
+@pytest.mark.parametrize("counts", [Counts(succeeded=1), Counts(partial=1)])
+def test_a_run_with_applied_items_is_never_cancelled_whatever_is_said(counts):
+    given = RunDetails(nothing_written=True)
+    by_rows = run_in("running", details={"item_counts": counts}, operation=operation("running"))
+    assert try_to("cancel", by_rows, given=given) == "partial"
+    by_counts = RunDetails(nothing_written=True, counts=counts)
+    assert try_to("cancel", run_in("running", operation=operation("running")), given=by_counts) == "partial"
+    assert try_to("cancel", run_in("running", operation=operation("running")), given=given) == "cancelled"
+
+
+def test_a_dry_run_is_never_queued():
+    assert try_to("queue", replace(run_in("previewed", details={"preview": PreviewFacts()}), is_dry_run=True)) == (
+        "is_not_a_dry_run"
+    )
+
+
+def test_an_imported_run_never_moves_and_takes_no_evidence():
+    for status, event in (("draft", "scope"), ("running", "complete"), ("queued", "start")):
+        record = replace(run_in(status), imported=True)
+        with pytest.raises(GuardRefusedError, match="imported records never move") as caught:
+            move(record, RunEvent(event), NOTHING, moment=moment(), hooks=Told())
+        assert (caught.value.guard, caught.value.allowed) == ("is_native", ())
+
+
 def test_every_guard_of_every_machine_is_named_in_these_tests():
     named = {
         *("approver_is_somebody_else", "preview_is_current", "plan_is_unchanged", "target_is_unchanged"),
         *("selection_is_not_empty", "is_approved", "nothing_is_known_to_be_unapplied", "nothing_was_written"),
         *("reason_is_given", "subjects_were_checked", "is_the_latest"),
+        *("is_not_a_dry_run", "nothing_contradicts_completion"),
     }
     assert {guard for machine in Machine for *_, guards in edges(machine) for guard in guards} == named
 

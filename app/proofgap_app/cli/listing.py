@@ -67,7 +67,11 @@ def list_runs(  # noqa: PLR0913 - one argument per filter
     if page.next is not None:
         output.note(f"More: proofgap list --after {page.next}")
     if not page.rows:
-        output.note("No runs to show. Make one with: proofgap run create BACKUP --into TARGET")
+        output.note(
+            "No runs to show. Make one with: proofgap restore BACKUP --into TARGET"
+            if query == Query()
+            else "No runs match."
+        )
     return 0
 
 
@@ -81,11 +85,19 @@ def _document(row: ListedRun) -> dict[str, Any]:
             "status": record.status,
             "version": record.version,
             "is_dry_run": record.is_dry_run,
+            "imported": record.imported,
             "backup": record.details.backup,
             "target": record.details.target,
         },
         "decision": row.decision,
     }
+
+
+def _evidence_cell(row: ListedRun) -> str:
+    """Give the evidence's label with what it found: a mismatch is not to be read as a success."""
+    wanted, label = row.decision.evidence.snapshot_id, row.decision.evidence.label
+    verdict = next((snapshot.details.verdict for snapshot in row.record.evidence if snapshot.id == wanted), None)
+    return label if verdict is None else f"{label}: {verdict}"
 
 
 def _cells(row: ListedRun) -> tuple[object, ...]:
@@ -95,7 +107,7 @@ def _cells(row: ListedRun) -> tuple[object, ...]:
         decision.state,
         summary_cell(decision),
         decision.operation_proof.label,
-        decision.evidence.label,
+        _evidence_cell(row),
         f"{record.workspace}/{record.environment}",
         record.details.backup,
         record.details.target,

@@ -20,6 +20,7 @@ from proofgap.text import safe
 from proofgap_app.settings import is_terminal
 
 ABSENT = "-"
+_WHOLE_COLUMNS = 2  # the first ones say what it is and what it means: they are never cut
 
 
 def data(text: str) -> None:
@@ -73,7 +74,9 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     from rich.table import Table  # noqa: PLC0415 - only people get tables
     from rich.text import Text  # noqa: PLC0415 - as above
 
-    shown = Table(*head, box=None, header_style="bold", pad_edge=False)
+    shown = Table(box=None, header_style="bold", pad_edge=False)
+    for number, name in enumerate(head):
+        shown.add_column(name, no_wrap=number < _WHOLE_COLUMNS, overflow="fold")
     for row in rows:
         shown.add_row(*(Text(cell(value)) for value in row))
     rich_print(shown)

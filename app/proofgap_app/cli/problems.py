@@ -94,7 +94,7 @@ def report(error: Exception, arguments: Sequence[str]) -> Exit:
 
 def interrupted() -> Exit:
     """Say that the command was interrupted; what was committed stays."""
-    output.note("proofgap: interrupted. What was committed stays; a running restore goes on. See: proofgap list")
+    output.note("proofgap: interrupted. What was committed stays. See: proofgap list")
     return Exit.INTERRUPTED
 
 

@@ -20,6 +20,7 @@ from msgspec.structs import replace
 from proofgap.errors import BadInputError, ProofgapError, RefusedError
 from proofgap.records import RunDetails
 from proofgap.text import check_text, shown
+from proofgap.wording import DecisionState
 from proofgap_app.cli import output
 from proofgap_app.cli.ledgers import me, opened
 from proofgap_app.cli.options import ACCESS, SCOPE, Access, Scope
@@ -30,7 +31,7 @@ from proofgap_app.drivers import driver_for
 from proofgap_app.drivers.base import Plan, Preview, Progress, Request
 from proofgap_app.settings import is_terminal
 from proofgap_app.worker.restore import Restore, Stop
-from proofgap_store import NewRun, Receipt
+from proofgap_store import NewRun, Receipt, Shown
 from proofgap_store.clock import now_us
 
 app = App(
@@ -141,7 +142,13 @@ def restore(
     present(shown_run, as_json=access.json)
     if stop.asked:
         return Exit.INTERRUPTED
-    return EXIT_OF_STATE[shown_run.decision.state] if conduct.exit_status else failed
+    return EXIT_OF_STATE[shown_run.decision.state] if conduct.exit_status else failed or _plain_exit(shown_run)
+
+
+def _plain_exit(shown_run: Shown) -> Exit:
+    """Tell scripts that go on after a restore whether there was one; ``--exit-status`` tells the rest."""
+    stopped = {DecisionState.FAILED, DecisionState.BLOCKED_OR_CANCELLED}
+    return Exit.ERROR if shown_run.decision.state in stopped else Exit.OK
 
 
 def _carry_out(work: Restore, new: NewRun) -> Exit:

@@ -94,7 +94,7 @@ def _rows(shown: Shown) -> Iterator[Row]:
 
 def _run_rows(record: RunRecord) -> Iterator[Row]:
     details = record.details
-    dry = ", dry run" if record.is_dry_run else ""
+    dry = (", dry run" if record.is_dry_run else "") + (", imported" if record.imported else "")
     yield Row("Run", record.id)
     yield Row("", f"{record.status}{dry}, version {record.version}, {record.workspace}/{record.environment}")
     if details.backup is not None or details.target is not None:

@@ -73,6 +73,7 @@ def document(shown: Shown) -> dict[str, Any]:
             "status": record.status,
             "version": record.version,
             "is_dry_run": record.is_dry_run,
+            "imported": record.imported,
             "backup": details.backup,
             "target": details.target,
             "end_reason": details.end_reason,

@@ -28,7 +28,8 @@ _EXIT_CODES = """Exit codes. Any other code that is not 0 means failure.
   9    sound, with warnings
   130  interrupted
 
-With --exit-status, show and run wait exit with the decision:
+With --exit-status, restore, show and run wait exit with the decision; without it, restore exits
+with 1 where it failed or was blocked:
 
   0    completed_with_evidence: evidence exists. It does not say what the evidence shows.
   8    in_progress

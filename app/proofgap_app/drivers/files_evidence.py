@@ -23,6 +23,7 @@ from proofgap_app.drivers.evidence import passed_if, report_on
 from proofgap_app.drivers.names import shown
 from proofgap_app.drivers.target import Target, reason_of
 
+DOUBTFUL = "source_damaged_content_not_vouched_for"
 METHOD = "files: existence, size and SHA-256 of the target against the backup"
 
 
@@ -32,9 +33,10 @@ def collect(plan: Plan, archive: Archive, progress: Progress) -> EvidenceReport:
     found = content_digests(archive, unknown, progress)
     checks: list[Check] = []
     done = 0
+    damaged = from_damaged_stream(plan)
     with Target(plan.request.target) as target:
         for item in plan.items:
-            checks.append(_check(target, item, found))
+            checks.append(_skipped(item, DOUBTFUL) if damaged and is_unvouched(item) else _check(target, item, found))
             done += item.size or 0
             progress(done, len(checks))
     return report_on(
@@ -44,6 +46,16 @@ def collect(plan: Plan, archive: Archive, progress: Progress) -> EvidenceReport:
         method=METHOD,
         tool_version=plan.tool_version,
     )
+
+
+def from_damaged_stream(plan: Plan) -> bool:
+    """Tell whether the backup is one stream that is damaged somewhere: then any content read from it may be wrong."""
+    return any(item.kind is Kind.UNREADABLE for item in plan.items)
+
+
+def is_unvouched(item: PlannedItem) -> bool:
+    """Tell whether an item has content, and no manifest has its digest."""
+    return item.position is not None and item.sha256 is None and item.refused is None
 
 
 def _check(target: Target, item: PlannedItem, found: Digests) -> Check:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from dataclasses import replace
 
 from proofgap.facts import Counts, ItemResult
 from proofgap_app.drivers.archives import CHUNK_BYTES, Archive, Content, DamagedError
@@ -27,6 +28,7 @@ from proofgap_app.drivers.base import (
     ShouldStop,
 )
 from proofgap_app.drivers.batch import Batch
+from proofgap_app.drivers.files_evidence import DOUBTFUL, from_damaged_stream, is_unvouched
 from proofgap_app.drivers.sink import Sink
 from proofgap_app.drivers.target import HOPELESS, Target, message_of, reason_of
 from proofgap_app.drivers.target_state import EXISTS, SKIPPED_ON_PURPOSE, obstacle
@@ -52,6 +54,8 @@ class Tally:
         """Begin with all items of the plan still open."""
         self._plan, self._report, self._progress = plan, report, progress
         self.open = {item.key: item for item in plan.items}
+        damaged = from_damaged_stream(plan)
+        self._unvouched = {item.key for item in plan.items if damaged and is_unvouched(item)}
         self._results: Counter[ItemResult] = Counter()
         self._bytes_read = self._bytes_written = 0
         self._problems: list[str] = []
@@ -64,8 +68,13 @@ class Tally:
             self._bytes_written += outcome.bytes or 0
         if outcome.reason_code is not None and outcome.reason_code not in {EXISTS, "stopped"}:
             self.problem(f"{outcome.key}: {outcome.reason_code}")
-        self._report(outcome)
+        self._report(self._with_doubt(outcome))
         self._progress(self._bytes_read, self.done)
+
+    def _with_doubt(self, outcome: ItemOutcome) -> ItemOutcome:
+        """Say of content from a damaged stream that nothing vouches for it."""
+        doubtful = outcome.result is ItemResult.SUCCEEDED and outcome.key in self._unvouched
+        return replace(outcome, reason_code=DOUBTFUL) if doubtful else outcome
 
     def read(self, size: int) -> None:
         """Note that bytes of content were read."""

@@ -19,6 +19,7 @@ from proofgap_app.drivers.archives import DamagedError, Entry, Listing, file_ide
 from proofgap_app.drivers.base import Identity, Kind, SourceError
 from proofgap_app.drivers.names import shown
 
+_DECLARED_UTF8 = 0x800
 _ENCRYPTED = 0x1
 _LINK_BYTES_MAX = 4096
 _DAMAGE = (
@@ -125,7 +126,7 @@ def _entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo, position: int) -> En
     if kind is Kind.SYMLINK and refused is None:
         link, refused = _link(archive, info)
     return Entry(
-        name=info.filename,
+        name=_name(info),
         kind=kind,
         position=position,
         size=info.file_size if kind is Kind.FILE else None,
@@ -134,6 +135,16 @@ def _entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo, position: int) -> En
         link=link,
         refused=refused,
     )
+
+
+def _name(info: zipfile.ZipInfo) -> str:
+    """Give a member's name. One that does not declare its encoding is UTF-8 if it can be: that is what Unix tools write."""
+    if info.flag_bits & _DECLARED_UTF8 or info.filename.isascii():
+        return info.filename
+    try:
+        return info.filename.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return info.filename
 
 
 def _link(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> tuple[str | None, str | None]:
