@@ -186,7 +186,7 @@ class RestoreRunMachine(Law):
         """Whether as many other people approved exactly this plan as the environment asks for."""
         record = self._attempt.record
         shown = (record.details.preview or PreviewFacts()).plan_digest
-        valid = [given for given in record.details.approvals if shown is not None and given.plan_digest == shown]
+        valid = [given for given in record.details.approvals if given.plan_digest == shown]
         return self._holds("is_approved", len(valid) >= record.approvals_required)
 
     def nothing_is_known_to_be_unapplied(self) -> bool:

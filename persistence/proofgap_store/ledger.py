@@ -148,8 +148,7 @@ class Ledger:
             ForbiddenError: the actor's roles do not allow this event. Recorded.
             NotAllowedError, GuardRefusedError: the machine refused. Recorded.
             StaleError: the version is another one. Recorded.
-            KeyReusedError: the key was used for another request.
-            BadInputError: a fact does not belong to the event.
+            KeyReusedError, BadInputError: the key was used for another request; a fact does not belong to the event.
 
         """
         event = known(RunEvent, "event", event)

@@ -185,11 +185,11 @@ def test_nothing_is_fine_where_nothing_was_expected(shell: Shell, tmp_path: Path
     assert not shell.target.exists()
 
 
-def test_without_exit_status_the_decision_does_not_change_the_code(shell: Shell, tmp_path: Path) -> None:
-    """The work was done as far as it could be, and what came of it is told: that is exit 0."""
+def test_without_exit_status_a_restore_that_failed_exits_with_1(shell: Shell, tmp_path: Path) -> None:
+    """Whoever goes on after a restore must not go on after one that failed; every other decision is exit 0."""
     _fill(shell.target, dict.fromkeys(FILES, b"other"))
     ran = shell.inside("restore", backup_of("zip", tmp_path).path, "--into", shell.target, "--yes")
-    assert (ran.code, shell.last().ended[0]) == (0, "failed")
+    assert (ran.code, shell.last().ended[0]) == (1, "failed")
 
 
 def test_json_is_one_line_and_the_same_decision(shell: Shell, tmp_path: Path) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from proofgap.errors import GuardRefusedError, NotAllowedError, NotFoundError
-from proofgap.facts import SnapshotEvent
-from proofgap.records import Check, CheckResult, SnapshotDetails
+from proofgap.errors import BadInputError, GuardRefusedError, NotAllowedError, NotFoundError
+from proofgap.facts import RunEvent, SnapshotEvent
+from proofgap.records import Check, CheckResult, RunDetails, SnapshotDetails
 from tests.conformance.lives import (
     ADA,
     OLGA,
@@ -105,10 +105,42 @@ def test_evidence_without_a_checked_subject_cannot_become_active(ledger, checks)
     assert evidence_of(ledger, run_id) == {snapshot: "generating"}
 
 
-def test_a_plan_that_expected_emptiness_may_have_checked_nothing(ledger):
-    snapshot = generating(ledger, live(ledger), 1)
+def test_only_a_plan_that_expected_emptiness_may_have_checked_nothing(ledger):
     given = SnapshotDetails(expected_empty=True)
+    run_id = live(ledger, "draft")
+    ledger.fire(run_id, RunEvent.SCOPE, ADA, given=RunDetails(selected=0, expects_nothing=True))
+    ledger.fire(run_id, RunEvent.CHECK, ADA, given=RunDetails(selected=0, expects_nothing=True))
+    for event in ("preview", "queue", "start", "complete"):
+        ledger.fire(run_id, RunEvent(event), ADA)
+    snapshot = generating(ledger, run_id, 1)
     assert ledger.fire_evidence(snapshot, SnapshotEvent.ACTIVATE, WIM, given=given).status == "active"
+    other = generating(ledger, live(ledger), 1)
+    with pytest.raises(GuardRefusedError):
+        ledger.fire_evidence(other, SnapshotEvent.ACTIVATE, WIM, given=given)
+
+
+def test_a_run_that_never_executed_takes_no_evidence_and_no_capture_is_older_than_the_end(ledger):
+    with pytest.raises(GuardRefusedError):
+        ledger.begin_evidence(live(ledger, "cancelled"), WIM)
+    run_id = live(ledger)
+    with pytest.raises(GuardRefusedError) as caught:
+        ledger.begin_evidence(run_id, WIM, captured_at_us=after_the_end(ledger, run_id, -1))
+    assert caught.value.guard == "captured_after_the_end"
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        (SnapshotDetails(checks_passed=9), "checks_passed"),
+        (SnapshotDetails(verdict="match"), "verdict"),
+        (SnapshotDetails(level="L6"), "level"),
+    ],
+)
+def test_what_is_said_of_evidence_never_exceeds_its_checks(ledger, given, field):
+    snapshot = generating(ledger, live(ledger), 1)
+    with pytest.raises(BadInputError) as caught:
+        ledger.fire_evidence(snapshot, SnapshotEvent.ACTIVATE, WIM, given=given, checks=FAILED)
+    assert caught.value.field == field
 
 
 def test_a_failed_comparison_is_evidence_too_and_its_checks_are_kept_in_their_order(ledger):
@@ -130,7 +162,7 @@ def test_evidence_of_a_run_that_is_not_over_is_refused_and_the_refusal_is_record
     assert [event.data["guard"] for event in log_since(ledger, before)] == ["execution_has_ended"]
 
 
-@pytest.mark.parametrize("status", TERMINAL)
+@pytest.mark.parametrize("status", [status for status in TERMINAL if status != "cancelled"])
 def test_evidence_moves_on_after_its_run_has_ended_and_never_moves_the_run(ledger, status):
     run_id = live(ledger, status)
     before = ledger.show(run_id, ADA.id, ADA).record

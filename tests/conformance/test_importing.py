@@ -7,12 +7,11 @@ from hashlib import sha256
 import pytest
 from msgspec.structs import replace
 
-from proofgap.errors import BadInputError, ForbiddenError, NotAllowedError, NotFoundError
-from proofgap.facts import Attention, Counts, RunEvent, RunStatus
+from proofgap.errors import BadInputError, ForbiddenError, GuardRefusedError, NotFoundError
+from proofgap.facts import Attention, Counts, RunEvent
 from proofgap_store import ImportResult, NewRun
 from tests.conformance.lives import (
     ADA,
-    HOME,
     OLGA,
     PATHS,
     SAM,
@@ -26,7 +25,6 @@ from tests.conformance.lives import (
     log_since,
     open_scope,
     operation,
-    prove,
     snapshot,
     tables,
 )
@@ -201,21 +199,30 @@ def test_a_new_environment_is_declared_by_an_admin_of_its_workspace_who_is_its_f
     assert ledger.grant("vera", "viewer", ("w2", "e3"), SAM) > 0
 
 
-def test_an_imported_run_goes_on_by_the_same_law_as_every_other(ledger):
+def test_an_imported_run_never_moves_here_and_takes_no_evidence_but_can_be_retried(ledger):
     ledger.import_facts(lines(facts("x1", "running", operation("o1", "running", None)), facts("x2", "completed")), ADA)
-    receipt = ledger.fire("x1", RunEvent.COMPLETE, ADA)
-    record, _ = shown(ledger, "x1")
-    assert (receipt.status, receipt.version, record.operation.outcome) == ("completed", 2, "succeeded")
-    prove(ledger, "x1")
-    assert shown(ledger, "x1")[1].state == "completed_with_evidence"
-    with pytest.raises(NotAllowedError):
-        ledger.fire("x2", RunEvent.SCOPE, ADA)
+    for run_id, event in (("x1", RunEvent.COMPLETE), ("x2", RunEvent.SCOPE)):
+        with pytest.raises(GuardRefusedError, match="imported records never move"):
+            ledger.fire(run_id, event, ADA)
+    with pytest.raises(GuardRefusedError, match="imported records never move"):
+        ledger.begin_evidence("x2", ADA)
+    again = ledger.retry("x2", ADA)
+    assert ledger.peek(again.run_id, ADA).details.retry_of == "x2"
     assert chain_faults(log(ledger)) == []
 
 
-def test_an_imported_operation_run_that_has_ended_does_not_hold_its_run_back(ledger):
-    ledger.import_facts(lines(facts("x1", "running", operation("o1", "completed", "failed"))), ADA)
-    ledger.fire("x1", RunEvent.COMPLETE, ADA)
-    record, decision = shown(ledger, "x1")
-    assert (record.status, record.operation.outcome, decision.state) == (RunStatus.COMPLETED, "failed", "failed")
-    assert (record.workspace, record.environment) == HOME
+def test_runs_of_one_operation_run_bring_the_same_evidence_or_the_file_is_refused(ledger):
+    alone, proven = facts("x1", "completed", operation()), facts("x2", "completed", operation(), snapshot())
+    before = tables(ledger)
+    with pytest.raises(BadInputError, match="differs from that of another run"):
+        ledger.import_facts(lines(alone, proven), ADA)
+    assert tables(ledger) == before
+    ledger.import_facts(lines(alone), ADA)
+    with pytest.raises(BadInputError, match="differs from that of another run"):
+        ledger.import_facts(lines(proven), ADA)
+
+
+@pytest.mark.parametrize("name", ["*"])
+def test_all_environments_are_no_environment_to_import_into(ledger, name):
+    with pytest.raises(BadInputError, match="means all environments"):
+        ledger.import_facts(lines(facts("x1", "draft", scope=("default", name))), ADA)

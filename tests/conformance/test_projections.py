@@ -7,6 +7,7 @@ import pytest
 
 from proofgap.audit import digest
 from proofgap.decision import RULES_VERSION, decide
+from proofgap.errors import GuardRefusedError
 from proofgap.facts import Attention, Counts, Facts, ItemResult, RunEvent, Viewer
 from proofgap.records import Item, RunDetails
 from proofgap_store import NewRun
@@ -138,7 +139,7 @@ def test_two_showings_are_two_events_on_the_same_stream(ledger):
 def test_deciding_again_on_the_logged_facts_gives_every_logged_decision(ledger):
     for status in PATHS:
         run_id = live(ledger, status)
-        if status in TERMINAL:
+        if status in TERMINAL and status != "cancelled":
             prove(ledger, run_id)
         for actor in (ADA, WIM, VERA):
             ledger.show(run_id, actor.id, actor)
@@ -184,8 +185,9 @@ def test_a_retry_is_a_new_run_that_names_the_old_one_which_stays_as_it_is(ledger
 
 
 def test_a_dry_run_stays_one_to_its_end_and_nothing_was_executed_by_it(ledger):
-    run_id = live(ledger, "completed", is_dry_run=True)
-    prove(ledger, run_id)
+    run_id = live(ledger, "previewed", is_dry_run=True)
+    with pytest.raises(GuardRefusedError, match="a dry run is never executed"):
+        ledger.fire(run_id, RunEvent.QUEUE, ADA)
     shown = ledger.show(run_id, ADA.id, ADA)
     assert (shown.record.is_dry_run, shown.decision.state, shown.decision.rule) == (True, "not_executed", 1)
     assert ledger.show(ledger.create(NewRun(), ADA).run_id, ADA.id, ADA).record.is_dry_run is False

@@ -7,10 +7,10 @@ import structlog
 
 from proofgap.access import Role
 from proofgap.audit import Actor
-from proofgap.errors import BadInputError, GuardRefusedError, NotFoundError, ProofgapError
+from proofgap.errors import BadInputError, ForbiddenError, GuardRefusedError, NotFoundError, ProofgapError
 from proofgap.facts import Counts, ItemResult, RunEvent, SnapshotEvent
 from proofgap.records import Item, PreviewFacts, RunDetails, SnapshotDetails
-from proofgap_store import Ledger, NewRun, Query
+from proofgap_store import Ledger, NewRun, Query, gate
 from tests.conformance.lives import (
     ADA,
     HOME,
@@ -296,15 +296,6 @@ def test_an_imported_run_does_not_move_the_operation_run_of_a_native_one(ledger)
     assert ledger.show(run_id, ADA.id, ADA).decision.state == "in_progress"
 
 
-def test_evidence_moves_on_the_stream_of_the_run_it_was_begun_for(ledger):
-    ledger.import_facts(lines(*(facts(run_id, "completed", operation()) for run_id in ("x1", "x2"))), ADA)
-    runs = []
-    for run_id in ("x1", "x2"):
-        snapshot = ledger.begin_evidence(run_id, ADA).subject
-        runs.append(ledger.fire_evidence(snapshot, SnapshotEvent.GENERATE, ADA).run_id)
-    assert runs == ["x1", "x2"]
-
-
 def test_two_lines_may_share_one_operation_object(ledger):
     shared = operation()
     assert (
@@ -356,3 +347,58 @@ def test_a_log_line_that_cannot_be_rendered_is_lost_and_counted(ledger):
     finally:
         structlog.reset_defaults()
     assert ledger.diagnose().log_failures == 2
+
+
+def test_an_event_without_a_number_of_its_own_is_refused(ledger, path):
+    run_id = live(ledger, "running")
+    connection = connect(path)
+    row = row_of(forged(connection, run_id, "fail", "failed"))
+    with pytest.raises(Exception, match="CHECK constraint failed"):
+        connection.execute("INSERT INTO audit_event (event_id, payload, leaf) VALUES (-1, ?, ?)", row)
+    assert ledger.peek(run_id, ADA).status == "running"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"target":"completed"', '"target":"completed","target":"failed"'),
+        ('"v":1', '"v":1,"v":2'),
+        ('"v":1', '"v": 1'),
+    ],
+)
+def test_an_event_that_two_readers_could_read_differently_is_refused(ledger, path, old, new):
+    run_id = live(ledger, "running")
+    connection = connect(path)
+    payload = row_of(forged(connection, run_id, "complete", "completed"))[0]
+    assert old in payload
+    with pytest.raises(Exception, match="not in canonical form"):
+        connection.execute(APPEND, (payload.replace(old, new), "a" * 64))
+
+
+def test_a_role_that_is_revoked_while_its_use_is_computed_no_longer_counts(ledger, monkeypatch):
+    run_id = live(ledger, "queued")
+    insert, revoked = gate._insert, []
+
+    def late(connection, writing):
+        if not revoked:
+            revoked.append(True)
+            with Ledger.open(str(ledger._gate.engine.url), create=False) as other:
+                other.grant("wim", Role.WORKER, HOME, ADA, revoke=True)
+        return insert(connection, writing)
+
+    monkeypatch.setattr(gate, "_insert", late)
+    with pytest.raises(ProofgapError):
+        ledger.fire(run_id, RunEvent.START, Actor(id="wim"))
+    assert ledger.peek(run_id, ADA).status == "queued"
+
+
+def test_an_operator_asks_a_run_that_executes_to_stop_and_cannot_end_it(ledger):
+    run_id = live(ledger, "running")
+    with pytest.raises(ForbiddenError):
+        ledger.fire(run_id, RunEvent.CANCEL, OLGA, given=RunDetails(nothing_written=True))
+    assert ledger.fire(run_id, RunEvent.REQUEST_CANCEL, OLGA).status == "running"
+
+
+def test_the_last_admin_of_a_workspace_stays_one(ledger):
+    with pytest.raises(BadInputError, match="last admin"):
+        ledger.grant(ADA.id, Role.ADMIN, HOME, ADA, revoke=True)

@@ -154,7 +154,8 @@ def test_a_list_without_rows_says_how_to_get_one(cli):
     cli.ok("init")
     result = cli.ok("list")
     assert result.out == ""
-    assert "proofgap run create" in result.err
+    assert "proofgap restore" in result.err
+    assert "No runs match." in cli.ok("list", "--environment", "nowhere").err
 
 
 def test_in_a_pipe_a_list_is_separated_by_tabs_and_absent_values_are_dashes(cli):
@@ -304,11 +305,13 @@ def test_evidence_is_added_from_checks_and_listed_with_its_verdict(cli, tmp_path
     )
     added = cli.ok(
         *("evidence", "add", run_id, "--checks", str(checks), "--verdict", "mismatch", "--level", "L2"),
-        *("--captured-at", "2026-11-21T02:24:05Z", "--json"),
+        "--json",
     ).json
     assert added["status"] == "active"
+    early = cli("evidence", "add", run_id, "--checks", str(checks), "--captured-at", "2019-11-21T02:24:05Z")
+    assert (early.code, "older than the run's end" in early.err) == (5, True)
     (row,) = cli.ok("evidence", "list", run_id).out.splitlines()
-    assert row.split("\t")[1:] == ["active", "2026-11-21T02:24:05.000000Z", "mismatch", "L2", "2", "1", "1"]
+    assert [row.split("\t")[1], *row.split("\t")[3:]] == ["active", "mismatch", "L2", "2", "1", "1"]
     listed = cli.ok("evidence", "list", run_id, "--json").json
     assert (listed["id"], listed["details"]["checks_total"]) == (added["subject"], 3)
     assert len(cli.ok("evidence", "show", added["subject"]).out.splitlines()) == 3

@@ -16,6 +16,7 @@ from proofgap.outcome import outcome_of
 from proofgap_app.drivers import directory_archive, driver_for
 from proofgap_app.drivers.archives import Archive, Content, DamagedError, content_digests
 from proofgap_app.drivers.base import Depth, ItemOutcome, Plan, Request, SourceChangedError, SourceError, no_progress
+from proofgap_app.drivers.files_evidence import DOUBTFUL
 from proofgap_app.drivers.files_execute import execute
 from proofgap_app.drivers.selection import UNREADABLE_KEY
 from proofgap_app.drivers.tar_archive import TarArchive
@@ -53,7 +54,7 @@ def test_a_tar_cut_exactly_between_two_members_is_noticed(target: Path, tmp_path
     """tarfile lists such an archive without a complaint; the missing end mark gives it away, and the run is partial."""
     backup = cut(tar_with(CONTENTS, tmp_path / "b.tar"), 3 * (512 + 20_480))
     ran = go(backup, target)
-    assert ran.ended("f0", "f1", "f2") == [("succeeded", None)] * 3
+    assert ran.ended("f0", "f1", "f2") == [("succeeded", DOUBTFUL)] * 3
     assert ran.ended(UNREADABLE_KEY) == [("failed", "source_truncated")]
     assert (ran.outcome.status, ran.evidence.verdict) == ("partial", "inconclusive")
 
@@ -256,7 +257,7 @@ def test_a_tar_header_with_a_negative_size_does_not_loop(target: Path, tmp_path:
     header[148:156] = b"%06o\0 " % sum(header[:512])
     backup.write_bytes(backup.read_bytes()[:1024] + bytes(header) + bytes(1024))
     ran = go(backup, target)
-    assert [("succeeded", None), ("failed", "source_damaged")] == ran.ended("a", UNREADABLE_KEY)
+    assert [("succeeded", DOUBTFUL), ("failed", "source_damaged")] == ran.ended("a", UNREADABLE_KEY)
     assert "partial" == ran.outcome.status
 
 
