@@ -21,6 +21,7 @@ from proofgap.text import safe
 from proofgap_app.settings import LOG_VARIABLE, LogStyle, in_colour, is_terminal
 
 _DIM, _BOLD, _PLAIN = "\x1b[2m", "\x1b[1m", "\x1b[0m"
+_INFO = 20  # the level of every line; lower ones cost nothing
 _LEADING = ("timestamp", "event", "level")
 _NOT_FOR_PEOPLE = frozenset({*_LEADING, "event_id", "leaf"})
 
@@ -61,7 +62,7 @@ def configure(given: LogStyle | None = None) -> None:
             _FORMS[style],
         ],
         logger_factory=lambda *_: StandardError(),
-        wrapper_class=structlog.BoundLogger,
+        wrapper_class=structlog.make_filtering_bound_logger(_INFO),
         cache_logger_on_first_use=False,
     )
 

@@ -193,38 +193,6 @@ def test_the_head_of_a_stream_never_goes_back(ledger, path):
     assert refused(connect(path), statement, stream) is not None
 
 
-def test_a_receipt_is_not_forged(ledger, path):
-    ledger.create(NewRun(), ADA, key="k1")
-    statement = "INSERT INTO receipt SELECT actor, 'k2', fingerprint, body, event_id FROM receipt"
-    assert refused(connect(path), statement) is not None
-
-
-def test_an_item_is_not_added_to_a_report_that_is_over(ledger, path):
-    run_id = live(ledger, "running")
-    ledger.fire(run_id, RunEvent.REPORT, ADA, items=[Item(key="a", result=ItemResult.SUCCEEDED)])
-    fire(ledger, run_id, "complete")
-    statement = 'INSERT INTO result_item SELECT run, \'b\', \'failed\', \'{"key":"b","result":"failed"}\', event_id FROM result_item'
-    assert refused(connect(path), statement) is not None
-
-
-def test_a_check_is_not_added_to_a_snapshot_that_is_over(ledger, path):
-    prove(ledger, live(ledger))
-    statement = (
-        "INSERT INTO evidence_check SELECT snapshot, number + 1, 'failed', document, event_id FROM evidence_check"
-    )
-    assert refused(connect(path), statement) is not None
-
-
-def test_replacing_in_the_log_does_not_delete_the_other_active_snapshot(ledger, path):
-    run_id = live(ledger)
-    prove(ledger, run_id)
-    second = ledger.begin_evidence(run_id, ADA, captured_at_us=after_the_end(ledger, run_id, 2_000)).subject
-    ledger.fire_evidence(second, SnapshotEvent.GENERATE, ADA)
-    connection = connect(path, "as SQLite comes")
-    entry = forged(connection, second, "activate", "active")
-    assert refused(connection, APPEND.replace("INSERT", "INSERT OR REPLACE"), *row_of(entry)) is not None
-
-
 def test_a_foreign_guard_is_named_whatever_it_is_called(ledger, path):
     connect(path).execute("CREATE TRIGGER sqlitex BEFORE INSERT ON receipt BEGIN SELECT RAISE(IGNORE); END")
     assert ledger.diagnose().foreign_guards == ("sqlitex",)
@@ -347,49 +315,6 @@ def test_a_log_line_that_cannot_be_rendered_is_lost_and_counted(ledger):
     finally:
         structlog.reset_defaults()
     assert ledger.diagnose().log_failures == 2
-
-
-def test_an_event_without_a_number_of_its_own_is_refused(ledger, path):
-    run_id = live(ledger, "running")
-    connection = connect(path)
-    row = row_of(forged(connection, run_id, "fail", "failed"))
-    with pytest.raises(Exception, match="CHECK constraint failed"):
-        connection.execute("INSERT INTO audit_event (event_id, payload, leaf) VALUES (-1, ?, ?)", row)
-    assert ledger.peek(run_id, ADA).status == "running"
-
-
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        ('"target":"completed"', '"target":"completed","target":"failed"'),
-        ('"v":1', '"v":1,"v":2'),
-        ('"v":1', '"v": 1'),
-    ],
-)
-def test_an_event_that_two_readers_could_read_differently_is_refused(ledger, path, old, new):
-    run_id = live(ledger, "running")
-    connection = connect(path)
-    payload = row_of(forged(connection, run_id, "complete", "completed"))[0]
-    assert old in payload
-    with pytest.raises(Exception, match="not in canonical form"):
-        connection.execute(APPEND, (payload.replace(old, new), "a" * 64))
-
-
-def test_a_role_that_is_revoked_while_its_use_is_computed_no_longer_counts(ledger, monkeypatch):
-    run_id = live(ledger, "queued")
-    insert, revoked = gate._insert, []
-
-    def late(connection, writing):
-        if not revoked:
-            revoked.append(True)
-            with Ledger.open(str(ledger._gate.engine.url), create=False) as other:
-                other.grant("wim", Role.WORKER, HOME, ADA, revoke=True)
-        return insert(connection, writing)
-
-    monkeypatch.setattr(gate, "_insert", late)
-    with pytest.raises(ProofgapError):
-        ledger.fire(run_id, RunEvent.START, Actor(id="wim"))
-    assert ledger.peek(run_id, ADA).status == "queued"
 
 
 def test_an_operator_asks_a_run_that_executes_to_stop_and_cannot_end_it(ledger):

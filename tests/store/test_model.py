@@ -135,6 +135,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.evidence: dict[str, str] = {}
         self.owner: dict[str, str] = {}
         self.asked: dict[str, tuple[Any, Any]] = {}
+        self.reported: set[str] = set()
         self.refused = 0
         self.items = 0
 
@@ -167,7 +168,9 @@ class LedgerMachine(RuleBasedStateMachine):
             self.guarded(error, before in MOVES[event])
         else:
             target = MOVES[event][before]
-            target = "cancelled" if event == "cancel" and given.nothing_written and before == "running" else target
+            is_untouched = given.nothing_written and run not in self.reported
+            target = "cancelled" if event == "cancel" and before == "running" and is_untouched else target
+            self.reported |= {run} if event == "report" else set()
             assert (receipt.source, receipt.status, receipt.version) == (before, target, number + 1)
             self.status[run] = (target, number + 1)
 
@@ -225,7 +228,7 @@ class LedgerMachine(RuleBasedStateMachine):
         except GuardRefusedError:
             self.refused += 1
             return multiple()
-        assert self.status[run][0] in ENDED
+        assert self.status[run][0] in ENDED - {"cancelled"}
         self.evidence[receipt.subject] = "queued"
         self.owner[receipt.subject] = run
         return receipt.subject
