@@ -10,13 +10,12 @@ from proofgap.audit import Actor
 from proofgap.errors import BadInputError, ForbiddenError, GuardRefusedError, NotFoundError, ProofgapError
 from proofgap.facts import Counts, ItemResult, RunEvent, SnapshotEvent
 from proofgap.records import Item, PreviewFacts, RunDetails, SnapshotDetails
-from proofgap_store import Ledger, NewRun, Query, gate
+from proofgap_store import Ledger, NewRun, Query
 from tests.conformance.lives import (
     ADA,
     HOME,
     OLGA,
     VERA,
-    after_the_end,
     facts,
     fire,
     lines,
@@ -28,7 +27,7 @@ from tests.conformance.lives import (
     tables,
 )
 from tests.store.faults import Plan, armed, broken, count, expose, interrupted
-from tests.store.raw import APPEND, connect, forged, refused, row_of
+from tests.store.raw import connect, refused
 
 EVE = Actor(id="eve")
 
