@@ -195,7 +195,10 @@ UNFIT = {
     "a status that is none": (facts("x1", "completed", replace(operation(), status="done")), "operation.status"),
     "an id that steers a terminal": (facts("x\x1b1"), "a control character"),
     "an operation run with an empty id": (facts("x1", "completed", operation("")), "id"),
-    "a snapshot with an id that cannot be seen": (facts("x1", "completed", operation(), snapshot("s\u200b")), "an invisible character"),
+    "a snapshot with an id that cannot be seen": (
+        facts("x1", "completed", operation(), snapshot("s\u200b")),
+        "an invisible character",
+    ),
     "an id that is too long": (facts("x" * 201), "id"),
 }
 
