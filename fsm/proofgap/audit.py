@@ -45,6 +45,8 @@ class EventType(StrEnum):
     ACCESS_REVOKED = "access.revoked"
     ENVIRONMENT_DECLARED = "environment.declared"
     MACHINE_DEFINED = "machine.defined"
+    KEY_ROTATED = "audit.key_rotated"
+    GAP_DECLARED = "audit.gap_declared"
 
 
 class Actor(Struct):
@@ -58,7 +60,8 @@ class Actor(Struct):
 class Entry(Struct):
     """One audit event. ``seq`` counts from 0 without gaps within ``stream``; ``prev`` is the leaf hash before it.
 
-    ``at_us`` is when it happened and ``rec_us`` when it was recorded, in microseconds since 1970-01-01 UTC.
+    ``at_us`` is when it happened and ``rec_us`` when it was recorded, in microseconds since 1970-01-01 UTC. ``commit``
+    names what was said but is not written here, by path: the SHA-256 of salt and value, whose opening can be deleted.
     """
 
     v: int
@@ -75,6 +78,7 @@ class Entry(Struct):
     rec_us: int
     actor: Actor
     data: dict[str, Any]
+    commit: dict[str, str] = {}
 
 
 def canonical(value: object) -> bytes:

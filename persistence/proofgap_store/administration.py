@@ -1,19 +1,13 @@
 """How a ledger comes into being, and what its administrators do: grants, environments, a look at its health.
 
-Owns migrations at start-up, the first events of a ledger, and the comparison of the schema that is there with the
-one that ought to be. Refuses to know restores.
+Owns the first events of a ledger, and what admins may change. Refuses to know restores, and how a schema comes to be
+(`schema`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from functools import cache
+from collections.abc import Sequence
 from pathlib import Path
-
-from sqlalchemy import Connection as AlchemyConnection
-from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError
 
 from proofgap.access import ANY_ENVIRONMENT, Action, Role, authorize
 from proofgap.audit import Actor, EventType, system_stream
@@ -23,20 +17,17 @@ from proofgap.text import check_id
 from proofgap_store.audit_log import Draft, head_of, link
 from proofgap_store.clock import now_us, operating_system_user
 from proofgap_store.documents import definition, definition_draft
-from proofgap_store.engine import Connection, UnavailableError, library_warning, make_engine, rows, unavailable
+from proofgap_store.engine import Connection, UnavailableError, library_warning, rows
 from proofgap_store.gate import Gate, Writing
 from proofgap_store.read import grants, roles
+from proofgap_store.schema import REVISION, drift, migrate, revision
 from proofgap_store.shapes import Diagnosis
 from proofgap_store.sqlite_library import sqlite
 from proofgap_store.transitions import Call
 
-REVISION = "0001"
-"""The schema that this version of the code works with."""
-
 DEFAULT_SCOPE = ("default", "local")
 _APPROVALS_MAX = 100
 _LEDGER = system_stream("ledger")
-_SCHEMA = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
 _KNOWN = "SELECT id FROM environment WHERE workspace = :workspace"
 _OTHER_ADMINS = """
 SELECT principal FROM access_grant
@@ -58,54 +49,21 @@ def prepare(gate: Gate, *, create: bool, owner: str | None) -> None:
     file = str(gate.engine.url.database or ":memory:")
     if not create and file != ":memory:" and not file.startswith("file:") and not Path(file).exists():
         raise UnavailableError(f"there is none at {file}", "Make one with: proofgap init.")
-    found = gate.read(_revision)
-    if found != REVISION:
-        _create(gate.engine, found, create=create)
+    _bring_up(gate, gate.read(revision), create=create)
+    gate.read(gate.guards)
     gate.write(lambda connection: _first_events(connection, owner))
 
 
-def _revision(connection: Connection) -> str | None:
-    """Read which schema is there: ``None`` for an empty database."""
-    tables = {row["name"] for row in rows(connection, _SCHEMA)}
-    if "alembic_version" in tables:
-        found = rows(connection, "SELECT version_num FROM alembic_version")
-        return str(found[0]["version_num"]) if found else None
-    if tables:
-        raise UnavailableError("the database holds something else", "Name a new file, or the file of a ledger.")
-    return None
-
-
-def _create(engine: Engine, found: str | None, *, create: bool) -> None:
+def _bring_up(gate: Gate, found: str | None, *, create: bool) -> None:
+    """Make the schema of a new ledger; an older one is brought up on demand only, a newer one not at all."""
+    if found == REVISION:
+        return
     if found is not None:
-        raise UnavailableError(
-            f"its schema is {found}, this version works with {REVISION}", "Use the version of proofgap that made it."
-        )
+        remedy = "Bring it up with: proofgap db upgrade." if found < REVISION else "Use the version that made it."
+        raise UnavailableError(f"its schema is {found}, this version works with {REVISION}", remedy)
     if not create:
         raise UnavailableError("there is no ledger yet", "Make one with: proofgap init.")
-    with _migrating(engine) as connection:
-        if _revision(connection.connection.driver_connection) is None:  # another process may have been faster
-            _migrate(connection)
-
-
-@contextmanager
-def _migrating(engine: Engine) -> Iterator[AlchemyConnection]:
-    """Hold the write lock for a migration: all of it is there afterwards, or nothing."""
-    try:
-        with engine.connect() as connection:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-            yield connection
-            connection.commit()
-    except DBAPIError as error:
-        raise unavailable(error) from error
-
-
-def _migrate(connection: AlchemyConnection) -> None:
-    from alembic import command  # noqa: PLC0415 - slow to import, and needed once in a ledger's life
-    from alembic.config import Config  # noqa: PLC0415 - as above
-
-    config = Config(attributes={"connection": connection})
-    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
-    command.upgrade(config, "head")
+    migrate(gate.engine, None)
 
 
 def _first_events(connection: Connection, owner: str | None) -> Writing[None] | None:
@@ -220,32 +178,19 @@ def _environment_draft(scope: tuple[str, str], approvals_required: int) -> Draft
 
 def diagnose(gate: Gate) -> Diagnosis:
     """Compare the schema that is there with the one that a new ledger has, and count what is stored."""
-    found, revision, runs, events = gate.read(_inventory)
-    wanted = _schema_of_a_new_ledger()
-    warning = library_warning()
+    return gate.read(lambda connection: _diagnosis(connection, gate.log_failures))
+
+
+def _diagnosis(connection: Connection, log_failures: int) -> Diagnosis:
+    found, warning = drift(connection), library_warning()
     return Diagnosis(
         sqlite_version=sqlite.sqlite_version,
         sqlite_library=sqlite.__name__,
-        revision=revision,
-        runs=runs,
-        events=events,
-        missing_guards=tuple(sorted(name for name in wanted if found.get(name) != wanted[name])),
-        foreign_guards=tuple(sorted(name for name in found if name not in wanted)),
-        log_failures=gate.log_failures,
+        revision=revision(connection),
+        runs=rows(connection, "SELECT count(*) AS n FROM restore_run")[0]["n"],
+        events=rows(connection, "SELECT count(*) AS n FROM audit_event")[0]["n"],
+        missing_guards=found.missing,
+        foreign_guards=found.foreign,
+        log_failures=log_failures,
         warnings=(warning,) if warning else (),
     )
-
-
-def _inventory(connection: Connection) -> tuple[dict[str, str], str | None, int, int]:
-    schema = {row["name"]: row["sql"] for row in rows(connection, _SCHEMA)}
-    runs = rows(connection, "SELECT count(*) AS n FROM restore_run")[0]["n"]
-    events = rows(connection, "SELECT count(*) AS n FROM audit_event")[0]["n"]
-    return schema, _revision(connection), runs, events
-
-
-@cache
-def _schema_of_a_new_ledger() -> dict[str, str]:
-    engine = make_engine("sqlite://")
-    with _migrating(engine) as connection:
-        _migrate(connection)
-        return {row["name"]: row["sql"] for row in rows(connection.connection.driver_connection, _SCHEMA)}

@@ -23,6 +23,7 @@ from proofgap.errors import StaleError
 from proofgap_store.audit_log import Linked, SwallowedError, Written, append
 from proofgap_store.engine import Connection, RefusedByDatabaseError, connected, execute, transaction
 from proofgap_store.read import law
+from proofgap_store.schema import NO_DRIFT, Drift, GuardsError, drift, version
 
 ATTEMPTS_MAX = 50
 """How often a write is computed anew when others keep writing to the same stream."""
@@ -57,6 +58,7 @@ class Gate:
 
     engine: Engine
     log_failures: int = 0
+    guarded_at: int | None = None  # the version of the schema that was last found as it ought to be
 
     def read(self, look: Callable[[Connection], Answer]) -> Answer:
         """Run one reading transaction."""
@@ -68,6 +70,7 @@ class Gate:
 
         Raises:
             StaleError: others kept writing to the same stream.
+            GuardsError: guards of the database are missing or foreign.
             RefusedByDatabaseError: the database refused for another reason.
 
         """
@@ -78,7 +81,7 @@ class Gate:
                 if not isinstance(writing, Writing):
                     return writing
                 try:
-                    written = _insert(connection, writing)
+                    written = self._insert(connection, writing)
                 except RefusedByDatabaseError as error:
                     if _SWALLOWED in error.reason:
                         raise SwallowedError from error
@@ -88,6 +91,29 @@ class Gate:
                 self._announce(written)
                 return writing.answer(written)
         raise StaleError("the stream", None, None)
+
+    def _insert(self, connection: Connection, writing: Writing[Any]) -> list[Written]:
+        with transaction(connection, writes=True):
+            self._demand_guards(connection)
+            if writing.law is not None and law(connection) != writing.law:
+                raise RefusedByDatabaseError(_CHANGED_LAW)
+            written = append(connection, writing.events)  # a crash from here to the commit: nothing happened
+            for statement, parameters in writing.rows(written):
+                if execute(connection, statement, parameters).rowcount != 1:
+                    raise SwallowedError
+        return written  # a crash from here on: everything happened, only nobody was told
+
+    def guards(self, connection: Connection) -> Drift:
+        """Say how the schema differs from the one that ought to be; looks only if it changed since it did not."""
+        found = version(connection)
+        differences = NO_DRIFT if found == self.guarded_at else drift(connection)
+        self.guarded_at = None if differences else found
+        return differences
+
+    def _demand_guards(self, connection: Connection) -> None:
+        differences = self.guards(connection)
+        if differences:
+            raise GuardsError(*differences)
 
     def _announce(self, written: Sequence[Written]) -> None:
         """Say what was committed, one line per event; a program that did not set up its log is told nothing."""
@@ -99,17 +125,6 @@ class Gate:
                 logger.info(event.type.value, event_id=number, run=event.run, leaf=event.leaf, **_told(event))
             except Exception:  # noqa: BLE001 - the record stands, whatever its copy met; a lost line is counted
                 self.log_failures += 1
-
-
-def _insert(connection: Connection, writing: Writing[Any]) -> list[Written]:
-    with transaction(connection, writes=True):
-        if writing.law is not None and law(connection) != writing.law:
-            raise RefusedByDatabaseError(_CHANGED_LAW)
-        written = append(connection, writing.events)  # a crash from here to the commit: nothing happened
-        for statement, parameters in writing.rows(written):
-            if execute(connection, statement, parameters).rowcount != 1:
-                raise SwallowedError
-    return written  # a crash from here on: everything happened, only nobody was told
 
 
 def _told(event: Linked) -> dict[str, Any]:

@@ -9,23 +9,24 @@ from proofgap.errors import ForbiddenError, GuardRefusedError, NotFoundError, St
 from proofgap.facts import RunEvent, SnapshotEvent
 from proofgap.records import PreviewFacts, RunDetails
 from proofgap_store import Ledger, NewRun, gate
+from proofgap_store.gate import Gate
 from tests.conformance.lives import ADA, HOME, OLGA, PASSED, WIM, chain_faults, live, log, tables
 
 
 @pytest.fixture
 def meanwhile(path, monkeypatch):
     """Let somebody else, on a connection of their own, do something once: after the next reading, before its writing."""
-    insert, waiting, attempts = gate._insert, [], []
+    insert, waiting, attempts = Gate._insert, [], []
 
-    def after_others(connection, writing):
+    def after_others(self, connection, writing):
         attempts.append(writing)
         while waiting:
             others = waiting.pop()
             with Ledger.open(f"sqlite:///{path}", create=False, synchronous="NORMAL") as ledger:
                 others(ledger)
-        return insert(connection, writing)
+        return insert(self, connection, writing)
 
-    monkeypatch.setattr(gate, "_insert", after_others)
+    monkeypatch.setattr(Gate, "_insert", after_others)
 
     def plan(others):
         waiting.append(others)
@@ -125,15 +126,15 @@ def test_what_is_still_allowed_under_the_new_law_is_computed_anew_and_written_on
 
 def test_a_law_that_changes_again_and_again_ends_in_one_error_and_nothing_is_written(ledger, path, monkeypatch):
     run_id = live(ledger, "draft")
-    insert, before = gate._insert, records(ledger)
+    insert, before = Gate._insert, records(ledger)
 
-    def restless(connection, writing):
+    def restless(self, connection, writing):
         if writing.law is not None:
             with Ledger.open(f"sqlite:///{path}", create=False, synchronous="NORMAL") as other:
                 other.grant("sam", Role.VIEWER, HOME, ADA)
-        return insert(connection, writing)
+        return insert(self, connection, writing)
 
-    monkeypatch.setattr(gate, "_insert", restless)
+    monkeypatch.setattr(Gate, "_insert", restless)
     monkeypatch.setattr(gate, "ATTEMPTS_MAX", 3)
     with pytest.raises(StaleError):
         ledger.fire(run_id, RunEvent.SCOPE, ADA)

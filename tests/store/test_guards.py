@@ -6,8 +6,10 @@ import pytest
 
 from proofgap.errors import ProofgapError
 from proofgap.facts import RunEvent, SnapshotEvent
-from proofgap_store import NewRun
+from proofgap_store import Ledger, NewRun
 from proofgap_store.audit_log import SwallowedError
+from proofgap_store.gate import Gate
+from proofgap_store.schema import NO_DRIFT, GuardsError
 from tests.conformance.lives import ADA, HOME, PASSED, after_the_end, chain_faults, live, log, prove, tables
 from tests.store.raw import APPEND, connect, contents, forged, row_of
 
@@ -32,6 +34,41 @@ WRITES = {
 }
 
 
+@pytest.fixture
+def unguarded(monkeypatch):
+    """Let the ledger write without a look at its guards, as if a guard had gone in the instant after the look."""
+    monkeypatch.setattr(Gate, "guards", lambda _gate, _connection: NO_DRIFT)
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+def test_nothing_is_written_while_a_foreign_trigger_is_there(ledger, path, write):
+    run_id = live(ledger, "running")
+    run_sql(path, "CREATE TRIGGER zz_harmless AFTER INSERT ON receipt BEGIN SELECT 1; END")
+    before = tables(ledger)
+    with pytest.raises(GuardsError, match="foreign: zz_harmless.*proofgap audit declare-gap") as caught:
+        write(ledger, run_id)
+    assert (caught.value.missing, caught.value.foreign) == ((), ("zz_harmless",))
+    assert tables(ledger) == before
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+def test_nothing_is_written_while_a_guard_is_missing(ledger, path, write):
+    run_id = live(ledger, "running")
+    run_sql(path, "DROP TRIGGER receipt_is_never_deleted")
+    before = tables(ledger)
+    with pytest.raises(GuardsError, match="missing or changed: receipt_is_never_deleted"):
+        write(ledger, run_id)
+    assert tables(ledger) == before
+
+
+def test_a_guard_that_is_missing_when_a_ledger_is_opened_stops_its_first_write(path):
+    Ledger.open(f"sqlite:///{path}", owner=ADA.id).close()
+    run_sql(path, "DROP TRIGGER audit_event_is_never_deleted")
+    with Ledger.open(f"sqlite:///{path}") as ledger, pytest.raises(GuardsError, match="audit_event_is_never_deleted"):
+        ledger.create(NewRun(), ADA)
+
+
+@pytest.mark.usefixtures("unguarded")
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
 def test_a_log_that_swallows_an_event_makes_the_write_fail_and_nothing_happens(ledger, path, write):
     run_id = live(ledger, "running")
@@ -49,6 +86,7 @@ def records(ledger):
     return found, [event for event in log(ledger) if event.type != "restore.run.transition_refused"]
 
 
+@pytest.mark.usefixtures("unguarded")
 @pytest.mark.parametrize("table", ["restore_run", "operation_run"])
 def test_a_table_that_swallows_its_update_makes_the_transition_fail_and_nothing_moves(ledger, path, table):
     run_id = live(ledger, "running")
@@ -59,6 +97,7 @@ def test_a_table_that_swallows_its_update_makes_the_transition_fail_and_nothing_
     assert records(ledger) == before
 
 
+@pytest.mark.usefixtures("unguarded")
 def test_evidence_that_swallows_its_update_makes_the_transition_fail_and_nothing_moves(ledger, path):
     snapshot = ledger.begin_evidence(live(ledger), ADA).subject
     run_sql(path, SWALLOW.format(when="BEFORE UPDATE", table="evidence_snapshot"))
@@ -126,7 +165,7 @@ def test_a_guard_that_was_cut_out_of_the_schema_table_is_gone_and_is_named(ledge
         "PRAGMA writable_schema = OFF",
     )
     run_sql(path, "UPDATE restore_run SET status = 'running'")
-    assert ledger.show(run_id, ADA.id, ADA).record.status == "running"
+    assert ledger.peek(run_id, ADA).status == "running"
     assert ledger.diagnose().missing_guards == ("restore_run_moves_in_the_log",)
     assert chain_faults(log(ledger)) == []
     said = [event.data["target"] for event in log(ledger) if event.type == "restore.run.transitioned"]

@@ -5,9 +5,7 @@ Revision ID: 0001
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from alembic import op
+from proofgap_store.migrations.scripts import run
 
 revision = "0001"
 down_revision = None
@@ -15,6 +13,4 @@ down_revision = None
 
 def upgrade() -> None:
     """Run the statements for this database, in the order of the file beside this one."""
-    script = Path(__file__).with_name(f"0001_initial.{op.get_bind().dialect.name}.sql").read_text("utf-8")
-    for statement in script.split("\n--;\n"):
-        op.get_bind().exec_driver_sql(statement)
+    run("0001_initial")

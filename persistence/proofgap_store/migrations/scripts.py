@@ -1,0 +1,28 @@
+"""The statements of the migrations, as text: what Alembic runs, and what a ledger's schema is compared with.
+
+Owns where the scripts are and how they are cut into statements. Refuses to know what they do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+NAMES = ("0001_initial", "0002_tree")
+"""Every migration, in order."""
+
+_SEPARATOR = "\n--;\n"
+
+
+def statements(name: str, dialect: str) -> Iterator[str]:
+    """Give the statements of one migration for one kind of database."""
+    script = Path(__file__).with_name("versions") / f"{name}.{dialect}.sql"
+    yield from script.read_text("utf-8").split(_SEPARATOR)
+
+
+def run(name: str) -> None:
+    """Run one migration on the connection that Alembic holds."""
+    from alembic import op  # noqa: PLC0415 - slow to import, and needed once in a ledger's life
+
+    for statement in statements(name, op.get_bind().dialect.name):
+        op.get_bind().exec_driver_sql(statement)
