@@ -4,7 +4,7 @@ Owns the closed set of event types, canonical form v1 and the link of a stream. 
 stored (`proofgap_store`) and who may read them.
 
 Canonical form: UTF-8 JSON in the profile of RFC 8785 that every JSON library writes alike: sorted ASCII keys, no
-spaces, no floats, whole numbers below 2**53, no NUL and no lone surrogates. Leaf hash: RFC 6962, section 2.1.
+spaces, no floats, whole numbers below 2**53, no NUL and no lone surrogates. Leaf hash: `merkle`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from proofgap import merkle
 from proofgap.errors import BadInputError
 from proofgap.facts import Struct
 
@@ -101,7 +102,7 @@ def digest(value: object) -> str:
 
 def leaf_hash(payload: bytes) -> str:
     """Give the RFC 6962 leaf hash of an event's bytes, in hex."""
-    return sha256(b"\x00" + payload).hexdigest()
+    return merkle.leaf_hash(payload).hex()
 
 
 def run_stream(run_id: str) -> str:

@@ -95,3 +95,14 @@ class KeyReusedError(ProofgapError):
         """Name the key."""
         self.key = key
         super().__init__(f"idempotency key {key!r} was used for another request. {self.remedy}")
+
+
+class ProofError(ProofgapError):
+    """A proof does not prove what it is said to prove. Whatever it came with is not to be trusted."""
+
+    remedy = "Do not trust what it came with. Get the checkpoint and the proof from the log again, and report the log."
+
+    def __init__(self, claim: str, problem: str) -> None:
+        """Name what was to be proven, and what is wrong with the proof."""
+        self.claim, self.problem = claim, problem
+        super().__init__(f"not proven: {claim}: {problem}. {self.remedy}")
