@@ -94,7 +94,7 @@ class Gate:
 
     def _insert(self, connection: Connection, writing: Writing[Any]) -> list[Written]:
         with transaction(connection, writes=True):
-            self._demand_guards(connection)
+            self.demand_guards(connection)
             if writing.law is not None and law(connection) != writing.law:
                 raise RefusedByDatabaseError(_CHANGED_LAW)
             written = append(connection, writing.events)  # a crash from here to the commit: nothing happened
@@ -110,7 +110,7 @@ class Gate:
         self.guarded_at = None if differences else found
         return differences
 
-    def _demand_guards(self, connection: Connection) -> None:
+    def demand_guards(self, connection: Connection) -> None:
         differences = self.guards(connection)
         if differences:
             raise GuardsError(*differences)

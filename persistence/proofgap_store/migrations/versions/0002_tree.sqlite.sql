@@ -1,5 +1,6 @@
 -- The tree over the log: every event waits in a queue until the sequencer gives it its leaf, and a signed checkpoint
--- covers the leaves so far. Beside it: openings of committed personal data, holds, and the pruning of a prefix.
+-- covers the leaves so far. Beside it: openings of committed personal data, holds, and the pruning of a prefix, which
+-- takes the payloads of runs and views; what the ledger says of itself (streams system/*) is kept whole.
 -- Statements are separated by a line that holds only "--;".
 
 CREATE TABLE audit_unsequenced (
@@ -196,11 +197,6 @@ CREATE TRIGGER audit_event_prunes AFTER INSERT ON audit_event WHEN NEW.type = 'a
       WHERE l.idx BETWEEN json_extract(NEW.payload, '$.data.first') AND json_extract(NEW.payload, '$.data.last')
         AND h.active = 1 AND (h.workspace IS NULL OR h.workspace = e.ws)
         AND (h.environment IS NULL OR h.environment = e.env) AND (h.run IS NULL OR h.run = e.run));
-  SELECT RAISE(ABORT, 'proofgap: the record of a pruning is never pruned')
-    WHERE EXISTS (
-      SELECT 1 FROM audit_leaf AS l JOIN audit_event AS e ON e.event_id = l.event_id
-      WHERE l.idx BETWEEN json_extract(NEW.payload, '$.data.first') AND json_extract(NEW.payload, '$.data.last')
-        AND e.type = 'audit.pruned');
   DELETE FROM audit_private WHERE event_id IN (
     SELECT event_id FROM audit_leaf
     WHERE idx BETWEEN json_extract(NEW.payload, '$.data.first') AND json_extract(NEW.payload, '$.data.last'));
@@ -208,7 +204,7 @@ CREATE TRIGGER audit_event_prunes AFTER INSERT ON audit_event WHEN NEW.type = 'a
       'actor', json_object('id', 'pruned'), 'at_us', at_us, 'env', env, 'id', id, 'pruned', event_id,
       'rec_us', json_extract(payload, '$.rec_us'), 'run', run, 'seq', seq, 'stream', stream, 'type', type,
       'v', json_extract(payload, '$.v'), 'ws', ws)
-    WHERE event_id IN (
+    WHERE stream NOT GLOB 'system/*' AND event_id IN (
       SELECT event_id FROM audit_leaf
       WHERE idx BETWEEN json_extract(NEW.payload, '$.data.first') AND json_extract(NEW.payload, '$.data.last'));
 END
@@ -216,7 +212,7 @@ END
 DROP TRIGGER audit_event_is_append_only_update
 --;
 CREATE TRIGGER audit_event_is_append_only_update BEFORE UPDATE ON audit_event
-WHEN NEW.event_id IS NOT OLD.event_id OR NEW.leaf IS NOT OLD.leaf OR NEW.payload IS NOT json_object(
+WHEN NEW.event_id IS NOT OLD.event_id OR NEW.leaf IS NOT OLD.leaf OR OLD.stream GLOB 'system/*' OR NEW.payload IS NOT json_object(
       'actor', json_object('id', 'pruned'), 'at_us', OLD.at_us, 'env', OLD.env, 'id', OLD.id, 'pruned', OLD.event_id,
       'rec_us', json_extract(OLD.payload, '$.rec_us'), 'run', OLD.run, 'seq', OLD.seq, 'stream', OLD.stream, 'type', OLD.type,
       'v', json_extract(OLD.payload, '$.v'), 'ws', OLD.ws)

@@ -1,0 +1,277 @@
+"""The log read again: every stream from its first event on, under the definitions that were in force.
+
+Owns what must hold of the events of one stream: their form, their links, the moves they make, and that each decision
+follows from the facts it names, and the facts from the records as they stood. What comes out is where every record of
+the stream stands in the end. Refuses to know where events are stored, what a tree is (`merkle`), and to repair
+anything. The same rules hold here as on append, where triggers of the database hold them.
+
+Source: ``docs/audit-format.md``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import msgspec
+
+from proofgap.audit import GENESIS, Entry, EventType, canonical, digest, leaf_hash
+from proofgap.decision import RULES_VERSION, decide
+from proofgap.facts import Facts, Viewer
+from proofgap.findings import Code, Finding
+from proofgap.records import Machine
+
+Edge = tuple[str, str, str]
+Report = Callable[[Finding], None]
+_ENTRIES = msgspec.json.Decoder(Entry)
+_PROJECTION_FIELDS = ("facts", "viewer", "decision", "facts_digest", "rule", "rules_version")
+_BIRTHS = MappingProxyType(
+    {
+        EventType.RUN_CREATED: (Machine.RUN, "draft"),
+        EventType.RUN_IMPORTED: (Machine.RUN, None),
+        EventType.OPERATION_CREATED: (Machine.OPERATION, "queued"),
+        EventType.OPERATION_IMPORTED: (Machine.OPERATION, None),
+        EventType.EVIDENCE_CREATED: (Machine.EVIDENCE, "queued"),
+        EventType.EVIDENCE_IMPORTED: (Machine.EVIDENCE, None),
+    }
+)
+"""What brings a record to life, and the status it begins with; an imported one begins anywhere."""
+
+_MOVES = MappingProxyType(
+    {
+        EventType.RUN_TRANSITIONED: Machine.RUN,
+        EventType.OPERATION_TRANSITIONED: Machine.OPERATION,
+        EventType.EVIDENCE_TRANSITIONED: Machine.EVIDENCE,
+    }
+)
+
+
+class Stored(NamedTuple):
+    """An event as it is stored: its number, its bytes, and the leaf hash beside it."""
+
+    event_id: int
+    payload: bytes
+    leaf: str
+
+
+class Tombstone(msgspec.Struct, forbid_unknown_fields=True):
+    """What is left of an event whose payload was pruned: its place, and no word of what it said."""
+
+    actor: dict[str, str]
+    at_us: int
+    env: str | None
+    id: str
+    pruned: int
+    rec_us: int
+    run: str | None
+    seq: int
+    stream: str
+    type: EventType
+    v: int
+    ws: str | None
+
+
+_TOMBSTONES = msgspec.json.Decoder(Tombstone)
+
+
+class Definitions:
+    """The machine definitions, as the log put them in force one after the other."""
+
+    def __init__(self) -> None:
+        """Begin without any."""
+        self._edges: dict[str, frozenset[Edge]] = {}
+        self._in_force: dict[str, list[tuple[int, str]]] = {}
+
+    def define(self, event_id: int, data: Mapping[str, Any]) -> bool:
+        """Take in a definition; tell whether its digest is that of its edges and guards."""
+        guards = {tuple(row[:3]): row[3] for row in data["guards"]}
+        edges = [tuple(edge) for edge in data["edges"]]
+        known = {"machine": data["machine"], "edges": [(*edge, guards.get(edge, ())) for edge in edges]}
+        self._edges[data["definition"]] = frozenset(edges)
+        self._in_force.setdefault(data["machine"], []).append((event_id, data["definition"]))
+        return digest(known) == data["definition"]
+
+    def edges(self, machine: Machine, definition: str, event_id: int) -> frozenset[Edge] | None:
+        """Give the edges of a definition, or ``None`` if it was not in force when the event was written."""
+        before = [named for number, named in self._in_force.get(machine, ()) if number < event_id]
+        return self._edges[definition] if before and before[-1] == definition else None
+
+
+class Standing(NamedTuple):
+    """Where a record stands after its last event: the events that it began with and that moved it last.
+
+    ``first`` is ``None`` where the beginning was pruned.
+    """
+
+    machine: Machine
+    subject: str
+    first: Entry | None
+    last: Entry
+    last_event_id: int
+
+
+class StreamReplay:
+    """One stream, read from its beginning."""
+
+    def __init__(self, stream: str, definitions: Definitions, report: Report) -> None:
+        """Begin at the genesis hash; findings go to ``report``."""
+        self.stream, self._definitions, self._report = stream, definitions, report
+        self.next_seq, self.head, self._rec_us = 0, GENESIS, 0
+        self.is_pruned = False
+        self.standings: dict[tuple[Machine, str], Standing] = {}
+        self.rows_digests: dict[int, tuple[str, str]] = {}  # by event: the subject, and the digest of its rows
+        self.views: list[tuple[int, str, str]] = []  # of a viewer's stream: event, run, digest of the facts shown
+        self._facts_digests: set[str] = set()
+
+    def take(self, stored: Stored) -> Entry | None:
+        """Check one event after the ones before it; give it, or ``None`` if it cannot be read."""
+        entry = self._read(stored)
+        if entry is not None:
+            self._follow(stored, entry)
+            try:
+                self._mean(stored, entry)
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                self._find(Code.FORM_INVALID, stored, f"its data are not those of {entry.type}: {error}")
+        return entry
+
+    def _find(self, code: Code, stored: Stored, detail: str) -> None:
+        self._report(Finding(code=code, detail=detail, event_id=stored.event_id, stream=self.stream))
+
+    def _read(self, stored: Stored) -> Entry | None:
+        try:
+            entry = _ENTRIES.decode(stored.payload)
+            is_canonical = canonical(entry) == stored.payload
+        except (msgspec.MsgspecError, UnicodeDecodeError, ValueError, RecursionError) as error:
+            if self._is_tombstone(stored):
+                return None
+            self._find(Code.FORM_INVALID, stored, str(error))
+            return None
+        if not is_canonical:
+            self._find(Code.FORM_INVALID, stored, "encoded again, it gives other bytes")
+        if leaf_hash(stored.payload) != stored.leaf:
+            self._find(Code.EVENT_EDITED, stored, f"its bytes do not hash to {stored.leaf}")
+        return entry
+
+    def _is_tombstone(self, stored: Stored) -> bool:
+        """Step over what pruning left of an event; whether it was pruned with leave is the tree's business."""
+        try:
+            left = _TOMBSTONES.decode(stored.payload)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return False
+        if left.pruned != stored.event_id or (left.stream, left.seq) != (self.stream, self.next_seq):
+            return False
+        self.is_pruned, self.head, self.next_seq, self._rec_us = True, stored.leaf, self.next_seq + 1, left.rec_us
+        return True
+
+    def _follow(self, stored: Stored, entry: Entry) -> None:
+        """Check the link to the event before, and go on from here in any case: one break is one finding."""
+        if (entry.stream, entry.seq) != (self.stream, self.next_seq):
+            where = f"{entry.stream} {entry.seq}, and {self.stream} {self.next_seq} was to come"
+            self._find(Code.CHAIN_GAP, stored, f"it says that it is {where}")
+        if entry.prev != self.head:
+            self._find(Code.CHAIN_BROKEN, stored, f"it names {entry.prev} as the one before it, which is {self.head}")
+        if entry.rec_us < self._rec_us:
+            detail = f"recorded {self._rec_us - entry.rec_us} microseconds before its predecessor"
+            self._find(Code.TIME_BACKWARDS, stored, detail)
+        self.next_seq, self.head, self._rec_us = entry.seq + 1, leaf_hash(stored.payload), entry.rec_us
+
+    def _mean(self, stored: Stored, entry: Entry) -> None:
+        """Check what an event says against what stands."""
+        if entry.type in _MOVES:
+            self._move(stored, entry, _MOVES[entry.type])
+        elif entry.type in _BIRTHS:
+            self._begin(stored, entry, *_BIRTHS[entry.type])
+        elif entry.type is EventType.DECISION_PROJECTED:
+            self._project(stored, entry)
+        elif entry.type is EventType.DECISIONS_LISTED:
+            self.views += [(stored.event_id, run, facts_digest) for run, _, facts_digest in entry.data["rows"]]
+
+    def _begin(self, stored: Stored, entry: Entry, machine: Machine, initial: str | None) -> None:
+        subject = entry.data["subject"]
+        if (machine, subject) in self.standings:
+            self._find(Code.MOVE_ILLEGAL, stored, f"{subject} begins a second time")
+        if initial is not None and (entry.data["target"], entry.data["version"]) != (initial, 1):
+            self._find(Code.MOVE_ILLEGAL, stored, f"{subject} does not begin as {initial}, version 1")
+        self.standings[machine, subject] = Standing(machine, subject, entry, entry, stored.event_id)
+
+    def _move(self, stored: Stored, entry: Entry, machine: Machine) -> None:
+        data, subject = entry.data, entry.data["subject"]
+        before = self.standings.get((machine, subject))
+        edges = self._definitions.edges(machine, data["definition"], stored.event_id)
+        if edges is None:
+            self._find(Code.DEFINITION_UNKNOWN, stored, f"{data['definition']} was not in force")
+        elif (data["source"], data["event"], data["target"]) not in edges:
+            self._find(Code.MOVE_ILLEGAL, stored, f"no {data['event']} leads {data['source']} to {data['target']}")
+        if before is None and not self.is_pruned:
+            self._find(Code.MOVE_ILLEGAL, stored, f"{subject} moves, and never began")
+        if before is not None and (data["source"], data["version"]) != _next_of(before):
+            was = "{}, version {}".format(*_next_of(before))
+            self._find(Code.MOVE_ILLEGAL, stored, f"{subject} moves from {data['source']} to version {data['version']}, "
+                       f"and a move from {was}, was to come")  # fmt: skip
+        if "rows_digest" in data:
+            self.rows_digests[stored.event_id] = (subject, data["rows_digest"])
+        first = None if before is None else before.first
+        self.standings[machine, subject] = Standing(machine, subject, first, entry, stored.event_id)
+
+    def _project(self, stored: Stored, entry: Entry) -> None:
+        """Run a projection again from its logged facts, and hold the facts against the records as they stand."""
+        data = entry.data
+        difference = projection_difference(data)
+        if difference is not None:
+            code = Code.RULES_UNKNOWN if data["rules_version"] != RULES_VERSION else Code.PROJECTION_MISMATCH
+            self._find(code, stored, difference)
+        run_id = data["facts"]["run"]["id"]
+        if data["trigger"] in {"show", "list"}:
+            self.views.append((stored.event_id, run_id, data["facts_digest"]))
+        else:
+            self._hold_facts(stored, data["facts"])
+            self._facts_digests.add(data["facts_digest"])
+
+    def _hold_facts(self, stored: Stored, facts: Mapping[str, Any]) -> None:
+        linked = [(Machine.RUN, facts["run"])]
+        linked += [(Machine.OPERATION, facts["operation"])] if facts["operation"] is not None else []
+        linked += [(Machine.EVIDENCE, row) for row in facts["evidence"]]
+        for machine, row in linked:
+            standing = self.standings.get((machine, row["id"]))
+            if standing is not None and row["status"] != standing.last.data["target"]:
+                was = standing.last.data["target"]
+                self._find(Code.FACTS_MISMATCH, stored, f"{row['id']} is {row['status']} in it, and was {was}")
+        run = self.standings.get((Machine.RUN, facts["run"]["id"]))
+        if run is None and not self.is_pruned:
+            self._find(Code.FACTS_MISMATCH, stored, f"it is about {facts['run']['id']}, which this stream is not")
+        if run is not None and facts["run"].get("counts") != _counts_of(run):
+            self._find(Code.FACTS_MISMATCH, stored, "its counts are not those of the run")
+
+
+def _next_of(standing: Standing) -> tuple[str, int]:
+    """Give the status and the version that the next move of a record has to name."""
+    data = standing.last.data
+    return data["target"], data.get("version", 1) + 1
+
+
+def _counts_of(run: Standing) -> object:
+    details = run.last.data["details"]
+    return details.get("item_counts") or details.get("counts")
+
+
+def projection_difference(data: Mapping[str, Any]) -> str | None:
+    """Decide again from a projection's logged facts: ``None``, or the name of the first field that differs and how.
+
+    Raises:
+        KeyError, ValueError: these are no data of a projection.
+
+    """
+    if data["rules_version"] != RULES_VERSION:
+        return f"made by rules {data['rules_version']}; these are rules {RULES_VERSION}"
+    facts = msgspec.convert(data["facts"], Facts)
+    if digest(facts) != data["facts_digest"]:
+        return "facts_digest is not that of the facts"
+    again = msgspec.to_builtins(decide(facts, msgspec.convert(data["viewer"], Viewer)))
+    if data["rule"] != again["rule"]:
+        return f"rule is {data['rule']}, and the facts lead to {again['rule']}"
+    if canonical(again) == canonical(data["decision"]):
+        return None
+    fields = [name for name in {**again, **data["decision"]} if again.get(name) != data["decision"].get(name)]
+    return f"{', '.join(fields)}: {[data['decision'].get(name) for name in fields]}, and the facts lead to " \
+           f"{[again.get(name) for name in fields]}"  # fmt: skip

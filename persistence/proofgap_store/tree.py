@@ -1,0 +1,109 @@
+"""The stored tree over the log: leaves, complete nodes, checkpoints. What is read of it, and what a batch adds.
+
+Owns the queries on these tables. Refuses to know who signs (`sequencer`) and who checks (`verifying`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from proofgap.merkle import CompactRange
+from proofgap_store.engine import Connection, execute, rows
+
+_LEAF = "SELECT hash FROM audit_leaf WHERE idx = :idx"
+_NODE = "SELECT hash FROM audit_node WHERE level = :level AND idx = :idx"
+_LAST = "SELECT size, root, at_us, note FROM audit_checkpoint ORDER BY size DESC LIMIT 1"
+_AT_LEAST = "SELECT size, root, at_us, note FROM audit_checkpoint WHERE size >= :size ORDER BY size LIMIT 1"
+_SIZE = "SELECT coalesce(max(idx) + 1, 0) AS size FROM audit_leaf"
+_WAITING = """
+SELECT e.event_id, e.payload, e.leaf FROM audit_unsequenced AS u JOIN audit_event AS e ON e.event_id = u.event_id
+ORDER BY e.event_id LIMIT :limit
+"""
+_ADD_LEAVES = "INSERT INTO audit_leaf SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(:leaves)"
+_ADD_NODES = "INSERT INTO audit_node SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(:nodes)"
+_ADD_CHECKPOINT = "INSERT INTO audit_checkpoint VALUES (:size, :root, :at_us, :note)"
+_LEAVE_QUEUE = "DELETE FROM audit_unsequenced WHERE event_id IN (SELECT value ->> 1 FROM json_each(:leaves))"
+
+
+class StoredCheckpoint(NamedTuple):
+    """A checkpoint as stored: the size of the tree, its root in hex, when it was signed, and the signed note."""
+
+    size: int
+    root: str
+    at_us: int
+    note: str
+
+
+class MissingNodeError(LookupError):
+    """A node of the tree that should be complete is not stored."""
+
+
+def node_reader(connection: Connection) -> Callable[[int, int], bytes]:
+    """Give a function that reads complete nodes of the stored tree.
+
+    Raises:
+        MissingNodeError: when it is asked for one that is not there.
+
+    """
+
+    def node(level: int, index: int) -> bytes:
+        found = rows(connection, _LEAF if level == 0 else _NODE, **({"level": level} if level else {}), idx=index)
+        if not found:
+            raise MissingNodeError(f"node {index} of level {level}")
+        return bytes.fromhex(found[0]["hash"])
+
+    return node
+
+
+def size(connection: Connection) -> int:
+    """Count the leaves."""
+    number: int = rows(connection, _SIZE)[0]["size"]
+    return number
+
+
+def root_at(connection: Connection, leaves: int) -> bytes:
+    """Give the root of the tree as it was with so many leaves, from its stored nodes."""
+    return CompactRange.of(leaves, node_reader(connection)).root()
+
+
+def last_checkpoint(connection: Connection) -> StoredCheckpoint | None:
+    """Read the last checkpoint."""
+    return next((StoredCheckpoint(**row) for row in rows(connection, _LAST)), None)
+
+
+def checkpoint_covering(connection: Connection, leaves: int) -> StoredCheckpoint | None:
+    """Read the first checkpoint over at least so many leaves."""
+    return next((StoredCheckpoint(**row) for row in rows(connection, _AT_LEAST, size=leaves)), None)
+
+
+class Waiting(NamedTuple):
+    """An event that has no leaf yet."""
+
+    event_id: int
+    payload: str
+    leaf: str
+
+
+def waiting(connection: Connection, limit: int) -> list[Waiting]:
+    """Read the events that wait for their leaf, oldest first."""
+    return [Waiting(**row) for row in rows(connection, _WAITING, limit=limit)]
+
+
+class Batch(NamedTuple):
+    """What one checkpoint adds: leaves (index, event, hash), nodes (level, index, hash), and itself."""
+
+    leaves: Sequence[tuple[int, int, str]]
+    nodes: Sequence[tuple[int, int, str]]
+    checkpoint: StoredCheckpoint
+
+
+def add(connection: Connection, batch: Batch) -> None:
+    """Write a batch in the transaction that is open; triggers hold it to the log and to the tree so far."""
+    leaves = msgspec.json.encode(batch.leaves).decode()
+    execute(connection, _ADD_LEAVES, {"leaves": leaves})
+    execute(connection, _ADD_NODES, {"nodes": msgspec.json.encode(batch.nodes).decode()})
+    execute(connection, _ADD_CHECKPOINT, batch.checkpoint._asdict())
+    execute(connection, _LEAVE_QUEUE, {"leaves": leaves})
