@@ -106,3 +106,48 @@ class ProofError(ProofgapError):
         """Name what was to be proven, and what is wrong with the proof."""
         self.claim, self.problem = claim, problem
         super().__init__(f"not proven: {claim}: {problem}. {self.remedy}")
+
+
+class MalformedError(ProofgapError):
+    """A signed document, a key or a policy does not have the form that its specification asks for."""
+
+    remedy = "Get it again from where it came from, byte for byte."
+
+    def __init__(self, document: str, problem: str) -> None:
+        """Name the kind of document, and what is wrong with this one."""
+        self.document, self.problem = document, problem
+        super().__init__(f"this is no {document}: {problem}. {self.remedy}")
+
+
+class SignatureError(ProofgapError):
+    """A key that is known did not make the signature that bears its name: the document or the signature was changed."""
+
+    remedy = "Do not trust it. Get it again from where it came from, and report it."
+
+    def __init__(self, document: str, key: str) -> None:
+        """Name the kind of document, and the key whose signature is wrong."""
+        self.document, self.key = document, key
+        super().__init__(f"the signature of {key} does not belong to this {document}. {self.remedy}")
+
+
+class UnknownKeyError(ProofgapError):
+    """A document bears no signature of a key that is known: whether it is genuine cannot be told."""
+
+    remedy = "Hand in the key of whoever signed it, from a source that you trust."
+
+    def __init__(self, document: str, wanted: Iterable[str], found: Iterable[str]) -> None:
+        """Name the kind of document, the keys that would do, and those that signed."""
+        self.document, self.wanted, self.found = document, tuple(wanted), tuple(found)
+        signed, known = ", ".join(self.found) or "nobody", ", ".join(self.wanted) or "none"
+        super().__init__(f"this {document} cannot be verified: signed by {signed}, known are {known}. {self.remedy}")
+
+
+class QuorumError(ProofgapError):
+    """Too few witnesses of a policy cosigned a checkpoint, or the policy asks for more than there can ever be."""
+
+    remedy = "Get a checkpoint with more cosignatures, or a policy whose quorum can be met."
+
+    def __init__(self, quorum: str, problem: str) -> None:
+        """Name the quorum, or the group, and what it lacks."""
+        self.quorum, self.problem = quorum, problem
+        super().__init__(f"quorum {quorum}: {problem}. {self.remedy}")
