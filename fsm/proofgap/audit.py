@@ -45,6 +45,7 @@ class EventType(StrEnum):
     ACCESS_REVOKED = "access.revoked"
     ENVIRONMENT_DECLARED = "environment.declared"
     MACHINE_DEFINED = "machine.defined"
+    LOG_EXPORTED = "audit.exported"
 
 
 class Actor(Struct):

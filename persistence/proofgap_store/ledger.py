@@ -26,6 +26,7 @@ from proofgap.moves import begin, begin_snapshot, move, move_snapshot, retry
 from proofgap.records import Check, Item, Moment, RunDetails, RunRecord, SnapshotDetails, draft, queued_snapshot
 from proofgap.text import check_id
 from proofgap_store import administration, importing, views
+from proofgap_store.audit import Audit
 from proofgap_store.audit_log import head_of
 from proofgap_store.clock import new_id, now_us
 from proofgap_store.engine import Connection, make_engine
@@ -312,6 +313,11 @@ class Ledger:
         return self._gate.write(
             lambda connection: administration.declaring(connection, scope, approvals_required, call)
         )
+
+    @property
+    def audit(self) -> Audit:
+        """Give the log, for its auditors."""
+        return Audit(self._gate, self._clock)
 
     def diagnose(self) -> Diagnosis:
         """Say how the ledger and its database are."""
