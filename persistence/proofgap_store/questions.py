@@ -11,6 +11,7 @@ Reading changes nothing and is not recorded. Refuses to know what the events mea
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import msgspec
@@ -171,6 +172,20 @@ def logged(event_id: int, leaf: str, payload: str) -> LoggedEvent:
     except ValueError as error:
         raise DamagedError(f"audit event {event_id}", str(error)) from error
     return LoggedEvent(event_id=event_id, leaf=leaf, payload=exact, entry=entry)
+
+
+@contextmanager
+def reading(event: LoggedEvent) -> Iterator[dict[str, Any]]:
+    """Give what an event says, to be read as its type says; who does not find it there meets a forged event.
+
+    Raises:
+        DamagedError: something that belongs to the type is missing, or is something else.
+
+    """
+    try:
+        yield msgspec.convert(event.entry["data"], dict[str, Any])
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise DamagedError(f"audit event {event.event_id}", f"{type(error).__name__}: {error}") from error
 
 
 def one(connection: Connection, event: int | str, principal: str) -> LoggedEvent:
