@@ -39,6 +39,7 @@ class Action(StrEnum):
     EXECUTE = "execute runs"
     ADD_EVIDENCE = "add evidence"
     VIEW_AS = "see what others are shown"
+    AUDIT = "read the log of everything in scope"
     ADMINISTER = "grant roles, declare environments and import"
 
 
@@ -56,6 +57,7 @@ MAY = MappingProxyType(
         Action.EXECUTE: frozenset({Role.WORKER, Role.ADMIN}),
         Action.ADD_EVIDENCE: frozenset({Role.WORKER, Role.ADMIN}),
         Action.VIEW_AS: frozenset({Role.AUDITOR, Role.ADMIN}),
+        Action.AUDIT: frozenset({Role.AUDITOR, Role.ADMIN}),
         Action.ADMINISTER: frozenset({Role.ADMIN}),
     }
 )

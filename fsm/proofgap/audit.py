@@ -48,6 +48,7 @@ class EventType(StrEnum):
     MACHINE_DEFINED = "machine.defined"
     KEY_ROTATED = "audit.key_rotated"
     GAP_DECLARED = "audit.gap_declared"
+    LOG_EXPORTED = "audit.exported"
 
 
 class Actor(Struct):
@@ -79,7 +80,7 @@ class Entry(Struct):
     rec_us: int
     actor: Actor
     data: dict[str, Any]
-    commit: dict[str, str] = {}
+    commit: dict[str, str]
 
 
 def canonical(value: object) -> bytes:

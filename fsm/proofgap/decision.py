@@ -12,6 +12,7 @@ Source: ``docs/decision-rules.md`` (sections 1 to 3), which closes the gaps of t
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import NamedTuple
 
 from proofgap.claims import Claim, Claims
@@ -35,6 +36,21 @@ from proofgap.wording import AT_LEAST, AVAILABILITY_LABELS, COLLAPSED, SO_FAR, W
 
 RULES_VERSION = "1"
 """Version of the rules below; it is part of every decision and of every projection event."""
+
+RULES = MappingProxyType(
+    {
+        1: "the run is a dry run",
+        2: "the operation run is queued or running",
+        3: "the run is failed, or the outcome of the operation run is failed",
+        4: "the run is partial or completed_with_errors",
+        5: "the run is cancelled, or the outcome of the operation run is blocked",
+        6: "the run is queued or running",
+        7: "the run is completed, and evidence is available",
+        8: "the run is completed",
+        9: "the run is draft, scoped, checked or previewed",
+    }
+)
+"""The conditions of the nine rules in words, in their order: for whoever asks why. `decide` does not read them."""
 
 _PREPARING = frozenset({RunStatus.DRAFT, RunStatus.SCOPED, RunStatus.CHECKED, RunStatus.PREVIEWED})
 _WITHOUT_EVIDENCE = frozenset(

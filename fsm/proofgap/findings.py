@@ -133,7 +133,9 @@ MEANINGS = MappingProxyType(
         Code.ROWS_DIGEST: Meaning(_T, "item or check rows are not those that were reported", _FROM_COPY),
         Code.RECEIPT_MISMATCH: Meaning(_T, "a receipt is not that of its event", "Believe the log."),
         Code.TIME_BACKWARDS: Meaning(_W, "the clock went back between two events", "Look at the clock of that day."),
-        Code.TIME_WINDOW: Meaning(_W, "an event was recorded after the checkpoint that covers it", "Look at the clock."),
+        Code.TIME_WINDOW: Meaning(
+            _W, "an event was recorded after the checkpoint that covers it", "Look at the clock."
+        ),
         Code.OPENING_INVALID: Meaning(_T, "a stored value is not the one that was committed to", _FROM_COPY),
         Code.OPENING_MISSING: Meaning(_T, "a committed value is gone, and no event says why", _FROM_COPY),
         Code.PROJECTION_MISMATCH: Meaning(_T, "a decision does not follow from its facts", "Believe the facts."),

@@ -273,5 +273,5 @@ def projection_difference(data: Mapping[str, Any]) -> str | None:
     if canonical(again) == canonical(data["decision"]):
         return None
     fields = [name for name in {**again, **data["decision"]} if again.get(name) != data["decision"].get(name)]
-    return f"{', '.join(fields)}: {[data['decision'].get(name) for name in fields]}, and the facts lead to " \
-           f"{[again.get(name) for name in fields]}"  # fmt: skip
+    said, follows = ([side.get(name) for name in fields] for side in (data["decision"], again))
+    return f"{', '.join(fields)}: {said}, and the facts lead to {follows}"

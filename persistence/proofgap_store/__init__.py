@@ -3,18 +3,37 @@
 Knows SQL and transactions, and is the only part of proofgap that does.
 """
 
+from proofgap_store.audit import Audit
 from proofgap_store.engine import RefusedByDatabaseError, UnavailableError
 from proofgap_store.ledger import Ledger
-from proofgap_store.shapes import Diagnosis, HistoryEvent, ImportResult, ListedRun, Listing, NewRun, Receipt, Shown
+from proofgap_store.shapes import (
+    Diagnosis,
+    HistoryEvent,
+    ImportResult,
+    ListedRun,
+    Listing,
+    LoggedEvent,
+    LogListing,
+    LogPage,
+    LogQuery,
+    NewRun,
+    Receipt,
+    Shown,
+)
 from proofgap_store.views import Page, Query
 
 __all__ = [
+    "Audit",
     "Diagnosis",
     "HistoryEvent",
     "ImportResult",
     "Ledger",
     "ListedRun",
     "Listing",
+    "LogListing",
+    "LogPage",
+    "LogQuery",
+    "LoggedEvent",
     "NewRun",
     "Page",
     "Query",

@@ -7,18 +7,19 @@ Owns the first events of a ledger, and what admins may change. Refuses to know r
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from proofgap.access import ANY_ENVIRONMENT, Action, Role, authorize
 from proofgap.audit import Actor, EventType, system_stream
 from proofgap.errors import BadInputError
 from proofgap.records import Machine
 from proofgap.text import check_id
+from proofgap_store import keys
 from proofgap_store.audit_log import Draft, head_of, link
-from proofgap_store.clock import now_us, operating_system_user
+from proofgap_store.clock import new_id, now_us, operating_system_user
 from proofgap_store.documents import definition, definition_draft
 from proofgap_store.engine import Connection, UnavailableError, library_warning, rows
 from proofgap_store.gate import Gate, Writing
+from proofgap_store.keys import KeyFile
 from proofgap_store.read import grants, roles
 from proofgap_store.schema import REVISION, drift, migrate, revision
 from proofgap_store.shapes import Diagnosis
@@ -39,19 +40,18 @@ WHERE last_event_id = (SELECT max(last_event_id) FROM machine_definition WHERE m
 """
 
 
-def prepare(gate: Gate, *, create: bool, owner: str | None) -> None:
+def prepare(gate: Gate, key_file: KeyFile, *, create: bool, owner: str | None) -> None:
     """Bring a ledger to where it can be used: schema, machine definitions, an owner.
 
     Raises:
         UnavailableError: there is no ledger and none may be created, or what is there is none.
 
     """
-    file = str(gate.engine.url.database or ":memory:")
-    if not create and file != ":memory:" and not file.startswith("file:") and not Path(file).exists():
-        raise UnavailableError(f"there is none at {file}", "Make one with: proofgap init.")
+    if not create and gate.file is not None and not gate.file.exists():
+        raise UnavailableError(f"there is none at {gate.file}", "Make one with: proofgap init.")
     _bring_up(gate, gate.read(revision), create=create)
     gate.read(gate.guards)
-    gate.write(lambda connection: _first_events(connection, owner))
+    gate.write(lambda connection: _first_events(connection, key_file, owner))
 
 
 def _bring_up(gate: Gate, found: str | None, *, create: bool) -> None:
@@ -66,20 +66,30 @@ def _bring_up(gate: Gate, found: str | None, *, create: bool) -> None:
     migrate(gate.engine, None)
 
 
-def _first_events(connection: Connection, owner: str | None) -> Writing[None] | None:
-    """Put the machines' definitions in force, where they are not, and give a new ledger its owner."""
+def _first_events(connection: Connection, key_file: KeyFile, owner: str | None) -> Writing[None] | None:
+    """Put the machines' definitions and a first key in force, where they are not; give a new ledger its owner."""
     in_force = {row["machine"]: row["definition"] for row in rows(connection, _IN_FORCE)}
     missing = [machine for machine in Machine if in_force.get(machine) != definition(machine)]
-    if not missing:
+    is_keyless = not keys.history(connection)
+    if not missing and not is_keyless:
         return None
     _refuse_older_law(connection, missing)
     actor = Actor(id=owner or operating_system_user())
     drafts = [definition_draft(machine) for machine in missing]
     if not in_force:
         drafts += opening(DEFAULT_SCOPE, actor.id)
+    first_key = [_first_key_draft(key_file)] if is_keyless else []
     now = now_us()
-    events = link(head_of(connection, _LEDGER), drafts, actor, now, now)
+    events = [
+        *link(head_of(connection, _LEDGER), drafts, actor, now, now),
+        *link(head_of(connection, keys.AUDIT_STREAM), first_key, actor, now, now),
+    ]
     return Writing(events=events, answer=lambda _written: None)
+
+
+def _first_key_draft(key_file: KeyFile) -> Draft:
+    """Give the event that puts the first key in force; its name is the name of the log for ever."""
+    return keys.rotation_draft(key_file.propose(f"proofgap/{new_id('log')}", None).verifier, None, None)
 
 
 def _refuse_older_law(connection: Connection, missing: Sequence[Machine]) -> None:

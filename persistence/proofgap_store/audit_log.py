@@ -88,6 +88,7 @@ def link(head: Head, drafts: Sequence[Draft], actor: Actor, at_us: int, rec_us: 
             rec_us=rec_us,
             actor=actor,
             data=draft.data,
+            commit={},
         )
         payload = canonical(entry)
         prev = leaf_hash(payload)

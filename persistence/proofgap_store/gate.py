@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import structlog
@@ -59,6 +60,12 @@ class Gate:
     engine: Engine
     log_failures: int = 0
     guarded_at: int | None = None  # the version of the schema that was last found as it ought to be
+
+    @property
+    def file(self) -> Path | None:
+        """The file of the ledger; ``None`` for one in memory."""
+        name = self.engine.url.database
+        return None if name in {None, "", ":memory:"} or name.startswith("file:") else Path(name)
 
     def read(self, look: Callable[[Connection], Answer]) -> Answer:
         """Run one reading transaction."""
@@ -111,6 +118,12 @@ class Gate:
         return differences
 
     def demand_guards(self, connection: Connection) -> None:
+        """Refuse to write past guards that are missing, and past foreign ones.
+
+        Raises:
+            GuardsError: names them.
+
+        """
         differences = self.guards(connection)
         if differences:
             raise GuardsError(*differences)

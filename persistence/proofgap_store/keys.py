@@ -100,10 +100,7 @@ class KeyFile:
             UnavailableError: it is not there, or others may read it.
 
         """
-        if self._path is None:
-            found = self._in_memory.get(key.text)
-        else:
-            found = self._settled(self._path, key)
+        found = self._in_memory.get(key.text) if self._path is None else self._settled(self._path, key)
         if found is None:
             raise UnavailableError(
                 f"the key that signs its checkpoints, {key.label}, is not at {self}",
@@ -153,7 +150,9 @@ class KeyFile:
                 os.fsync(stream.fileno())
             _link(written, staged)
         except OSError as error:
-            raise UnavailableError(f"its key file {staged} cannot be written: {error.strerror}", "Check the folder.") from error
+            raise UnavailableError(
+                f"its key file {staged} cannot be written: {error.strerror}", "Check the folder."
+            ) from error
         finally:
             written.unlink(missing_ok=True)
         return self._read(staged) or key

@@ -12,6 +12,7 @@ and how people ask (`proofgap_app`).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -26,8 +27,10 @@ from proofgap.moves import begin, begin_snapshot, move, move_snapshot, retry
 from proofgap.records import Check, Item, Moment, RunDetails, RunRecord, SnapshotDetails, draft, queued_snapshot
 from proofgap.text import check_id
 from proofgap_store import administration, importing, views
+from proofgap_store.audit import Audit
 from proofgap_store.audit_log import head_of
 from proofgap_store.clock import new_id, now_us
+from proofgap_store.custody import Custody
 from proofgap_store.engine import Connection, make_engine
 from proofgap_store.gate import Gate, Writing
 from proofgap_store.read import Found, law, roles, run_of_snapshot
@@ -55,12 +58,21 @@ _NOTHING_FOUND = SnapshotDetails()
 class Ledger:
     """One ledger, open. Use it as a context manager, or `close` it."""
 
-    def __init__(self, gate: Gate, clock: Callable[[], int] = now_us) -> None:
+    def __init__(self, gate: Gate, custody: Custody, clock: Callable[[], int] = now_us) -> None:
         """Wrap a gate; use `Ledger.open`."""
-        self._gate, self._clock = gate, clock
+        self._gate, self._custody, self._clock = gate, custody, clock
 
     @classmethod
-    def open(cls, url: str, *, create: bool = True, owner: str | None = None, synchronous: str = "FULL") -> Self:
+    def open(
+        cls,
+        url: str,
+        *,
+        create: bool = True,
+        owner: str | None = None,
+        synchronous: str = "FULL",
+        key: Path | None = None,
+        head: Path | None = None,
+    ) -> Self:
         """Open a ledger, and create it where there is none yet.
 
         Args:
@@ -68,6 +80,8 @@ class Ledger:
             create: whether a missing ledger is created; else that is an error.
             owner: who becomes admin of workspace ``default``, environment ``local``; the operating-system user.
             synchronous: ``FULL``, or ``NORMAL`` where the last commits may be lost in a power cut.
+            key: the file of the key that signs checkpoints; ``FILE.key`` beside the ledger, unless given.
+            head: the file that keeps the last checkpoint; ``FILE.head`` beside the ledger, unless given.
 
         Raises:
             BadInputError: the URL is none.
@@ -75,8 +89,9 @@ class Ledger:
 
         """
         gate = Gate(make_engine(url, synchronous=synchronous))
-        administration.prepare(gate, create=create, owner=owner)
-        return cls(gate)
+        custody = Custody.beside(gate.file, key=key, head=head)
+        administration.prepare(gate, custody.key_file, create=create, owner=owner)
+        return cls(gate, custody)
 
     def close(self) -> None:
         """Let go of the database."""
@@ -312,6 +327,11 @@ class Ledger:
         return self._gate.write(
             lambda connection: administration.declaring(connection, scope, approvals_required, call)
         )
+
+    @property
+    def audit(self) -> Audit:
+        """Give the log, for its auditors."""
+        return Audit(self._gate, self._custody, self._clock)
 
     def diagnose(self) -> Diagnosis:
         """Say how the ledger and its database are."""

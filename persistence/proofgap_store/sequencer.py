@@ -20,10 +20,10 @@ from proofgap.errors import ProofgapError
 from proofgap.facts import Struct
 from proofgap.merkle import CompactRange, leaf_hash
 from proofgap_store import keys, tree
+from proofgap_store.custody import Custody
 from proofgap_store.engine import Connection, RefusedByDatabaseError, connected, transaction
 from proofgap_store.gate import ATTEMPTS_MAX, Gate
-from proofgap_store.head_file import HeadFile
-from proofgap_store.keys import KeyFile, KeyPeriod
+from proofgap_store.keys import KeyPeriod
 from proofgap_store.tree import Batch, MissingNodeError, StoredCheckpoint
 
 BATCH_MAX = 5_000
@@ -56,8 +56,7 @@ class Sequencer:
     """Whoever signs for one ledger."""
 
     gate: Gate
-    key_file: KeyFile
-    head: HeadFile
+    custody: Custody
     clock: Callable[[], int]
 
     def run(self) -> Checkpointed | None:
@@ -74,7 +73,7 @@ class Sequencer:
         last = self.gate.read(tree.last_checkpoint)
         if last is None:
             return None
-        self.head.advance(last.note)  # a crash before this: the head file is behind, which is no alarm
+        self.custody.head.advance(last.note)  # a crash before this: the head file is behind, which is no alarm
         return Checkpointed(size=last.size, root=last.root, at_us=last.at_us, note=last.note)
 
     def step(self, limit: int = BATCH_MAX) -> int:
@@ -119,14 +118,14 @@ class Sequencer:
         now = self.clock()
         if last is not None and now <= last.at_us:
             raise UnsignedError("the clock is not past the last checkpoint", "Set the clock right, and try again.")
-        signer = self.key_file.signer(periods[-1].key)
+        signer = self.custody.key_file.signer(periods[-1].key)
         checkpoint = Checkpoint(signer.name, grown.size, grown.root())
         note = sign_checkpoint(checkpoint, signer, now // _US_PER_SECOND)
         return StoredCheckpoint(grown.size, checkpoint.root.hex(), now, note)
 
     def _demand_head(self, connection: Connection, last: StoredCheckpoint | None, periods: list[KeyPeriod]) -> None:
         """Refuse to go on from a database that is behind its head file, or beside it."""
-        kept = self.head.read()
+        kept = self.custody.head.read()
         if kept is None:
             return
         head = open_checkpoint(kept, [period.key for period in periods]).checkpoint

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from proofgap.audit import EventType
 from proofgap.decision import Decision
-from proofgap.facts import Struct, Viewer
+from proofgap.facts import Count, Struct, Viewer
 from proofgap.records import RunDetails, RunRecord
+from proofgap.wording import DecisionState
 
 
 class NewRun(Struct):
@@ -72,6 +74,49 @@ class HistoryEvent(Struct):
     event_id: int
     leaf: str
     entry: dict[str, Any]
+
+
+class LoggedEvent(Struct):
+    """One event of the log: its number, its leaf hash, its exact bytes, and the same bytes read as JSON."""
+
+    event_id: int
+    leaf: str
+    payload: bytes
+    entry: dict[str, Any]
+
+
+class LogQuery(Struct):
+    """Which events to read: all that are visible, unless narrowed.
+
+    ``since_us`` and ``until_us`` are times of recording, in microseconds since 1970-01-01 UTC: from, and before.
+    ``state`` selects the events by which that decision was made or shown; ``refused`` the refused attempts.
+    """
+
+    run: str | None = None
+    stream: str | None = None
+    actor: str | None = None
+    workspace: str | None = None
+    environment: str | None = None
+    types: tuple[EventType, ...] = ()
+    state: DecisionState | None = None
+    refused: bool = False
+    since_us: Count | None = None
+    until_us: Count | None = None
+
+
+class LogPage(Struct):
+    """How many events at most, from which end, and after which place: the ``next`` of the page before."""
+
+    limit: int = 50
+    after: str | None = None
+    oldest_first: bool = False
+
+
+class LogListing(Struct):
+    """One page of events; ``next`` continues after it, and is ``None`` at the end."""
+
+    events: tuple[LoggedEvent, ...]
+    next: str | None
 
 
 class ImportResult(Struct):

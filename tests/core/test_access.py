@@ -23,6 +23,7 @@ ALLOWED = {
     Action.EXECUTE: "WA",
     Action.ADD_EVIDENCE: "WA",
     Action.VIEW_AS: "UA",
+    Action.AUDIT: "UA",
     Action.ADMINISTER: "A",
 }
 ACTIONS = {

@@ -104,6 +104,7 @@ def entry_of(data):
     return Entry(
         v=FORMAT_VERSION, type=EventType.RUN_CREATED, id="e1", stream="run/r1", seq=0, prev=GENESIS, ws=None, env=None,
         run=None, op=None, at_us=1, rec_us=2, actor=Actor(id="ada"), data=data,
+        commit={},
     )  # fmt: skip
 
 

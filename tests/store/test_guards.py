@@ -45,7 +45,7 @@ def test_nothing_is_written_while_a_foreign_trigger_is_there(ledger, path, write
     run_id = live(ledger, "running")
     run_sql(path, "CREATE TRIGGER zz_harmless AFTER INSERT ON receipt BEGIN SELECT 1; END")
     before = tables(ledger)
-    with pytest.raises(GuardsError, match="foreign: zz_harmless.*proofgap audit declare-gap") as caught:
+    with pytest.raises(GuardsError, match=r"foreign: zz_harmless.*proofgap audit declare-gap") as caught:
         write(ledger, run_id)
     assert (caught.value.missing, caught.value.foreign) == ((), ("zz_harmless",))
     assert tables(ledger) == before

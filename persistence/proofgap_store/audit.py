@@ -1,0 +1,107 @@
+"""The log as auditors use it: one thin class, whose verbs are carried out elsewhere.
+
+Owns the names of the verbs. Refuses to know how any of them works.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from proofgap.audit import Actor
+from proofgap_store import durations, questions, reasons, replaying, seen
+from proofgap_store.custody import Custody
+from proofgap_store.durations import StayQuery, Stays
+from proofgap_store.gate import Gate
+from proofgap_store.questions import EVERY_EVENT, NEWEST
+from proofgap_store.reasons import Change, Why
+from proofgap_store.replaying import Replay
+from proofgap_store.seen import Moment, Seen
+from proofgap_store.sequencer import Checkpointed, Sequencer
+from proofgap_store.shapes import LoggedEvent, LogListing, LogPage, LogQuery
+
+
+def _silent(_event_id: int) -> None:
+    """Report no progress."""
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """The log of one ledger, for its auditors; `Ledger.audit` gives it.
+
+    Every verb raises `ForbiddenError` for an actor who audits nothing, and answers for what the actor may not see as
+    for what does not exist.
+    """
+
+    gate: Gate
+    custody: Custody
+    clock: Callable[[], int]
+
+    def checkpoint(self) -> Checkpointed | None:
+        """Give every waiting event its leaf and sign the tree; the last checkpoint, ``None`` before the first event.
+
+        Raises:
+            UnsignedError: what is stored is not what was signed before.
+            UnavailableError: the key or the head file cannot be used.
+
+        """
+        return Sequencer(gate=self.gate, custody=self.custody, clock=self.clock).run()
+
+    def list(self, query: LogQuery, actor: Actor, page: LogPage = NEWEST) -> LogListing:
+        """Read a page of events, newest first unless asked otherwise. Events that come meanwhile move no page."""
+        return self.gate.read(lambda connection: questions.listing(connection, query, actor.id, page))
+
+    def get(self, event: int | str, actor: Actor) -> LoggedEvent:
+        """Read one event, by its number or by its id (a UUID).
+
+        Raises:
+            NotFoundError: there is none, or it is not visible.
+
+        """
+        return self.gate.read(lambda connection: questions.one(connection, event, actor.id))
+
+    def tail(self, after: int, actor: Actor, query: LogQuery = EVERY_EVENT) -> tuple[LoggedEvent, ...]:
+        """Read what was recorded after an event (0: from the beginning), oldest first, one page at most."""
+        page = LogPage(limit=questions.PAGE_EVENTS_MAX, after=str(after), oldest_first=True)
+        return self.list(query, actor, page).events
+
+    def as_seen(self, person: str, run: str, at_us: int, actor: Actor) -> Seen:
+        """Read what a person had been shown of a run, at or before a moment; nothing, where they never were.
+
+        Raises:
+            NotFoundError: there is no such run, or it is not visible.
+
+        """
+        moment = Moment(person, run, at_us)
+        return self.gate.read(lambda connection: seen.last_shown(connection, moment, actor.id))
+
+    def why(self, run: str, actor: Actor) -> Why:
+        """Read what the last decision of a run rests on: its facts, and the rules in their order.
+
+        Raises:
+            NotFoundError: there is no such run, or it is not visible.
+
+        """
+        return self.gate.read(lambda connection: reasons.why(connection, run, actor.id))
+
+    def history(self, run: str, actor: Actor) -> tuple[Change, ...]:
+        """Read each projection that changed a run's decision, oldest first, with the events that caused it.
+
+        Raises:
+            NotFoundError: there is no such run, or it is not visible.
+
+        """
+        return self.gate.read(lambda connection: reasons.changes(connection, run, actor.id))
+
+    def replay(self, run: str | None, actor: Actor, progress: Callable[[int], None] = _silent) -> Replay:
+        """Decide every logged projection anew, of one run or of all, and compare every field.
+
+        Raises:
+            NotFoundError: there is no such run, or it is not visible.
+
+        """
+        return self.gate.read(lambda connection: replaying.replay(connection, run, actor.id, progress))
+
+    def durations(self, query: StayQuery, actor: Actor) -> tuple[Stays, ...]:
+        """Read how long records stayed in each status of their machine."""
+        return self.gate.read(lambda connection: durations.durations(connection, query, actor.id))

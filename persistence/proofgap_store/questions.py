@@ -1,0 +1,212 @@
+"""What auditors ask of the log: which events they may read, and which of those a question selects.
+
+Owns every SELECT over the log of a whole scope. An event is visible to
+whoever audits the workspace and environment that it names. One that names no environment is visible where all that it
+speaks of is: the runs of a list, the scopes of an export; what concerns a workspace, to whoever audits any part of
+it; what concerns the ledger itself, to every auditor. Whatever is not visible answers like what does not exist.
+
+Reading changes nothing and is not recorded. Refuses to know what the events mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import msgspec
+
+from proofgap.access import ANY_ENVIRONMENT, MAY, Action
+from proofgap.admission import admitted
+from proofgap.audit import EventType
+from proofgap.errors import BadInputError, ForbiddenError, NotFoundError
+from proofgap.text import check_id
+from proofgap_store.documents import DamagedError
+from proofgap_store.engine import Connection, execute, rows
+from proofgap_store.read import grants
+from proofgap_store.shapes import LoggedEvent, LogListing, LogPage, LogQuery
+
+PAGE_EVENTS_MAX = 500
+"""How many events one page may hold."""
+
+_DIGITS_MAX = 18  # of an event's number that a database can hold
+_REC_US = "json_extract(e.payload, '$.rec_us')"
+_CLAUSES = {
+    "run": "e.run = :run",
+    "stream": "e.stream = :stream",
+    "actor": "e.actor = :actor",
+    "workspace": "e.ws = :workspace",
+    "environment": "e.env = :environment",
+    "since_us": f"{_REC_US} >= :since_us",
+    "until_us": f"{_REC_US} < :until_us",
+    "state": """e.type IN ('restore.decision.projected', 'restore.decision.listed')
+  AND (json_extract(e.payload, '$.data.decision.state') = :state
+    OR EXISTS (SELECT 1 FROM json_each(e.payload, '$.data.rows') AS line WHERE line.value ->> 1 = :state))""",
+}
+_REFUSED = f"e.type = '{EventType.RUN_TRANSITION_REFUSED}'"
+_VISIBLE = """CASE
+  WHEN e.ws IS NOT NULL AND e.env IS NOT NULL THEN {event_held}
+  WHEN e.type = 'restore.decision.listed' THEN NOT EXISTS (
+    SELECT 1 FROM json_each(e.payload, '$.data.rows') AS line LEFT JOIN restore_run AS r ON r.id = line.value ->> 0
+    WHERE r.id IS NULL OR NOT ({run_held}))
+  WHEN e.type = 'audit.exported' THEN NOT EXISTS (
+    SELECT 1 FROM json_each(e.payload, '$.data.scopes') AS line WHERE NOT ({scope_held}))
+  WHEN e.ws IS NOT NULL THEN e.ws IN ({workspaces})
+  ELSE 1 END"""
+
+
+EVERY_EVENT = LogQuery()
+NEWEST = LogPage()
+Scope = tuple[str, str]
+
+
+class Selection(NamedTuple):
+    """A condition on ``audit_event AS e``, and its parameters."""
+
+    condition: str
+    parameters: dict[str, object]
+
+
+def audited(connection: Connection, principal: str) -> tuple[Scope, ...]:
+    """Read the scopes whose log somebody may read, sorted.
+
+    Raises:
+        ForbiddenError: there is none.
+
+    """
+    found = sorted(scope for scope, held in grants(connection, principal).items() if held & MAY[Action.AUDIT])
+    if not found:
+        raise ForbiddenError(principal, Action.AUDIT, sorted(MAY[Action.AUDIT]))
+    return tuple(found)
+
+
+def selection(query: LogQuery, scopes: Sequence[Scope]) -> Selection:
+    """Put a question, and the scopes of whoever asks, into a condition."""
+    query = admitted("query", query)
+    values = {name: getattr(query, name) for name in _CLAUSES if getattr(query, name) is not None}
+    parameters: dict[str, object] = dict(values)
+    clauses = [_CLAUSES[name] for name in values]
+    if query.types:
+        parameters |= {f"type{n}": kind for n, kind in enumerate(query.types)}
+        clauses.append(f"e.type IN ({', '.join(f':type{n}' for n in range(len(query.types)))})")
+    if query.refused:
+        clauses.append(_REFUSED)
+    visible = _visibility(scopes)
+    return Selection(" AND ".join([*clauses, visible.condition]), parameters | visible.parameters)
+
+
+def _visibility(scopes: Sequence[Scope]) -> Selection:
+    parameters: dict[str, object] = {
+        name: text for n, scope in enumerate(scopes) for name, text in zip((f"w{n}", f"e{n}"), scope, strict=True)
+    }
+    whole = [f":w{n}" for n, scope in enumerate(scopes) if scope[1] == ANY_ENVIRONMENT]
+    single = [f"(:w{n}, :e{n})" for n, scope in enumerate(scopes) if scope[1] != ANY_ENVIRONMENT]
+
+    def held(workspace: str, environment: str) -> str:
+        ways = [f"{workspace} IN ({', '.join(whole)})"] if whole else []
+        ways += [f"({workspace}, {environment}) IN (VALUES {', '.join(single)})"] if single else []
+        return " OR ".join(ways)
+
+    condition = _VISIBLE.format(
+        event_held=held("e.ws", "e.env"),
+        run_held=held("r.workspace", "r.environment"),
+        scope_held=held("(line.value ->> 0)", "(line.value ->> 1)"),
+        workspaces=", ".join(f":w{n}" for n in range(len(scopes))),
+    )
+    return Selection(condition, parameters)
+
+
+def listing(connection: Connection, query: LogQuery, principal: str, page: LogPage) -> LogListing:
+    """Read one page of the events that a question selects.
+
+    Raises:
+        BadInputError: the page is none.
+        ForbiddenError: they audit nothing.
+
+    """
+    page = admitted("page", page)
+    if not 1 <= page.limit <= PAGE_EVENTS_MAX:
+        raise BadInputError("limit", f"{page.limit} is out of range", f"Use 1 to {PAGE_EVENTS_MAX}.")
+    chosen = selection(query, audited(connection, principal))
+    if page.after is not None:
+        sign = ">" if page.oldest_first else "<"
+        beyond = f"e.event_id {sign} :after AND {chosen.condition}"
+        chosen = Selection(beyond, chosen.parameters | {"after": _place(page.after)})
+    found = list(each(connection, chosen, newest_first=not page.oldest_first, limit=page.limit + 1))
+    shown = tuple(found[: page.limit])
+    return LogListing(events=shown, next=str(shown[-1].event_id) if len(found) > page.limit else None)
+
+
+def _place(cursor: str) -> int:
+    if not is_number(cursor):
+        raise BadInputError("after", f"{cursor!r} is no place in the log", "Use the value of next of the page before.")
+    return int(cursor)
+
+
+def is_number(text: str) -> bool:
+    """Tell whether a text can be the number of an event."""
+    return text.isascii() and text.isdecimal() and len(text) <= _DIGITS_MAX
+
+
+def each(
+    connection: Connection, chosen: Selection, *, newest_first: bool = False, limit: int | None = None
+) -> Iterator[LoggedEvent]:
+    """Read the selected events one by one, in the order of their numbers; however many, no two are held at once."""
+    order = "DESC" if newest_first else "ASC"
+    statement = f"""SELECT e.event_id, e.leaf, e.payload FROM audit_event AS e
+WHERE {chosen.condition} ORDER BY e.event_id {order}{"" if limit is None else f" LIMIT {limit}"}"""  # noqa: S608 - put together from our own text only
+    for event_id, leaf, payload in execute(connection, statement, chosen.parameters):
+        yield logged(event_id, leaf, payload)
+
+
+def logged(event_id: int, leaf: str, payload: str) -> LoggedEvent:
+    """Turn a row of the log into an event.
+
+    Raises:
+        DamagedError: its bytes are no JSON object.
+
+    """
+    exact = payload.encode()
+    try:
+        entry = msgspec.json.decode(exact, type=dict[str, Any])
+    except ValueError as error:
+        raise DamagedError(f"audit event {event_id}", str(error)) from error
+    return LoggedEvent(event_id=event_id, leaf=leaf, payload=exact, entry=entry)
+
+
+@contextmanager
+def reading(event: LoggedEvent) -> Iterator[dict[str, Any]]:
+    """Give what an event says, to be read as its type says; who does not find it there meets a forged event.
+
+    Raises:
+        DamagedError: something that belongs to the type is missing, or is something else.
+
+    """
+    try:
+        yield msgspec.convert(event.entry["data"], dict[str, Any])
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise DamagedError(f"audit event {event.event_id}", f"{type(error).__name__}: {error}") from error
+
+
+def one(connection: Connection, event: int | str, principal: str) -> LoggedEvent:
+    """Read one event, by its number or by its id.
+
+    Raises:
+        NotFoundError: there is none, or it is not visible.
+        ForbiddenError: they audit nothing.
+
+    """
+    named = check_id("event", str(event))
+    visible = selection(EVERY_EVENT, audited(connection, principal))
+    column, value = ("event_id", int(named)) if is_number(named) else ("id", named)
+    chosen = Selection(f"e.{column} = :named AND {visible.condition}", visible.parameters | {"named": value})
+    found = next(each(connection, chosen), None)
+    if found is None:
+        raise NotFoundError("audit event", named)
+    return found
+
+
+def last_number(connection: Connection) -> int:
+    """Read the number of the last event."""
+    number: int = rows(connection, "SELECT coalesce(max(event_id), 0) AS n FROM audit_event")[0]["n"]
+    return number
