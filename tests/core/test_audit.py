@@ -112,7 +112,7 @@ def test_the_bytes_of_one_entry_are_these_for_ever():
     assert (
         canonical(entry_of({"b": 1, "a": "ä"}))
         == (
-            '{"actor":{"id":"ada","kind":"user","via":"library"},"at_us":1,"data":{"a":"ä","b":1},"env":null,"id":"e1",'
+            '{"actor":{"id":"ada","kind":"user","via":"library"},"at_us":1,"commit":{},"data":{"a":"ä","b":1},"env":null,"id":"e1",'
             '"op":null,"prev":"' + "0" * 64 + '","rec_us":2,"run":null,"seq":0,"stream":"run/r1",'
             '"type":"restore.run.created","v":1,"ws":null}'
         ).encode()
@@ -166,6 +166,7 @@ def test_the_set_of_event_types_is_closed():
         *("restore.operation.transitioned", "restore.evidence.created", "restore.evidence.imported"),
         *("restore.evidence.transitioned", "restore.link.conflicted", "restore.decision.projected"),
         *("restore.decision.listed", "access.granted", "access.revoked", "environment.declared", "machine.defined"),
+        *("audit.exported", "audit.key_rotated", "audit.gap_declared"),
     }
     with pytest.raises(msgspec.ValidationError, match="Invalid enum value"):
         msgspec.convert({**msgspec.to_builtins(entry_of({})), "type": "restore.run.vanished"}, Entry)
