@@ -155,11 +155,8 @@ class StreamReplay:
 
     def _is_tombstone(self, stored: Stored) -> bool:
         """Step over what pruning left of an event; whether it was pruned with leave is the tree's business."""
-        try:
-            left = _TOMBSTONES.decode(stored.payload)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            return False
-        if left.pruned != stored.event_id or (left.stream, left.seq) != (self.stream, self.next_seq):
+        left = _tombstone(stored.payload)
+        if left is None or left.pruned != stored.event_id or (left.stream, left.seq) != (self.stream, self.next_seq):
             return False
         self.is_pruned, self.head, self.next_seq, self._rec_us = True, stored.leaf, self.next_seq + 1, left.rec_us
         return True
@@ -242,6 +239,19 @@ class StreamReplay:
             self._find(Code.FACTS_MISMATCH, stored, f"it is about {facts['run']['id']}, which this stream is not")
         if run is not None and facts["run"].get("counts") != _counts_of(run):
             self._find(Code.FACTS_MISMATCH, stored, "its counts are not those of the run")
+
+
+def is_tombstone_of(payload: bytes, event_id: int) -> bool:
+    """Tell whether these bytes are what pruning left of an event."""
+    left = _tombstone(payload)
+    return left is not None and left.pruned == event_id
+
+
+def _tombstone(payload: bytes) -> Tombstone | None:
+    try:
+        return _TOMBSTONES.decode(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
 
 
 def _next_of(standing: Standing) -> tuple[str, int]:
