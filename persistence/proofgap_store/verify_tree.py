@@ -153,6 +153,13 @@ class Roots:
         self._hold(signed, found)
         return found
 
+    def root_of(self, size: int, found: dict[int, bytes]) -> bytes | None:
+        """Give the root at a size that was walked over, or that the walk began after; ``None`` if it cannot be had."""
+        try:
+            return found.get(size) or tree.root_at(self._connection, size)
+        except tree.MissingNodeError:
+            return None
+
     def _grow(self, leaf: str) -> None:
         for level, index, node in self.tree.append(_bytes(leaf)):
             stored = next(self._stored(level, index), None)

@@ -1,0 +1,89 @@
+"""What a verification is asked, and what it says: shapes, and the collector of findings.
+
+Owns how many findings are told. Refuses to know how anything is found.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from proofgap.facts import Struct
+from proofgap.findings import Code, Finding, Severity, Verdict
+from proofgap.notes import VerifierKey
+from proofgap_store.engine import Connection, rows
+
+FINDINGS_KEPT_MAX = 1_000
+"""How many findings are told; the others are counted."""
+
+_INDEX = "SELECT idx FROM audit_leaf WHERE event_id = :event"
+
+
+class Anchors(Struct):
+    """What a log is held against from outside: all of it optional, and the verdict says what there was.
+
+    ``keys`` are those that the auditor trusts; ``pin`` is a checkpoint that the auditor kept, ``head`` the head file,
+    ``since`` a checkpoint up to which everything was verified before. All three are signed notes.
+    """
+
+    keys: tuple[VerifierKey, ...] = ()
+    pin: str | None = None
+    head: str | None = None
+    since: str | None = None
+
+
+class Depth(Struct):
+    """How deep to look. A quick look reads no payloads, and never says OK. ``now_us`` dates waiting events."""
+
+    now_us: int
+    is_quick: bool = False
+    jobs: int = 1
+
+
+class Verification(Struct):
+    """What a verification found."""
+
+    verdict: Verdict
+    anchor: str  # what the log was held against from outside
+    unseen: str  # what that anchor cannot see
+    events: int
+    size: int  # of the tree
+    root: str | None  # of the tree, in hex
+    checkpoint: str | None  # the last signed note, for whoever pins it
+    pruned_before: int  # payloads of leaves below this were pruned
+    since: int  # leaves below this were not read
+    counts: dict[Code, int]
+    findings: tuple[Finding, ...]
+
+
+class Findings:
+    """Everything found so far, with the places of events in the tree."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Begin without any; the connection tells which leaf an event has."""
+        self._connection = connection
+        self.counts: Counter[Code] = Counter()
+        self.kept: list[Finding] = []
+
+    def __call__(self, finding: Finding) -> None:
+        """Take in a finding."""
+        self.counts[finding.code] += 1
+        if len(self.kept) < FINDINGS_KEPT_MAX:
+            self.kept.append(self._placed(finding))
+
+    def _placed(self, finding: Finding) -> Finding:
+        if finding.index is not None or finding.event_id is None:
+            return finding
+        found = rows(self._connection, _INDEX, event=finding.event_id)
+        where = {name: getattr(finding, name) for name in ("code", "detail", "event_id", "stream")}
+        return Finding(index=found[0]["idx"] if found else None, **where)
+
+    def merge(self, counts: Counter[Code], kept: Sequence[Finding]) -> None:
+        """Take in what was found in another part of the log."""
+        self.counts.update(counts)
+        self.kept += kept[: FINDINGS_KEPT_MAX - len(self.kept)]
+
+    @property
+    def severities(self) -> frozenset[Severity]:
+        """How grave the findings are."""
+        return frozenset(code.meaning.severity for code in self.counts)
