@@ -90,7 +90,7 @@ class Definitions:
         known = {"machine": data["machine"], "edges": [(*edge, guards.get(edge, ())) for edge in edges]}
         self._edges[data["definition"]] = frozenset(edges)
         self._in_force.setdefault(data["machine"], []).append((event_id, data["definition"]))
-        return digest(known) == data["definition"]
+        return bool(digest(known) == data["definition"])
 
     def edges(self, machine: Machine, definition: str, event_id: int) -> frozenset[Edge] | None:
         """Give the edges of a definition, or ``None`` if it was not in force when the event was written."""

@@ -65,7 +65,7 @@ def trust(connection: Connection, handed_in: Iterable[VerifierKey], report: Repo
         if _is_endorsed(period):
             known.add(period.key)
         else:
-            detail = f"{period.key.label} is not endorsed by {period.previous and period.previous.label}"
+            detail = f"{period.key.label} is not endorsed by the key before it"
             report(Finding(code=Code.KEY_UNENDORSED, detail=detail, index=period.idx, event_id=period.event_id))
             known |= set() if trusted else {period.key}  # its checkpoints are checked all the same
     return Trust(periods, frozenset(known | trusted))

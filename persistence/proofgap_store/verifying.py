@@ -65,7 +65,7 @@ def verify(
     report = Findings(connection)
     _guards(connection, report)
     trusted = trust(connection, anchors.keys, report)
-    marks = {name: note and opened(note, trusted, report) for name, note in _notes_of(anchors).items()}
+    marks = {name: opened(note, trusted, report) if note else None for name, note in _notes_of(anchors).items()}
     since = _since(connection, marks["since"], report)
     check_notes(connection, since, trusted, report)
     grown = Roots(connection, since, report)
