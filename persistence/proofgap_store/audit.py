@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from proofgap.audit import Actor
-from proofgap_store import durations, questions, reasons, replaying, seen
+from proofgap_store import durations, exporting, questions, reasons, replaying, seen
 from proofgap_store.durations import StayQuery, Stays
+from proofgap_store.exporting import Export, Manifest, Progress
 from proofgap_store.gate import Gate
 from proofgap_store.questions import EVERY_EVENT, NEWEST
 from proofgap_store.reasons import Change, Why
@@ -21,6 +22,10 @@ from proofgap_store.shapes import LoggedEvent, LogListing, LogPage, LogQuery
 
 def _silent(_event_id: int) -> None:
     """Report no progress."""
+
+
+def _silent_export(_event_id: int, _last: int, _count: int) -> None:
+    """As above."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,17 @@ class Audit:
         """Read what was recorded after an event (0: from the beginning), oldest first, one page at most."""
         page = LogPage(limit=questions.PAGE_EVENTS_MAX, after=str(after), oldest_first=True)
         return self.list(query, actor, page).events
+
+    def export(self, wanted: Export, actor: Actor, progress: Progress = _silent_export) -> Manifest:
+        """Take events out of the log into a new file, with a manifest beside it; that this was done is an event.
+
+        Raises:
+            BadInputError: the file is there already, or cannot be written, or the form needs what is not installed.
+            StaleError: what the actor may read changed meanwhile.
+            OSError: writing failed. There is no file without its event.
+
+        """
+        return exporting.export(self.gate, wanted, actor, self.clock(), progress)
 
     def as_seen(self, person: str, run: str, at_us: int, actor: Actor) -> Seen:
         """Read what a person had been shown of a run, at or before a moment; nothing, where they never were.

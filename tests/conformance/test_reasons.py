@@ -171,7 +171,9 @@ def test_the_history_of_a_decision_is_each_change_with_the_events_that_caused_it
         assert logged[change.event_id].data["decision"]["state"] == change.state
         assert all(logged[cause.event_id].type == cause.type for cause in change.causes)
         assert all(cause.event_id < change.event_id for cause in change.causes)
-    assert changes[-1].fields[0] == "state"
+    before, after = (logged[change.event_id].data["decision"] for change in changes[-2:])
+    assert changes[-1].fields == tuple(name for name in after if after[name] != before[name])
+    assert {"state", "rule", "claims", "evidence"} <= set(changes[-1].fields)
     assert logged[changes[-1].causes[-1].event_id].data["subject"] == fire_evidence
 
 
