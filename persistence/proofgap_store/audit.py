@@ -11,21 +11,17 @@ from dataclasses import dataclass
 from proofgap.audit import Actor
 from proofgap_store import durations, exporting, questions, reasons, replaying, seen
 from proofgap_store.durations import StayQuery, Stays
-from proofgap_store.exporting import Export, Manifest, Progress
+from proofgap_store.exporting import Export, Manifest
 from proofgap_store.gate import Gate
-from proofgap_store.questions import EVERY_EVENT, NEWEST
+from proofgap_store.questions import EVERY_EVENT, NEWEST, Progress
 from proofgap_store.reasons import Change, Why
 from proofgap_store.replaying import Replay
 from proofgap_store.seen import Moment, Seen
 from proofgap_store.shapes import LoggedEvent, LogListing, LogPage, LogQuery
 
 
-def _silent(_event_id: int) -> None:
+def silent(_reached: int, _last: int, _count: int) -> None:
     """Report no progress."""
-
-
-def _silent_export(_event_id: int, _last: int, _count: int) -> None:
-    """As above."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +53,7 @@ class Audit:
         page = LogPage(limit=questions.PAGE_EVENTS_MAX, after=str(after), oldest_first=True)
         return self.list(query, actor, page).events
 
-    def export(self, wanted: Export, actor: Actor, progress: Progress = _silent_export) -> Manifest:
+    def export(self, wanted: Export, actor: Actor, progress: Progress = silent) -> Manifest:
         """Take events out of the log into a new file, with a manifest beside it; that this was done is an event.
 
         Raises:
@@ -96,7 +92,7 @@ class Audit:
         """
         return self.gate.read(lambda connection: reasons.changes(connection, run, actor.id))
 
-    def replay(self, run: str | None, actor: Actor, progress: Callable[[int], None] = _silent) -> Replay:
+    def replay(self, run: str | None, actor: Actor, progress: Progress = silent) -> Replay:
         """Decide every logged projection anew, of one run or of all, and compare every field.
 
         Raises:

@@ -9,7 +9,7 @@ Owns this order, and the manifest. Refuses to know forms (`formats`) and questio
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from hashlib import file_digest
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -27,7 +27,7 @@ from proofgap_store.audit_log import Draft, Written, head_of, link
 from proofgap_store.engine import Connection, rows
 from proofgap_store.formats import ExportFormat, encoder
 from proofgap_store.gate import Gate, Writing
-from proofgap_store.questions import Scope
+from proofgap_store.questions import Progress, Scope
 from proofgap_store.read import law
 from proofgap_store.shapes import LoggedEvent, LogQuery
 
@@ -36,9 +36,6 @@ MANIFEST = ".manifest.json"
 
 _FORM = "proofgap audit export 1"
 _FIRST = "SELECT id FROM audit_event ORDER BY event_id LIMIT 1"
-
-Progress = Callable[[int, int, int], None]
-"""Told how far an export is: number of the event reached, number of the last event, events written."""
 
 
 class Export(Struct):

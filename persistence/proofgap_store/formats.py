@@ -154,8 +154,8 @@ class _Parquet:
     def __init__(self, stream: IO[bytes], _source: str) -> None:
         self._arrow, parquet = _pyarrow()
         arrow = self._arrow
-        times = dict.fromkeys(("at", "rec"), arrow.timestamp("us", tz="UTC"))
-        kinds = dict.fromkeys(("event_id", "seq"), arrow.int64()) | times
+        moment, number = arrow.timestamp("us", tz="UTC"), arrow.int64()
+        kinds: dict[str, Any] = {"at": moment, "rec": moment, "event_id": number, "seq": number}
         self._schema = arrow.schema([(name, kinds.get(name, arrow.string())) for name in (*COLUMNS, "payload")])
         self._writer = parquet.ParquetWriter(stream, self._schema)
         self._held: list[dict[str, Any]] = []
