@@ -65,7 +65,7 @@ class Gate:
     def file(self) -> Path | None:
         """The file of the ledger; ``None`` for one in memory."""
         name = self.engine.url.database
-        return None if name in {None, "", ":memory:"} or name.startswith("file:") else Path(name)
+        return None if not name or name == ":memory:" or name.startswith("file:") else Path(name)
 
     def read(self, look: Callable[[Connection], Answer]) -> Answer:
         """Run one reading transaction."""
