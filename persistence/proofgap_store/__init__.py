@@ -26,12 +26,16 @@ from proofgap_store.shapes import (
     Receipt,
     Shown,
 )
+from proofgap_store.verification import Anchors, Depth, Verification
+from proofgap_store.verifying import verify_file
 from proofgap_store.views import Page, Query
 
 __all__ = [
+    "Anchors",
     "Audit",
     "Cause",
     "Change",
+    "Depth",
     "Diagnosis",
     "Export",
     "ExportFormat",
@@ -56,5 +60,7 @@ __all__ = [
     "StayQuery",
     "Stays",
     "UnavailableError",
+    "Verification",
     "Why",
+    "verify_file",
 ]

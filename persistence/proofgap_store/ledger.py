@@ -47,6 +47,8 @@ from proofgap_store.transitions import (
     replayed,
     writing,
 )
+from proofgap_store.verification import Anchors, Depth, Verification
+from proofgap_store.verifying import verify, verify_file
 
 _HOOKS = ProjectForRecord()
 _FOUND_LENGTH_MAX = 65_536  # what is found in a backup may have longer names than what people write
@@ -332,6 +334,20 @@ class Ledger:
     def audit(self) -> Audit:
         """Give the log, for its auditors."""
         return Audit(self._gate, self._custody, self._clock)
+
+    def verify(self, *, anchors: Anchors | None = None, is_quick: bool = False) -> Verification:
+        """Verify the log of this ledger, and that its records follow from it; held against its own head file.
+
+        Args:
+            anchors: what else to hold it against: keys that are trusted, a pinned checkpoint.
+            is_quick: read no payloads; never comes to OK.
+
+        """
+        held = anchors or Anchors(head=self._custody.head.read())
+        depth = Depth(now_us=self._clock(), is_quick=is_quick)
+        if self._gate.file is not None:
+            return verify_file(str(self._gate.engine.url), held, depth)
+        return self._gate.read(lambda connection: verify(connection, held, depth))
 
     def diagnose(self) -> Diagnosis:
         """Say how the ledger and its database are."""

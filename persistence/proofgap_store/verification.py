@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
+
+import msgspec
 
 from proofgap.facts import Struct
 from proofgap.findings import Code, Finding, Severity, Verdict
@@ -17,6 +20,25 @@ FINDINGS_KEPT_MAX = 1_000
 """How many findings are told; the others are counted."""
 
 _INDEX = "SELECT idx FROM audit_leaf WHERE event_id = :event"
+
+
+def said(path: str, of: str = "payload") -> str:
+    """Give the SQL for what an event says under a path; ``NULL`` where its bytes are no JSON any more."""
+    return f"CASE WHEN json_valid({of}) THEN {of} ->> '$.{path}' END"
+
+
+def encoded(payload: str) -> bytes:
+    """Give the stored bytes of an event, also where they are no text any more; see ``verify_work.reading``."""
+    return payload.encode("utf-8", "surrogateescape")
+
+
+def decoded(payload: str) -> dict[str, Any]:
+    """Give what an event says; nothing where its bytes are no object in JSON any more, which is found elsewhere."""
+    try:
+        found = msgspec.json.decode(encoded(payload))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 class Anchors(Struct):

@@ -11,13 +11,12 @@ from collections.abc import Iterator
 from hashlib import sha256
 from typing import Any
 
-import msgspec
-
 from proofgap.audit import Entry, EventType, canonical
 from proofgap.findings import Code, Finding
 from proofgap.records import Machine
 from proofgap.replay import Definitions, Report, Standing, Stored, StreamReplay
 from proofgap_store.engine import Connection, Row, execute, rows
+from proofgap_store.verification import decoded, encoded, said
 
 _EVENTS = """
 SELECT stream, event_id, payload, leaf FROM audit_event
@@ -45,15 +44,15 @@ _CHECKS = "SELECT event_id, document FROM evidence_check WHERE snapshot = :subje
 _COVERS = """
 SELECT l.event_id, c.at_us FROM audit_checkpoint AS c JOIN audit_leaf AS l ON l.idx = c.size - 1 ORDER BY c.size
 """
-_SAID = """
+_SAID = f"""
 SELECT 1 FROM audit_event WHERE stream = :stream AND event_id < :event
-  AND (payload ->> '$.data.facts_digest' = :digest OR payload ->> '$.pruned' IS NOT NULL) LIMIT 1
-"""
+  AND ({said("data.facts_digest")} = :digest OR {said("pruned")} IS NOT NULL) LIMIT 1
+"""  # noqa: S608 - put together from our own text only
 _OPENING = "SELECT salt, value FROM audit_private WHERE event_id = :event AND path = :path"
-_REDACTED = """
+_REDACTED = f"""
 SELECT 1 FROM audit_event WHERE type = 'audit.redacted'
-  AND payload ->> '$.data.redacted' = :event AND payload ->> '$.data.path' = :path
-"""
+  AND {said("data.redacted")} = :event AND {said("data.path")} = :path
+"""  # noqa: S608 - as above
 _CLOCK_SKEW_US_MAX = 60_000_000
 _REMEMBERED_MAX = 20_000
 
@@ -63,8 +62,8 @@ def definitions_of(connection: Connection, report: Report) -> Definitions:
     found = Definitions()
     for row in rows(connection, _DEFINED):
         try:
-            is_sound = found.define(row["event_id"], msgspec.json.decode(row["payload"])["data"])
-        except (msgspec.MsgspecError, KeyError, TypeError, ValueError):
+            is_sound = found.define(row["event_id"], decoded(row["payload"])["data"])
+        except (KeyError, TypeError, ValueError):
             is_sound = False
         if not is_sound:
             detail = "the digest of the definition is not that of its edges"
@@ -93,7 +92,7 @@ class Streams:
             if replay is None or replay.stream != stream:
                 self._end(replay)
                 replay = StreamReplay(stream, self._definitions, self._report)
-            entry = replay.take(Stored(event_id, payload.encode("utf-8", "surrogatepass"), leaf))
+            entry = replay.take(Stored(event_id, encoded(payload), leaf))
             if entry is not None:
                 self._beside(event_id, entry)
             yield event_id
@@ -119,7 +118,7 @@ class Streams:
         if not found and not is_redacted:
             self._find(Code.OPENING_MISSING, f"{path} is gone", stream, event_id)
         for row in found:
-            if sha256(bytes.fromhex(row["salt"]) + row["value"].encode()).hexdigest() != commitment:
+            if sha256(_salt(row["salt"]) + encoded(row["value"])).hexdigest() != commitment:
                 self._find(Code.OPENING_INVALID, f"{path} is not what was committed to", stream, event_id)
             if is_redacted:
                 self._find(Code.OPENING_INVALID, f"{path} was redacted, and is still there", stream, event_id)
@@ -182,7 +181,7 @@ def _digests(documents: Iterator[tuple[int, str]]) -> dict[int, str]:
             digest = found[event_id] = sha256(b"[")
         else:
             digest.update(b",")
-        digest.update(document.encode())
+        digest.update(encoded(document))
     for digest in found.values():
         digest.update(b"]")
     return {event_id: digest.hexdigest() for event_id, digest in found.items()}
@@ -223,6 +222,13 @@ def _of_snapshot(first: Entry | None, last: Entry) -> Row:
         wanted |= {"operation_run_id": first.op, "captured_at_us": first.data["captured_at_us"]}
         wanted["operation_run_ref"] = first.data.get("operation_run_ref")
     return wanted
+
+
+def _salt(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        return encoded(text)
 
 
 def _text(value: object) -> str:

@@ -9,29 +9,35 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
-
 from proofgap.findings import Code, Finding
 from proofgap.replay import Report
 from proofgap_store.engine import Connection, execute, rows
+from proofgap_store.verification import decoded, said
 
+_SUBJECT, _PRUNED = said("data.subject", "e.payload"), said("pruned", "e.payload")
+_NO_COMMITMENT = """
+CASE WHEN json_valid(e.payload) THEN NOT EXISTS (SELECT 1 FROM json_each(e.payload, '$.commit') AS c WHERE c.key = t.path)
+ELSE 1 END
+"""
 _FOREIGN = {
-    "restore_run": "SELECT r.id FROM restore_run AS r LEFT JOIN audit_event AS e ON e.event_id = r.last_event_id "
-    "WHERE e.run IS NOT r.id OR e.stream IS NOT 'run/' || r.id",
-    "operation_run": "SELECT o.id FROM operation_run AS o LEFT JOIN audit_event AS e ON e.event_id = o.last_event_id "
-    "WHERE e.run IS NOT o.run OR (e.payload ->> '$.data.subject' IS NOT o.id AND e.payload ->> '$.pruned' IS NULL)",
-    "evidence_snapshot": "SELECT v.id FROM evidence_snapshot AS v "
-    "LEFT JOIN audit_event AS e ON e.event_id = v.last_event_id "
-    "WHERE e.run IS NOT v.run OR (e.payload ->> '$.data.subject' IS NOT v.id AND e.payload ->> '$.pruned' IS NULL)",
-    "result_item": "SELECT i.run || ' ' || i.item_key AS id FROM result_item AS i "
-    "LEFT JOIN audit_event AS e ON e.event_id = i.event_id WHERE e.run IS NOT i.run",
-    "evidence_check": "SELECT c.snapshot || ' ' || c.number AS id FROM evidence_check AS c "
-    "LEFT JOIN audit_event AS e ON e.event_id = c.event_id "
-    "WHERE e.payload ->> '$.data.subject' IS NOT c.snapshot AND e.payload ->> '$.pruned' IS NULL",
-    "audit_private": "SELECT p.event_id || ' ' || p.path AS id FROM audit_private AS p "
-    "LEFT JOIN audit_event AS e ON e.event_id = p.event_id "
-    "WHERE NOT EXISTS (SELECT 1 FROM json_each(e.payload, '$.commit') AS c WHERE c.key = p.path)",
+    "restore_run": ("t.id", "last_event_id", "e.run IS NOT t.id OR e.stream IS NOT 'run/' || t.id"),
+    "operation_run": (
+        *("t.id", "last_event_id"),
+        f"e.run IS NOT t.run OR ({_SUBJECT} IS NOT t.id AND {_PRUNED} IS NULL)",
+    ),
+    "evidence_snapshot": (
+        *("t.id", "last_event_id"),
+        f"e.run IS NOT t.run OR ({_SUBJECT} IS NOT t.id AND {_PRUNED} IS NULL)",
+    ),
+    "result_item": ("t.run || ' ' || t.item_key", "event_id", "e.run IS NOT t.run"),
+    "evidence_check": (
+        *("t.snapshot || ' ' || t.number", "event_id"),
+        f"{_SUBJECT} IS NOT t.snapshot AND {_PRUNED} IS NULL",
+    ),
+    "audit_private": ("t.event_id || ' ' || t.path", "event_id", _NO_COMMITMENT),
 }
+"""Table: what names a row, the column that leads to its event, and what makes it one that the log does not know."""
+
 _SYSTEM = """
 SELECT event_id, type, ws, env, run, payload FROM audit_event
 WHERE type IN ('access.granted', 'access.revoked', 'environment.declared', 'machine.defined', 'audit.held',
@@ -54,7 +60,10 @@ _SHARED = ("subject", "event", "source", "version")
 
 def check_foreign(connection: Connection, report: Report) -> None:
     """Find records that no event of the log speaks of."""
-    for table, statement in _FOREIGN.items():
+    for table, (name, link, wrong) in _FOREIGN.items():
+        statement = (
+            f"SELECT {name} AS id FROM {table} AS t LEFT JOIN audit_event AS e ON e.event_id = t.{link} WHERE {wrong}"  # noqa: S608 - put together from our own text only
+        )
         for row in rows(connection, statement):
             report(Finding(code=Code.ROW_FOREIGN, detail=f"{table} {row['id']}"))
 
@@ -74,7 +83,11 @@ def _followed(connection: Connection) -> dict[str, set[tuple[Any, ...]]]:
     """Give the tables of the ledger's own affairs as they follow from the log."""
     keyed: dict[str, dict[tuple[Any, ...], tuple[Any, ...]]] = {table: {} for table in _TABLES}
     for row in rows(connection, _SYSTEM):
-        for table, key, rest in _effects(row, msgspec.json.decode(row["payload"])["data"], keyed["audit_hold"]):
+        try:
+            effects = list(_effects(row, decoded(row["payload"])["data"], keyed["audit_hold"]))
+        except (KeyError, TypeError):
+            continue  # it is no such event any more: what followed from it is found to be foreign
+        for table, key, rest in effects:
             keyed[table][key] = (*key, *rest)
     return {table: set(found.values()) for table, found in keyed.items()}
 
@@ -116,14 +129,16 @@ def check_receipts(connection: Connection, report: Report) -> None:
 def _receipt_difference(row: dict[str, Any]) -> str | None:
     if row["payload"] is None:
         return "its event is gone"
-    event, body = msgspec.json.decode(row["payload"]), msgspec.json.decode(row["body"])
-    if (row["leaf"], row["event_id"]) != (body["leaf"], body["event_id"]):
+    event, body = decoded(row["payload"]), decoded(row["body"])
+    if not event or not body:
+        return "it, or its event, cannot be read"
+    if (row["leaf"], row["event_id"]) != (body.get("leaf"), body.get("event_id")):
         return "it names another event"
     if "pruned" in event:
         return None
-    data = event["data"]
+    data = event.get("data", {})
     if (row["by"], data.get("key"), data.get("request")) != (row["actor"], row["key"], row["fingerprint"]):
         return "its event is that of another request"
-    said = {**{name: data[name] for name in _SHARED}, "status": data["target"], "run_id": event["run"]}
-    differing = [name for name, value in said.items() if body[name] != value]
+    follows = {**{name: data.get(name) for name in _SHARED}, "status": data.get("target"), "run_id": event.get("run")}
+    differing = [name for name, value in follows.items() if body.get(name) != value]
     return f"it says another {', '.join(differing)}" if differing else None

@@ -53,11 +53,17 @@ def reading(url: str) -> Iterator[Connection]:
         connection = sqlite.connect(f"file:{parsed.database}?mode=ro", uri=True, isolation_level=None)
     except sqlite.Error as error:
         raise unavailable(error) from error
+    connection.text_factory = _text
     with closing(connection), transaction(connection, writes=False):
         connection.execute("PRAGMA query_only = ON")
         if revision(connection) != REVISION:
             raise UnavailableError(f"its schema is {revision(connection)}", "Bring it up with: proofgap db upgrade.")
         yield connection
+
+
+def _text(stored: bytes) -> str:
+    """Read stored text, whatever became of its bytes: what is no UTF-8 is kept apart, and found where it matters."""
+    return stored.decode("utf-8", "surrogateescape")
 
 
 class Work(NamedTuple):

@@ -14,7 +14,7 @@ from proofgap.replay import Report
 from proofgap_store import tree
 from proofgap_store.engine import Connection, rows
 from proofgap_store.schema import drift
-from proofgap_store.verification import Anchors, Depth, Findings, Verification
+from proofgap_store.verification import Anchors, Depth, Findings, Verification, said
 from proofgap_store.verify_tables import check_foreign, check_receipts, check_system
 from proofgap_store.verify_tree import (
     Roots,
@@ -29,15 +29,15 @@ from proofgap_store.verify_work import Progress, Work, reading
 MERGE_DELAY_US_MAX = 60_000_000
 """How long an event may wait for its checkpoint before a verification warns of it."""
 
-_PRUNED = "SELECT max(payload ->> '$.data.last') AS last FROM audit_event WHERE type = 'audit.pruned'"
+_PRUNED = f"SELECT max({said('data.last')}) AS last FROM audit_event WHERE type = 'audit.pruned'"  # noqa: S608 - our own text
 _DECLARED = {
     "audit.gap_declared": Code.GAP_DECLARED,
     "audit.restore_declared": Code.RESTORE_DECLARED,
 }
-_DECLARATIONS = """
-SELECT event_id, type, stream, payload ->> '$.data.reason' AS reason FROM audit_event
+_DECLARATIONS = f"""
+SELECT event_id, type, stream, {said("data.reason")} AS reason FROM audit_event
 WHERE type IN ('audit.gap_declared', 'audit.restore_declared') ORDER BY event_id
-"""
+"""  # noqa: S608 - as above
 _COUNT = "SELECT count(*) AS n FROM audit_event"
 
 
