@@ -180,7 +180,7 @@ class Ledger:
                 raise StaleError(run_id, expected_version, found.record.version)
             facts = tally(found.record.details, items) if items else given
             step = move(found.record, event, facts, moment=moment, hooks=_HOOKS)
-            rows_digest = digest(items) if items else None
+            rows_digest = digest(sorted(items, key=_key_of)) if items else None  # the order in which they are read
             return Plan(run_id, step, lambda event_id: item_rows(run_id, items, event_id), rows_digest)
 
         return carry_out(
@@ -390,6 +390,10 @@ def _check_time(field: str, given_us: int | None, now_us: int) -> None:
             f"{given_us!r} is no time from 1970 until now",
             "Hand in a time that has passed, in microseconds since 1970 UTC.",
         )
+
+
+def _key_of(item: Item) -> str:
+    return item.key
 
 
 def _adds_evidence(_record: RunRecord) -> Action:
