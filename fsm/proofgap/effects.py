@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 import msgspec
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
 from proofgap.errors import BadInputError
 from proofgap.facts import Counts, EndReason, ItemResult, OperationStatus, RunEvent, RunStatus, SnapshotEvent
@@ -75,8 +75,8 @@ _NEEDS_OPERATION = frozenset({RunEvent.QUEUE, RunEvent.BLOCK})
 
 def given_fields(given: msgspec.Struct) -> dict[str, Any]:
     """List the fields that were handed in, that is, those that differ from "not known"."""
-    empty = type(given)()
-    return {name: value for name in given.__struct_fields__ if (value := getattr(given, name)) != getattr(empty, name)}
+    fields = zip(given.__struct_fields__, astuple(given), given.__struct_defaults__, strict=True)
+    return {name: value for name, value, not_known in fields if value != not_known}
 
 
 def refuse_foreign_facts(event: RunEvent, given: RunDetails) -> None:

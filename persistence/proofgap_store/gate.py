@@ -36,7 +36,7 @@ _STALE = (
     "proofgap: stale",
     "a row of receipt is there already",
 )
-
+_LOG = structlog.get_logger("proofgap")
 
 Answer = TypeVar("Answer")
 Insert = tuple[str, dict[str, Any]]
@@ -132,7 +132,7 @@ class Gate:
         """Say what was committed, one line per event; a program that did not set up its log is told nothing."""
         if not structlog.is_configured():
             return
-        logger = structlog.get_logger("proofgap").bind()
+        logger = _LOG.bind()
         for number, event in written:
             try:
                 logger.info(event.type.value, event_id=number, run=event.run, leaf=event.leaf, **_told(event))

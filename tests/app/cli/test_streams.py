@@ -84,6 +84,14 @@ def test_where_nobody_looks_there_is_one_json_line_per_committed_event(cli):
     assert f"event {first['event_id']}" in result.out
 
 
+def test_a_line_for_machines_is_ascii_whoever_it_speaks_of(cli):
+    cli.ok("init")
+    line = cli.ok("grant", "j\u00fcrgen \U0001f980", "viewer", "--log", "json").err.splitlines()[0]
+    assert line.isascii()
+    assert json.loads(line)["principal"] == "j\u00fcrgen \U0001f980"
+    assert list(json.loads(line))[:3] == ["timestamp", "event", "level"]
+
+
 def test_a_refused_attempt_is_logged_because_it_is_recorded(cli):
     run_id = cli.created()
     first, problem = cli("run", "queue", run_id, "--log", "json").err.splitlines()
