@@ -16,6 +16,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from proofgap.access import ANY_ENVIRONMENT, Action, Role, authorize
+from proofgap.admission import known
 from proofgap.audit import Actor, EventType, system_stream
 from proofgap.errors import BadInputError
 from proofgap.records import Machine
@@ -136,8 +137,8 @@ def granting(
     connection: Connection, grant: tuple[str, Role, bool], scope: tuple[str, str], call: Call
 ) -> Writing[int] | int:
     """Compute the event of a grant, or of its revocation; only an admin of the scope may."""
-    principal, role, revoke = grant
-    check_id("principal", principal)
+    principal, role, revoke = check_id("principal", grant[0]), known(Role, "role", grant[1]), grant[2]
+    check_scope(scope)
     authorize(
         call.actor.id,
         _roles_over(connection, call.actor.id, scope),
@@ -148,6 +149,19 @@ def granting(
         raise BadInputError("principal", f"{principal!r} is the last admin", "Make somebody else an admin first.")
     draft = _grant_draft(principal, role, scope, EventType.ACCESS_REVOKED if revoke else EventType.ACCESS_GRANTED)
     return _system_writing(connection, [draft], call)
+
+
+def check_scope(scope: tuple[str, str]) -> None:
+    """Hold a scope to its form: a workspace, and an environment or ``*``.
+
+    Raises:
+        BadInputError: it is no such pair.
+
+    """
+    if type(scope) is not tuple or len(scope) != len(DEFAULT_SCOPE):
+        raise BadInputError("scope", "is no pair of workspace and environment", "Hand in a tuple of two texts.")
+    check_id("workspace", scope[0])
+    check_id("environment", scope[1])
 
 
 def _roles_over(connection: Connection, principal: str, scope: tuple[str, str]) -> frozenset[Role]:
@@ -163,10 +177,9 @@ def declaring(
     connection: Connection, scope: tuple[str, str], approvals_required: int, call: Call
 ) -> Writing[int] | int:
     """Compute the events of an environment's declaration; a new one gets whoever declares it as its first admin."""
-    check_id("workspace", scope[0])
-    check_id("environment", scope[1])
-    if not 0 <= approvals_required <= _APPROVALS_MAX:
-        raise BadInputError("approvals_required", f"{approvals_required} is out of range", "Use 0 to 100.")
+    check_scope(scope)
+    if type(approvals_required) is not int or not 0 <= approvals_required <= _APPROVALS_MAX:
+        raise BadInputError("approvals_required", f"{approvals_required!r} is out of range", "Use 0 to 100.")
     drafts = [_environment_draft(scope, approvals_required)]
     if not may_administer(connection, scope, call.actor.id):
         drafts.append(_grant_draft(call.actor.id, Role.ADMIN, scope))

@@ -300,7 +300,13 @@ class Ledger:
         return self._gate.write(lambda connection: importing.writing(connection, lines, call))
 
     def grant(self, principal: str, role: Role, scope: tuple[str, str], actor: Actor, *, revoke: bool = False) -> int:
-        """Grant (or revoke) a role in a workspace and environment (``*``: all of them); gives the event's id."""
+        """Grant (or revoke) a role in a workspace and environment (``*``: all of them); gives the event's id.
+
+        Raises:
+            BadInputError: there is no such role, or an environment would be left without an admin.
+            NotFoundError, ForbiddenError: the actor is no admin there.
+
+        """
         call = self._call(actor, None, None)
         return self._gate.write(
             lambda connection: administration.granting(connection, (principal, role, revoke), scope, call)

@@ -244,3 +244,41 @@ def test_approvals_of_a_preview_are_gone_with_the_next_one_even_if_it_shows_the_
     assert guards_since(ledger, before) == ["is_approved"]
     ledger.fire(run_id, RunEvent.APPROVE, OTTO)
     assert ledger.fire(run_id, RunEvent.QUEUE, ADA).status == "queued"
+
+
+@pytest.mark.parametrize("role", [Role.ADMIN, "admin"], ids=["member", "text"])
+def test_the_last_admin_is_kept_however_the_role_is_written(ledger, role):
+    before = tables(ledger)
+    with pytest.raises(BadInputError, match="is the last admin"):
+        ledger.grant(ADA.id, role, HOME, ADA, revoke=True)
+    assert tables(ledger) == before
+
+
+UNFIT_GRANTS = {
+    "a role that is none": (SAM.id, "owner", HOME, "role"),
+    "a role that is no text": (SAM.id, ["admin"], HOME, "role"),
+    "a principal that is a number": (5, Role.VIEWER, HOME, "principal"),
+    "a principal that is nothing": (None, Role.VIEWER, HOME, "principal"),
+    "an empty principal": ("", Role.VIEWER, HOME, "principal"),
+    "a scope that is one text": (SAM.id, Role.VIEWER, "ab", "scope"),
+    "a scope of three": (SAM.id, Role.VIEWER, (*HOME, "x"), "scope"),
+    "a workspace that is a number": (SAM.id, Role.VIEWER, (1, "local"), "workspace"),
+    "an environment that is nothing": (SAM.id, Role.VIEWER, ("default", None), "environment"),
+}
+
+
+@pytest.mark.parametrize(("principal", "role", "scope", "field"), UNFIT_GRANTS.values(), ids=UNFIT_GRANTS)
+def test_a_grant_of_odd_values_is_refused_by_the_name_of_the_value(ledger, principal, role, scope, field):
+    before = tables(ledger)
+    with pytest.raises(BadInputError) as caught:
+        ledger.grant(principal, role, scope, ADA)
+    assert caught.value.field == field
+    assert tables(ledger) == before
+
+
+@pytest.mark.parametrize(("scope", "approvals"), [("ab", 0), (("default", 7), 0), (SECOND, True), (SECOND, "1")])
+def test_a_declaration_of_odd_values_is_refused(ledger, scope, approvals):
+    before = tables(ledger)
+    with pytest.raises(BadInputError):
+        ledger.declare_environment(scope, ADA, approvals_required=approvals)
+    assert tables(ledger) == before
