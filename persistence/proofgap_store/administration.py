@@ -39,9 +39,13 @@ _APPROVALS_MAX = 100
 _LEDGER = system_stream("ledger")
 _SCHEMA = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
 _KNOWN = "SELECT id FROM environment WHERE workspace = :workspace"
-_OTHER_ADMINS = """
-SELECT principal FROM access_grant
-WHERE workspace = :workspace AND principal <> :principal AND role = 'admin' AND active = 1
+_WITHOUT_OTHER_ADMIN = """
+SELECT id FROM environment AS e
+WHERE workspace = :workspace AND :environment IN (id, :any) AND NOT EXISTS (
+  SELECT 1 FROM access_grant AS g
+  WHERE g.workspace = e.workspace AND g.environment IN (e.id, :any) AND g.role = 'admin' AND g.active = 1
+    AND (g.principal, g.environment) <> (:principal, :environment))
+ORDER BY id LIMIT 1
 """
 _IN_FORCE = """
 SELECT machine, definition FROM machine_definition AS d
@@ -145,10 +149,25 @@ def granting(
         Action.ADMINISTER,
         ("environment", "/".join(scope)),
     )
-    if revoke and role is Role.ADMIN and not rows(connection, _OTHER_ADMINS, workspace=scope[0], principal=principal):
-        raise BadInputError("principal", f"{principal!r} is the last admin", "Make somebody else an admin first.")
+    if revoke and role is Role.ADMIN:
+        _demand_another_admin(connection, principal, scope)
     draft = _grant_draft(principal, role, scope, EventType.ACCESS_REVOKED if revoke else EventType.ACCESS_GRANTED)
     return _system_writing(connection, [draft], call)
+
+
+def _demand_another_admin(connection: Connection, principal: str, scope: tuple[str, str]) -> None:
+    """Refuse to take away the grant without which nobody would administer an environment; one for ``*`` counts in each."""
+    found = rows(
+        connection,
+        _WITHOUT_OTHER_ADMIN,
+        workspace=scope[0],
+        environment=scope[1],
+        principal=principal,
+        any=ANY_ENVIRONMENT,
+    )
+    if found:
+        problem = f"{principal!r} is the last admin of {scope[0]}/{found[0]['id']}"
+        raise BadInputError("principal", problem, "Make somebody else an admin there first.")
 
 
 def check_scope(scope: tuple[str, str]) -> None:

@@ -282,3 +282,41 @@ def test_a_declaration_of_odd_values_is_refused(ledger, scope, approvals):
     with pytest.raises(BadInputError):
         ledger.declare_environment(scope, ADA, approvals_required=approvals)
     assert tables(ledger) == before
+
+
+def revoke_admin(ledger, principal, scope, actor=ADA):
+    return ledger.grant(principal.id, Role.ADMIN, scope, actor, revoke=True)
+
+
+def test_the_last_admin_of_an_environment_stays_one_though_others_administer_its_neighbours(ledger):
+    ledger.declare_environment(SECOND, ADA)
+    ledger.grant(OLGA.id, Role.ADMIN, HOME, ADA)
+    revoke_admin(ledger, ADA, HOME)
+    before = tables(ledger)
+    with pytest.raises(BadInputError, match="is the last admin of default/second"):
+        revoke_admin(ledger, ADA, SECOND)
+    assert tables(ledger) == before
+
+
+def test_an_admin_of_all_environments_administers_each_and_is_kept_where_nobody_else_does(ledger):
+    ledger.declare_environment(SECOND, ADA)
+    everywhere = (HOME[0], "*")
+    ledger.grant(OLGA.id, Role.ADMIN, everywhere, ADA)
+    revoke_admin(ledger, ADA, SECOND)
+    with pytest.raises(BadInputError, match="is the last admin of default/second"):
+        revoke_admin(ledger, OLGA, everywhere, OLGA)
+    ledger.grant(OTTO.id, Role.ADMIN, SECOND, OLGA)
+    revoke_admin(ledger, OLGA, everywhere, OLGA)  # ada administers the one, otto the other
+    for admin, scope in ((ADA, HOME), (OTTO, SECOND)):
+        with pytest.raises(BadInputError, match="is the last admin"):
+            revoke_admin(ledger, admin, scope, admin)
+
+
+def test_of_two_grants_of_one_admin_either_may_go_but_not_both(ledger):
+    everywhere = (HOME[0], "*")
+    ledger.grant(ADA.id, Role.ADMIN, everywhere, ADA)
+    revoke_admin(ledger, ADA, HOME)
+    with pytest.raises(BadInputError, match="is the last admin"):
+        revoke_admin(ledger, ADA, everywhere)
+    ledger.grant(ADA.id, Role.ADMIN, HOME, ADA)
+    assert revoke_admin(ledger, ADA, everywhere) > 0
