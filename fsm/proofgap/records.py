@@ -212,7 +212,7 @@ class RunRecord(Struct):
     version: int
     is_dry_run: bool
     imported: bool = False  # a record of another system: it never moves here
-    moved_at_us: int | None = None  # when it came to its status
+    moved_at_us: int | None = None  # when it was recorded that it came to its status: no caller names this time
     operation_run_id: str | None = None
     approvals_required: int = 0
     details: RunDetails = RunDetails()

@@ -10,6 +10,7 @@ from proofgap.errors import BadInputError, ForbiddenError, GuardRefusedError, No
 from proofgap.facts import Counts, RunEvent, SnapshotEvent
 from proofgap.records import PreviewFacts, RunDetails, SnapshotDetails
 from proofgap_store import NewRun
+from proofgap_store.clock import now_us
 from tests.conformance.lives import (
     ADA,
     HOME,
@@ -25,6 +26,7 @@ from tests.conformance.lives import (
     last,
     lines,
     live,
+    log,
     log_since,
     open_scope,
     operation,
@@ -171,6 +173,20 @@ def test_a_capture_older_than_the_end_is_refused_and_the_refusal_is_recorded(led
     with pytest.raises(GuardRefusedError):
         ledger.begin_evidence(run_id, WIM, captured_at_us=captured)
     assert guards_since(ledger, before) == ["captured_after_the_end"]
+
+
+@pytest.mark.parametrize("actor", [WIM, ADA])
+def test_an_end_that_is_backdated_lets_no_older_capture_in(ledger, actor):
+    run_id, before_us = live(ledger, "running"), now_us()
+    ledger.fire(run_id, RunEvent.COMPLETE, actor, at_us=before_us - 3_600_000_000)
+    before = last(ledger)
+    for captured_at_us in (before_us - 3_600_000_000, before_us - 1):
+        with pytest.raises(GuardRefusedError):
+            ledger.begin_evidence(run_id, actor, captured_at_us=captured_at_us)
+    assert guards_since(ledger, before) == ["captured_after_the_end"] * 2
+    (entry,) = [event.entry for event in log(ledger) if event.data.get("event") == "complete"]
+    assert ledger.peek(run_id, ADA).moved_at_us == entry["rec_us"] >= before_us
+    assert ledger.list_runs(ADA.id, ADA).rows[0].record.moved_at_us == entry["rec_us"]
 
 
 def test_findings_that_come_too_early_or_too_late_are_refused_and_nothing_is_written(ledger):
