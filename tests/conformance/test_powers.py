@@ -206,26 +206,29 @@ def test_findings_that_come_too_early_or_too_late_are_refused_and_nothing_is_wri
 
 
 UNFIT = {
-    "a count below zero": (facts(counts=Counts(total=-1)), "run.counts.total"),
-    "a flag that is a word": (facts(is_dry_run="no"), "run.is_dry_run"),
-    "a status that is none": (facts("x1", "completed", replace(operation(), status="done")), "operation.status"),
-    "an id that steers a terminal": (facts("x\x1b1"), "a control character"),
-    "an operation run with an empty id": (facts("x1", "completed", operation("")), "id"),
-    "a snapshot with an id that cannot be seen": (
-        facts("x1", "completed", operation(), snapshot("s\u200b")),
-        "an invisible character",
+    "a count below zero": (facts(counts=Counts(total=-1)), "run.counts.total", "Expected `int` >= 0"),
+    "a flag that is a word": (facts(is_dry_run="no"), "run.is_dry_run", "Expected `bool`"),
+    "a status that is none": (
+        facts("x1", "completed", replace(operation(), status="done")), "operation.status", "Invalid enum value",
     ),
-    "an id that is too long": (facts("x" * 201), "id"),
-}
+    "an id that steers a terminal": (facts("x\x1b1"), "run.id", "a control character"),
+    "an operation run with an empty id": (facts("x1", "completed", operation("")), "run.operation_run_id", "is empty"),
+    "a snapshot with an id that cannot be seen": (
+        facts("x1", "completed", operation(), snapshot(), snapshot("s\u200b")), "evidence[1].id", "an invisible character",
+    ),
+    "an id that is too long": (facts("x" * 201), "run.id", "has 201 characters"),
+    "a workspace with a space at its end": (facts(scope=("w ", "e1")), "run.workspace", "ends with a space"),
+}  # fmt: skip
 
 
-@pytest.mark.parametrize(("record", "inside"), UNFIT.values(), ids=UNFIT)
-def test_facts_built_by_hand_are_held_to_what_a_line_is_held_to(ledger, record, inside):
+@pytest.mark.parametrize(("record", "place", "problem"), UNFIT.values(), ids=UNFIT)
+def test_facts_built_by_hand_are_held_to_what_a_line_is_held_to(ledger, record, place, problem):
     before = tables(ledger)
     with pytest.raises(BadInputError) as caught:
         ledger.import_facts([*lines(facts("x0")), (record, b"{}")], ADA)
-    assert caught.value.field.startswith("line 2: ")
-    assert inside in str(caught.value)
+    assert caught.value.field == f"line 2: {place}"
+    assert str(caught.value).startswith(f"line 2: {place}: ")
+    assert problem in caught.value.problem
     assert tables(ledger) == before
 
 
