@@ -7,6 +7,7 @@ import pytest
 from proofgap.audit import Actor
 from proofgap.errors import ForbiddenError, GuardRefusedError, NotFoundError
 from proofgap.facts import RunEvent
+from proofgap.records import RunDetails
 from proofgap_store import NewRun, Query
 from tests.conformance.lives import (
     ADA,
@@ -186,7 +187,7 @@ def test_grants_and_revocations_are_events_that_name_who_gave_what_to_whom(ledge
 
 def test_the_approvals_an_environment_asks_for_must_come_from_other_people(ledger):
     ledger.declare_environment(HOME, ADA, approvals_required=2)
-    run_id = live(ledger, "previewed")
+    run_id = previewed(ledger, "p1")
     for approver in (OLGA, OTTO):
         assert not allowed(ledger, run_id)
         ledger.fire(run_id, RunEvent.APPROVE, approver)
@@ -195,13 +196,40 @@ def test_the_approvals_an_environment_asks_for_must_come_from_other_people(ledge
 
 def test_approvals_are_lost_with_the_scope_they_were_given_to(ledger):
     ledger.declare_environment(HOME, ADA, approvals_required=1)
-    run_id = live(ledger, "previewed")
+    run_id = previewed(ledger, "p1")
     ledger.fire(run_id, RunEvent.APPROVE, OLGA)
-    for event in ("scope", "check", "preview"):
-        ledger.fire(run_id, RunEvent(event), ADA)
+    ledger.fire(run_id, RunEvent.SCOPE, ADA)
+    preview_again(ledger, run_id, "p1")
     assert not allowed(ledger, run_id)
     ledger.fire(run_id, RunEvent.APPROVE, OLGA)
     assert allowed(ledger, run_id)
+
+
+def test_an_approval_says_yes_to_one_named_plan_and_to_nothing_less(ledger):
+    ledger.declare_environment(HOME, ADA, approvals_required=1)
+    run_id, before = live(ledger, "previewed"), last(ledger)
+    with pytest.raises(GuardRefusedError, match="names no plan"):
+        ledger.fire(run_id, RunEvent.APPROVE, OLGA)
+    assert [event.data["guard"] for event in log_since(ledger, before)] == ["preview_names_a_plan"]
+    assert not allowed(ledger, run_id)
+    ledger.fire(run_id, RunEvent.CHECK, ADA)
+    preview_again(ledger, run_id, "p1")
+    ledger.fire(run_id, RunEvent.APPROVE, OLGA)
+    (approval,) = ledger.peek(run_id, ADA).details.approvals
+    assert (approval.by, approval.plan_digest) == (OLGA.id, "p1")
+    assert allowed(ledger, run_id)
+
+
+def previewed(ledger, plan):
+    """Give a run whose preview shows a plan."""
+    run_id = live(ledger, "scoped")
+    preview_again(ledger, run_id, plan)
+    return run_id
+
+
+def preview_again(ledger, run_id, plan):
+    ledger.fire(run_id, RunEvent.CHECK, ADA, given=RunDetails(plan_digest=plan))
+    ledger.fire(run_id, RunEvent.PREVIEW, ADA)
 
 
 def allowed(ledger, run_id):
