@@ -15,7 +15,7 @@ from sqlalchemy import Connection as AlchemyConnection
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from proofgap.access import ANY_ENVIRONMENT, Action, Role, authorize
+from proofgap.access import ANY_ENVIRONMENT, Action, Place, Role, authorize
 from proofgap.admission import known
 from proofgap.audit import Actor, EventType, system_stream
 from proofgap.errors import BadInputError
@@ -143,12 +143,7 @@ def granting(
     """Compute the event of a grant, or of its revocation; only an admin of the scope may."""
     principal, role, revoke = check_id("principal", grant[0]), known(Role, "role", grant[1]), grant[2]
     check_scope(scope)
-    authorize(
-        call.actor.id,
-        _roles_over(connection, call.actor.id, scope),
-        Action.ADMINISTER,
-        ("environment", "/".join(scope)),
-    )
+    _demand_admin(call.actor.id, _roles_over(connection, call.actor.id, scope), scope)
     if revoke and role is Role.ADMIN:
         _demand_another_admin(connection, principal, scope)
     draft = _grant_draft(principal, role, scope, EventType.ACCESS_REVOKED if revoke else EventType.ACCESS_GRANTED)
@@ -221,8 +216,12 @@ def may_administer(connection: Connection, scope: tuple[str, str], principal: st
     else:
         found = grants(connection, principal).items()
         held = frozenset(role for place, held in found if place[0] == scope[0] or not known for role in held)
-    authorize(principal, held, Action.ADMINISTER, ("environment", "/".join(scope)))
+    _demand_admin(principal, held, scope)
     return is_known
+
+
+def _demand_admin(principal: str, held: frozenset[Role], scope: tuple[str, str]) -> None:
+    authorize(principal, held, Action.ADMINISTER, ("environment", "/".join(scope)), Place(*scope))
 
 
 def opening(scope: tuple[str, str], admin: str) -> list[Draft]:

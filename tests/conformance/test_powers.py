@@ -9,7 +9,7 @@ from proofgap.access import Role
 from proofgap.errors import BadInputError, ForbiddenError, GuardRefusedError, NotFoundError
 from proofgap.facts import Counts, RunEvent, SnapshotEvent
 from proofgap.records import PreviewFacts, RunDetails, SnapshotDetails
-from proofgap_store import NewRun
+from proofgap_store import NewRun, Query
 from proofgap_store.clock import now_us
 from tests.conformance.lives import (
     ADA,
@@ -22,6 +22,7 @@ from tests.conformance.lives import (
     VERA,
     WIM,
     after_the_end,
+    denials_beside,
     facts,
     last,
     lines,
@@ -63,7 +64,7 @@ def test_whoever_may_not_look_as_others_is_told_so_before_it_shows_who_they_are(
     with pytest.raises(ForbiddenError) as caught:
         ledger.show(run_id, viewer.id, actor)
     assert caught.value.action == "see what others are shown"
-    assert tables(ledger) == before
+    assert denials_beside(ledger, before) == [(actor.id, "restore run", run_id)]
 
 
 def test_an_auditor_is_told_that_somebody_without_a_role_sees_nothing(ledger):
@@ -80,8 +81,16 @@ def test_a_list_for_somebody_else_holds_only_runs_where_the_asker_may_look_as_ot
     assert {row.record.id for row in ledger.list_runs(VERA.id, ADA).rows} == {mine, "x1"}
     assert [row.record.id for row in ledger.list_runs(VERA.id, UDO).rows] == [mine]
     before = tables(ledger)
-    for actor in (OLGA, WIM, SAM):
-        assert ledger.list_runs(VERA.id, actor).rows == ()
+    for actor in (OLGA, WIM):
+        with pytest.raises(ForbiddenError):
+            ledger.list_runs(VERA.id, actor)
+    assert denials_beside(ledger, before) == [(actor.id, "list of runs", VERA.id) for actor in (OLGA, WIM)]
+    before = tables(ledger)
+    with pytest.raises(ForbiddenError):
+        ledger.list_runs(VERA.id, UDO, Query(environment=SECOND[1]))
+    assert denials_beside(ledger, before) == [(UDO.id, "list of runs", VERA.id)]
+    before = tables(ledger)
+    assert ledger.list_runs(VERA.id, SAM).rows == ()
     assert tables(ledger) == before
 
 

@@ -9,6 +9,8 @@ from proofgap.errors import ForbiddenError, GuardRefusedError, NotFoundError
 from proofgap.facts import RunEvent
 from proofgap.records import RunDetails
 from proofgap_store import NewRun, Query
+from proofgap_store.engine import connected, transaction
+from proofgap_store.read import law
 from tests.conformance.lives import (
     ADA,
     HOME,
@@ -138,6 +140,9 @@ FORBIDDEN = {
     "an operator does not look as others": (
         lambda ledger, run_id: ledger.show(run_id, VERA.id, OLGA), "see what others are shown",
     ),
+    "an operator does not list as others": (
+        lambda ledger, _: ledger.list_runs(VERA.id, OLGA), "see what others are shown",
+    ),
     "an operator grants nothing": (
         lambda ledger, _: ledger.grant("sam", "viewer", HOME, OLGA), "grant roles, declare environments and import",
     ),
@@ -155,6 +160,92 @@ def test_whoever_sees_a_run_is_told_which_role_is_missing(ledger, verb, action):
     assert caught.value.action == action
     assert "Ask an admin of the workspace for one of the roles" in str(caught.value)
     assert ledger.show(run_id, ADA.id, ADA).record.status == "queued"
+
+
+GRANTS = "grant roles, declare environments and import"
+NEW = ("default", "second")
+DENIED = {
+    "create": (lambda ledger, _: ledger.create(NewRun(), VERA), VERA, "create runs", ("environment", "default/local"), HOME),
+    "grant": (lambda ledger, _: ledger.grant("sam", "viewer", HOME, OLGA), OLGA, GRANTS, ("environment", "default/local"), HOME),
+    "grant everywhere": (
+        lambda ledger, _: ledger.grant("sam", "viewer", ("default", "*"), OLGA),
+        OLGA, GRANTS, ("environment", "default/*"), ("default", None),
+    ),
+    "declare": (lambda ledger, _: ledger.declare_environment(HOME, WIM), WIM, GRANTS, ("environment", "default/local"), HOME),
+    "declare a new one": (
+        lambda ledger, _: ledger.declare_environment(NEW, UDO), UDO, GRANTS, ("environment", "default/second"), NEW,
+    ),
+    "import": (lambda ledger, _: ledger.import_facts(lines(facts()), UDO), UDO, GRANTS, ("environment", "default/local"), HOME),
+    "list as somebody else": (
+        lambda ledger, _: ledger.list_runs(VERA.id, OLGA),
+        OLGA, "see what others are shown", ("list of runs", VERA.id), (None, None),
+    ),
+    "show as somebody else": (
+        lambda ledger, run_id: ledger.show(run_id, VERA.id, OLGA), OLGA, "see what others are shown", "run", HOME,
+    ),
+    "read a log": (lambda ledger, run_id: ledger.history(run_id, VERA.id), VERA, "read the log of a run", "run", HOME),
+    "retry": (lambda ledger, run_id: ledger.retry(run_id, VERA), VERA, "create runs", "run", HOME),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("verb", "actor", "action", "subject", "scope"), DENIED.values(), ids=DENIED)
+def test_a_denial_is_a_fact_in_a_stream_of_its_own(ledger, verb, actor, action, subject, scope):
+    run_id, before = live(ledger, "failed"), last(ledger)
+    with pytest.raises(ForbiddenError):
+        verb(ledger, run_id)
+    (found,) = log_since(ledger, before)
+    named = ("restore run", run_id) if subject == "run" else subject
+    assert (found.type, found.entry["stream"], found.entry["actor"]["id"]) == (
+        "access.denied",
+        "system/access",
+        actor.id,
+    )
+    assert found.data == {"action": action, "kind": named[0], "subject": named[1]}
+    assert (found.entry["ws"], found.entry["env"]) == scope
+    assert found.entry["run"] == (run_id if subject == "run" else None)
+
+
+def test_denied_checks_are_a_fact_with_the_run_that_they_are_of(ledger):
+    run_id = live(ledger)
+    snapshot_id, before = prove(ledger, run_id), last(ledger)
+    with pytest.raises(ForbiddenError):
+        ledger.checks(snapshot_id, WIM.id)
+    (found,) = log_since(ledger, before)
+    assert (found.data["kind"], found.data["subject"], found.entry["run"]) == ("evidence snapshot", snapshot_id, run_id)
+    assert [event.entry["type"] for event in ledger.history(run_id, UDO.id)][-1] == "access.denied"
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        lambda ledger, _: ledger.create(NewRun(), SAM),
+        lambda ledger, _: ledger.grant("sam", "viewer", HOME, SAM),
+        lambda ledger, _: ledger.declare_environment(HOME, SAM),
+        lambda ledger, _: ledger.import_facts(lines(facts()), SAM),
+        lambda ledger, run_id: ledger.show(run_id, VERA.id, SAM),
+        lambda ledger, run_id: ledger.history(run_id, SAM.id),
+        lambda ledger, run_id: ledger.retry(run_id, SAM),
+        lambda ledger, _: ledger.history("rr_NONE", VERA.id),
+    ],
+    ids=["create", "grant", "declare", "import", "show", "history", "retry", "a run that is none"],
+)  # fmt: skip
+def test_whoever_holds_no_role_leaves_no_denial_as_there_is_nothing_for_them(ledger, verb):
+    run_id = live(ledger, "failed")
+    before = tables(ledger)
+    with pytest.raises(NotFoundError):
+        verb(ledger, run_id)
+    assert tables(ledger) == before
+
+
+def test_a_denial_leaves_what_permissions_rest_on_as_it_was(ledger):
+    run_id = live(ledger, "draft")
+    with connected(ledger._gate.engine) as connection, transaction(connection, writes=False):
+        before = law(connection)
+    with pytest.raises(ForbiddenError):
+        ledger.grant("sam", "viewer", HOME, OLGA)
+    with connected(ledger._gate.engine) as connection, transaction(connection, writes=False):
+        assert law(connection) == before
+    assert ledger.fire(run_id, RunEvent.SCOPE, OLGA).status == "scoped"
 
 
 def test_a_worker_cannot_read_the_checks_that_an_operator_can(ledger):

@@ -164,7 +164,8 @@ def test_the_set_of_event_types_is_closed():
         *("restore.run.transition_refused", "restore.operation.created", "restore.operation.imported"),
         *("restore.operation.transitioned", "restore.evidence.created", "restore.evidence.imported"),
         *("restore.evidence.transitioned", "restore.link.conflicted", "restore.decision.projected"),
-        *("restore.decision.listed", "access.granted", "access.revoked", "environment.declared", "machine.defined"),
+        *("restore.decision.listed", "access.granted", "access.revoked", "access.denied", "environment.declared"),
+        "machine.defined",
     }
     with pytest.raises(msgspec.ValidationError, match="Invalid enum value"):
         msgspec.convert({**msgspec.to_builtins(entry_of({})), "type": "restore.run.vanished"}, Entry)
