@@ -25,12 +25,11 @@ from proofgap.audit import Actor
 from proofgap.errors import GuardRefusedError, ProofgapError
 from proofgap.facts import EndReason, RunEvent, RunStatus, SnapshotEvent
 from proofgap.outcome import ExecutionFacts, Outcome, outcome_of
-from proofgap.records import Check, CheckResult, Item, PreviewFacts, RunDetails, SnapshotDetails
+from proofgap.records import Item, PreviewFacts, RunDetails, SnapshotDetails
 from proofgap_app.drivers.base import (
     Driver,
     EvidenceReport,
     Execution,
-    ItemOutcome,
     Plan,
     Preview,
     Progress,
@@ -312,19 +311,8 @@ class Restore:
         with self.stop.heard(Heard.NEVER):
             return self.ledger.peek(self.run_id, self.actor).details.cancel_requested_by is not None
 
-    def _report(self, outcome: ItemOutcome) -> None:
-        self._unreported.append(
-            Item(
-                key=outcome.key,
-                result=outcome.result,
-                action=outcome.action,
-                reason_code=outcome.reason_code,
-                message=outcome.message,
-                bytes=outcome.bytes,
-                expected_digest=outcome.expected_digest,
-                observed_digest=outcome.observed_digest,
-            )
-        )
+    def _report(self, item: Item) -> None:
+        self._unreported.append(item)
         if len(self._unreported) >= _BATCH_ITEMS:
             self._flush()
 
@@ -339,8 +327,8 @@ class Restore:
         self._moved(self.ledger.fire(self.run_id, event, self.actor, given=given or RunDetails()))
 
     def _fire_evidence(self, snapshot: str, event: SnapshotEvent, report: EvidenceReport | None = None) -> None:
-        given, checks = (SnapshotDetails(), ()) if report is None else (_found(report), _checks(report))
-        self._moved(self.ledger.fire_evidence(snapshot, event, self.actor, given=given, checks=checks))
+        found, checks = report or EvidenceReport(SnapshotDetails(), ())
+        self._moved(self.ledger.fire_evidence(snapshot, event, self.actor, given=found, checks=checks))
 
     def _moved(self, receipt: Receipt) -> Receipt:
         self.watcher.moved(receipt)
@@ -350,29 +338,3 @@ class Restore:
 def _reason_of(error: Exception) -> EndReason:
     """Give the reason why a run ends that cannot go on; a backup that changed is no valid source any more."""
     return EndReason.TARGET_CHANGED if isinstance(error, TargetChangedError) else EndReason.VALIDATION
-
-
-def _found(report: EvidenceReport) -> SnapshotDetails:
-    return SnapshotDetails(
-        verdict=report.verdict,
-        level=report.level,
-        subjects_checked=report.subjects_checked,
-        expected_empty=report.expected_empty,
-        method=report.method,
-        producer=report.tool_version,
-        content_sha256=report.content_sha256,
-    )
-
-
-def _checks(report: EvidenceReport) -> tuple[Check, ...]:
-    return tuple(
-        Check(
-            subject=check.subject,
-            method=check.method,
-            level=check.level,
-            result=CheckResult(check.result),
-            expected=check.expected,
-            observed=check.observed,
-        )
-        for check in report.checks
-    )
