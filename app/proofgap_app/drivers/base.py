@@ -308,6 +308,7 @@ class Driver(Protocol):
     def collect(self, plan: Plan, *, progress: Progress = no_progress) -> EvidenceReport:
         """Read the target and compare it with the backup; write nothing.
 
-        Raises `SourceChangedError` when the backup is not the planned one: then there is nothing to compare with.
+        Raises `SourceChangedError` when the backup is not the planned one, to its last byte where it is a file: then there
+        is nothing to compare with.
         """
         ...

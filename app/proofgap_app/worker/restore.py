@@ -27,7 +27,17 @@ from proofgap.facts import EndReason, RunEvent, RunStatus, SnapshotEvent
 from proofgap.hooks import ProjectForRecord
 from proofgap.moves import move
 from proofgap.outcome import ExecutionFacts, Outcome, outcome_of
-from proofgap.records import Item, Moment, PreviewFacts, RunDetails, RunRecord, SnapshotDetails
+from proofgap.records import (
+    Check,
+    CheckResult,
+    Item,
+    Level,
+    Moment,
+    PreviewFacts,
+    RunDetails,
+    RunRecord,
+    SnapshotDetails,
+)
 from proofgap_app.drivers.base import (
     Driver,
     EvidenceReport,
@@ -313,6 +323,9 @@ class Restore:
         try:
             with self.stop.heard(Heard.IF_REPEATED):
                 report = self.driver.collect(plan, progress=self.watcher.working("collect", plan.bytes_total))
+        except SourceChangedError:
+            self._fire_evidence(snapshot, SnapshotEvent.FAIL, _no_expectation(plan))
+            raise
         except BaseException:
             self._fire_evidence(snapshot, SnapshotEvent.FAIL)
             raise
@@ -361,3 +374,16 @@ class Restore:
 def _reason_of(error: Exception) -> EndReason:
     """Give the reason why a run ends that cannot go on; a backup that changed is no valid source any more."""
     return EndReason.TARGET_CHANGED if isinstance(error, TargetChangedError) else EndReason.VALIDATION
+
+
+def _no_expectation(plan: Plan) -> EvidenceReport:
+    """Say why nothing could be compared: the backup that was restored is not there any more."""
+    check = Check(
+        subject="(backup)",
+        method="SHA-256 of the backup, as planned and after the comparison",
+        level=Level.L0,
+        result=CheckResult.SKIPPED,
+        expected=plan.identity.sha256,
+        observed="source_changed",
+    )
+    return EvidenceReport(SnapshotDetails(subjects_checked=0), (check,))
