@@ -37,10 +37,13 @@ _ENDING = frozenset(
         *("outcome_rule", "exit_code", "nothing_written", "source_completeness"),
     }
 )
+_CHOSEN = frozenset({"manifest", "select", "overwrite"})
 _FOUND = frozenset({"plan_digest", "selected", "expects_nothing", "source_completeness", "target_fingerprint"})
 ACCEPTED: MappingProxyType[str, frozenset[str]] = MappingProxyType(
     {
-        RunEvent.SCOPE: frozenset({"backup", "target", "driver", "purpose", "selected", "expects_nothing"}),
+        RunEvent.SCOPE: frozenset(
+            {"backup", "target", "driver", "purpose", "selected", "expects_nothing", *_CHOSEN},
+        ),
         RunEvent.CHECK: _FOUND,
         RunEvent.PREVIEW: frozenset({"preview"}),
         RunEvent.APPROVE: frozenset(),
@@ -195,7 +198,15 @@ def _details(record: RunRecord, event: RunEvent, given: RunDetails, moment: Mome
     before = record.details
     match event:
         case RunEvent.SCOPE:
-            before = replace(_unseen(before), selected=None, expects_nothing=False, source_completeness=None)
+            before = replace(
+                _unseen(before),
+                selected=None,
+                expects_nothing=False,
+                source_completeness=None,
+                manifest=None,
+                select=(),
+                overwrite=False,
+            )
         case RunEvent.CHECK:
             before = _unseen(before)
         case RunEvent.PREVIEW:

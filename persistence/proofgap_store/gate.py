@@ -145,6 +145,6 @@ def _told(event: Linked) -> dict[str, Any]:
     data = event.data
     if event.type is EventType.DECISION_PROJECTED:
         return {"viewer": data["viewer"].id, "trigger": data["trigger"], "state": data["decision"].state}
-    told = ("subject", "source", "target", "version", "guard", "principal", "role", "machine")
+    told = ("action", "subject", "source", "target", "version", "guard", "principal", "role", "machine")
     named = {name: data[name] for name in told if data.get(name) is not None}
     return named if data.get("event") is None else {"fired": data["event"], **named}  # "event" is the line's own name

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from proofgap.access import Action, Role, action_of, authorize
+from proofgap.access import Action, Place, Role, action_of, authorize
 from proofgap.admission import admitted, known
 from proofgap.audit import Actor, digest, run_stream
 from proofgap.effects import refuse_results_at_birth, summary, tally
@@ -26,13 +26,13 @@ from proofgap.hooks import ProjectForRecord
 from proofgap.moves import begin, begin_snapshot, move, move_snapshot, retry
 from proofgap.records import Check, Item, Moment, RunDetails, RunRecord, SnapshotDetails, draft, queued_snapshot
 from proofgap.text import check_id
-from proofgap_store import administration, importing, views
+from proofgap_store import administration, denials, importing, views
 from proofgap_store.audit import Audit
 from proofgap_store.audit_log import head_of
 from proofgap_store.clock import new_id, now_us
 from proofgap_store.custody import Custody
 from proofgap_store.engine import Connection, make_engine
-from proofgap_store.gate import Gate, Writing
+from proofgap_store.gate import Answer, Gate, Writing
 from proofgap_store.read import Found, law, roles, run_of_snapshot
 from proofgap_store.shapes import Diagnosis, HistoryEvent, ImportResult, Listing, NewRun, Receipt, Shown
 from proofgap_store.transitions import (
@@ -124,17 +124,18 @@ class Ledger:
 
     def _begin(self, new: NewRun, call: Call) -> Receipt:
         actor = call.actor
+        place = Place(new.workspace, new.environment)
         record = draft(new_id("rr"), (new.workspace, new.environment), new.details, actor.id, is_dry_run=new.is_dry_run)
 
         def prepare(connection: Connection) -> Writing[Receipt] | Receipt:
             held = roles(connection, actor.id, new.workspace, new.environment)
-            authorize(actor.id, held, Action.CREATE, ("environment", f"{new.workspace}/{new.environment}"))
+            authorize(actor.id, held, Action.CREATE, ("environment", f"{new.workspace}/{new.environment}"), place)
             plan = Plan(record.id, begin(record, hooks=_HOOKS))
             return replayed(connection, call) or writing(
                 call, head_of(connection, run_stream(record.id)), plan, law(connection)
             )
 
-        return self._gate.write(prepare)
+        return self._write(actor, prepare)
 
     def fire(  # noqa: PLR0913 - the one gate: every argument is part of the public contract
         self,
@@ -194,7 +195,7 @@ class Ledger:
             NotAllowedError: the run has not ended yet. Recorded.
 
         """
-        record = self._gate.read(lambda connection: views.visible(connection, run_id, actor.id, Action.CREATE)).record
+        record = self._read(actor, lambda connection: views.visible(connection, run_id, actor.id, Action.CREATE)).record
         call = self._call(actor, at_us, key, "retry", run_id)
         try:
             details = retry(record)
@@ -276,14 +277,14 @@ class Ledger:
 
         """
         asked = views.Asked(actor, viewer, self._clock())
-        return self._gate.write(lambda connection: views.showing(connection, run_id, asked))
+        return self._write(actor, lambda connection: views.showing(connection, run_id, asked))
 
     show = project
 
     def list_runs(self, viewer: str, actor: Actor, query: views.Query = views.EVERYTHING) -> Listing:
         """Show somebody a page of runs, newest first; one audit event names each row's run, state and facts."""
         asked = views.Asked(actor, viewer, self._clock())
-        return self._gate.write(lambda connection: views.listing(connection, asked, query))
+        return self._write(actor, lambda connection: views.listing(connection, asked, query))
 
     def history(self, run_id: str, viewer: str, *, after: int = 0) -> list[HistoryEvent]:
         """Read the log of a run, oldest first; only what came after an event, where its id is given.
@@ -292,7 +293,7 @@ class Ledger:
             NotFoundError, ForbiddenError: the viewer may not.
 
         """
-        return self._gate.read(lambda connection: views.history(connection, run_id, viewer, after))
+        return self._read(Actor(id=viewer), lambda connection: views.history(connection, run_id, viewer, after))
 
     def items(self, run_id: str, viewer: str, page: views.Page = views.FIRST_PAGE) -> list[Item]:
         """Read item outcomes of a run, ordered by key."""
@@ -300,7 +301,7 @@ class Ledger:
 
     def checks(self, snapshot_id: str, viewer: str) -> list[Check]:
         """Read the checks of an evidence snapshot, in the order they were made."""
-        return self._gate.read(lambda connection: views.checks(connection, snapshot_id, viewer))
+        return self._read(Actor(id=viewer), lambda connection: views.checks(connection, snapshot_id, viewer))
 
     def import_facts(self, lines: Sequence[tuple[Facts, bytes]], actor: Actor) -> ImportResult:
         """Take in records of another system: all of them, or none.
@@ -314,21 +315,25 @@ class Ledger:
 
         """
         call = self._call(actor, None, None)
-        return self._gate.write(lambda connection: importing.writing(connection, lines, call))
+        return self._write(actor, lambda connection: importing.writing(connection, lines, call))
 
     def grant(self, principal: str, role: Role, scope: tuple[str, str], actor: Actor, *, revoke: bool = False) -> int:
-        """Grant (or revoke) a role in a workspace and environment (``*``: all of them); gives the event's id."""
+        """Grant (or revoke) a role in a workspace and environment (``*``: all of them); gives the event's id.
+
+        Raises:
+            BadInputError: there is no such role, or an environment would be left without an admin.
+            NotFoundError, ForbiddenError: the actor is no admin there.
+
+        """
         call = self._call(actor, None, None)
-        return self._gate.write(
-            lambda connection: administration.granting(connection, (principal, role, revoke), scope, call)
-        )
+        grant = (principal, role, revoke)
+        return self._write(actor, lambda connection: administration.granting(connection, grant, scope, call))
 
     def declare_environment(self, scope: tuple[str, str], actor: Actor, *, approvals_required: int = 0) -> int:
         """Declare an environment of a workspace, and how many approvals its restores need; gives the event's id."""
         call = self._call(actor, None, None)
-        return self._gate.write(
-            lambda connection: administration.declaring(connection, scope, approvals_required, call)
-        )
+        needed = approvals_required
+        return self._write(actor, lambda connection: administration.declaring(connection, scope, needed, call))
 
     @property
     def audit(self) -> Audit:
@@ -352,6 +357,14 @@ class Ledger:
     def diagnose(self) -> Diagnosis:
         """Say how the ledger and its database are."""
         return administration.diagnose(self._gate)
+
+    def _read(self, actor: Actor, look: Callable[[Connection], Answer]) -> Answer:
+        with denials.recorded(self._gate, actor, self._clock):
+            return self._gate.read(look)
+
+    def _write(self, actor: Actor, prepare: Callable[[Connection], Writing[Answer] | Answer]) -> Answer:
+        with denials.recorded(self._gate, actor, self._clock):
+            return self._gate.write(prepare)
 
     def _call(self, actor: Actor, at_us: int | None, key: str | None, *request: object) -> Call:
         check_id("actor", actor.id)
