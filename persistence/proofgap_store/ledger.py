@@ -12,6 +12,7 @@ and how people ask (`proofgap_app`).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,7 +21,7 @@ from proofgap.access import Action, Place, Role, action_of, authorize
 from proofgap.admission import admitted, known
 from proofgap.audit import Actor, digest, run_stream
 from proofgap.effects import refuse_results_at_birth, summary, tally
-from proofgap.errors import BadInputError, RefusedError, StaleError
+from proofgap.errors import RefusedError, StaleError
 from proofgap.facts import Facts, RunEvent, SnapshotEvent
 from proofgap.hooks import ProjectForRecord
 from proofgap.moves import begin, begin_snapshot, move, move_snapshot, retry
@@ -29,6 +30,7 @@ from proofgap.text import check_id
 from proofgap_store import administration, denials, importing, views
 from proofgap_store.audit import Audit
 from proofgap_store.audit_log import head_of
+from proofgap_store.calls import check_report, check_time, digest_of_items
 from proofgap_store.clock import new_id, now_us
 from proofgap_store.custody import Custody
 from proofgap_store.engine import Connection, make_engine
@@ -52,7 +54,6 @@ from proofgap_store.verifying import verify, verify_file
 
 _HOOKS = ProjectForRecord()
 _FOUND_LENGTH_MAX = 65_536  # what is found in a backup may have longer names than what people write
-_CLOCK_SKEW_US_MAX = 60_000_000
 _NOTHING_GIVEN = RunDetails()
 _NOTHING_FOUND = SnapshotDetails()
 
@@ -172,7 +173,7 @@ class Ledger:
         event = known(RunEvent, "event", event)
         given = admitted("given", given)
         items = admitted("items", tuple(items), length_max=_FOUND_LENGTH_MAX)
-        _check_report(event, given, items)
+        check_report(event, given, items)
         call = self._call(actor, at_us, key, "fire", run_id, event, given, items, expected_version)
         moment = Moment(at_us=call.rec_us, actor=actor.id, new_id=new_id("op"))  # no caller moves the clock
 
@@ -181,8 +182,8 @@ class Ledger:
                 raise StaleError(run_id, expected_version, found.record.version)
             facts = tally(found.record.details, items) if items else given
             step = move(found.record, event, facts, moment=moment, hooks=_HOOKS)
-            rows_digest = digest(sorted(items, key=_key_of)) if items else None  # the order in which they are read
-            return Plan(run_id, step, lambda event_id: item_rows(run_id, items, event_id), rows_digest)
+            rows = partial(item_rows, run_id, items)
+            return Plan(run_id, step, rows, digest_of_items(items))
 
         return carry_out(
             self._gate, Attempt(run_id, event, lambda record: action_of(event, record.status), run_id), call, compute
@@ -217,7 +218,7 @@ class Ledger:
 
         """
         call = self._call(actor, None, key, "begin_evidence", run_id, captured_at_us)
-        _check_time("captured_at_us", captured_at_us, call.rec_us)
+        check_time("captured_at_us", captured_at_us, call.rec_us)
         snapshot_id = new_id("ev")
 
         def compute(found: Found) -> Plan:
@@ -371,42 +372,8 @@ class Ledger:
         if key is not None:
             check_id("key", key)
         now = self._clock()
-        _check_time("at_us", at_us, now)
+        check_time("at_us", at_us, now)
         return Call(actor, now if at_us is None else at_us, now, key, fingerprint(*request) if key else "")
-
-
-def _check_report(event: RunEvent, given: RunDetails, items: Sequence[Item]) -> None:
-    """Hold a report to its form: items, and nothing but items.
-
-    Raises:
-        BadInputError: items came with another event, or a report came with other facts.
-
-    """
-    if event is not RunEvent.REPORT and items:
-        raise BadInputError("items", f'do not belong to the event "{event}"', "Send them with report.")
-    if event is RunEvent.REPORT and given != _NOTHING_GIVEN:
-        raise BadInputError("given", "does not belong to a report", "A report's facts are added up from its items.")
-
-
-def _check_time(field: str, given_us: int | None, now_us: int) -> None:
-    """Hold a time that was handed in to the past: nothing recorded happens later than it is recorded.
-
-    Raises:
-        BadInputError: it is no whole number of microseconds since 1970, or lies in the future.
-
-    """
-    if given_us is None:
-        return
-    if type(given_us) is not int or not 0 <= given_us <= now_us + _CLOCK_SKEW_US_MAX:
-        raise BadInputError(
-            field,
-            f"{given_us!r} is no time from 1970 until now",
-            "Hand in a time that has passed, in microseconds since 1970 UTC.",
-        )
-
-
-def _key_of(item: Item) -> str:
-    return item.key
 
 
 def _adds_evidence(_record: RunRecord) -> Action:
