@@ -55,11 +55,15 @@ class Anchors(Struct):
 
 
 class Depth(Struct):
-    """How deep to look. A quick look reads no payloads, and never says OK. ``now_us`` dates waiting events."""
+    """How deep to look. A quick look reads no payloads, and never says OK. ``now_us`` dates what is old.
+
+    ``age_us_max`` is how old the last checkpoint may be; ``None``: a ledger in which nothing happens needs no new one.
+    """
 
     now_us: int
     is_quick: bool = False
     jobs: int = 1
+    age_us_max: int | None = None
 
 
 class Verification(Struct):

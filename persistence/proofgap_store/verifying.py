@@ -14,6 +14,7 @@ from proofgap.replay import Report
 from proofgap_store import tree
 from proofgap_store.engine import Connection, rows
 from proofgap_store.schema import drift
+from proofgap_store.tree import StoredCheckpoint
 from proofgap_store.verification import Anchors, Depth, Findings, Verification, said
 from proofgap_store.verify_tables import check_foreign, check_receipts, check_system
 from proofgap_store.verify_tree import (
@@ -77,8 +78,9 @@ def verify(
         for check in (check_queue, check_foreign, check_system, check_receipts):
             check(connection, report)
     _declared(connection, work.pruned_before, report)
-    _waiting(connection, depth.now_us, report)
     last = tree.last_checkpoint(connection)
+    _waiting(connection, depth.now_us, report)
+    _age(last, depth, report)
     anchor, unseen = _anchored(anchors, marks)
     return Verification(
         verdict=verdict(report.severities, is_quick=depth.is_quick),
@@ -93,6 +95,13 @@ def verify(
         counts=dict(report.counts),
         findings=tuple(report.kept),
     )
+
+
+def _age(last: StoredCheckpoint | None, depth: Depth, report: Report) -> None:
+    if last is None or depth.age_us_max is None or depth.now_us - last.at_us <= depth.age_us_max:
+        return
+    detail = f"it was signed {(depth.now_us - last.at_us) // 1_000_000} s ago"
+    report(Finding(code=Code.STALE, detail=detail, index=last.size - 1))
 
 
 def _untold(_done: int, _total: int) -> None:

@@ -83,7 +83,9 @@ def copied(made: Made, to: Path) -> Path:
 
 def verified(path: Path, **anchors: Any) -> Verification:
     """Verify a file against what is handed in, and nothing else."""
-    depth = Depth(now_us=now_us(), **{name: anchors.pop(name) for name in ("jobs", "is_quick") if name in anchors})
+    depth = Depth(
+        now_us=now_us(), **{name: anchors.pop(name) for name in ("jobs", "is_quick", "age_us_max") if name in anchors}
+    )
     return verify_file(URL(path), Anchors(**anchors), depth)
 
 

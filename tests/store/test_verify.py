@@ -414,6 +414,12 @@ def test_what_waits_for_long_is_a_warning_and_what_just_came_is_not(path):
         assert (found.verdict, set(found.counts)) == (Verdict.WARN, {Code.UNSEQUENCED})
 
 
+def test_a_checkpoint_that_is_older_than_it_may_be_is_a_warning(made):
+    assert verified(made.path, age_us_max=3_600_000_000).verdict == Verdict.OK
+    found = verified(made.path, age_us_max=1)
+    assert (found.verdict, set(found.counts)) == (Verdict.WARN, {Code.STALE})
+
+
 def test_only_what_came_after_a_checkpoint_is_read_again_and_a_foreign_one_is_refused(path, made):
     found = verified(path, since=made.notes[1])
     assert (found.verdict, found.since) == (Verdict.OK, int(made.notes[1].splitlines()[1]))

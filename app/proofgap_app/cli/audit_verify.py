@@ -20,7 +20,7 @@ from proofgap.proofs import parse_policy
 from proofgap.text import check_text, shown
 from proofgap_app import settings
 from proofgap_app.cli import output, progress
-from proofgap_app.cli.options import ACCESS, Access, Whole
+from proofgap_app.cli.options import ACCESS, Access, Whole, seconds
 from proofgap_app.cli.problems import Exit
 from proofgap_store import Anchors, Depth, Verification, verify_file
 from proofgap_store.clock import now_us
@@ -54,6 +54,7 @@ def verify(  # noqa: PLR0913 - every option of the command is an argument
     head: Path | None = None,
     policy: Path | None = None,
     since: Path | None = None,
+    max_age: str | None = None,
     jobs: Whole = 1,
     quick: Annotated[bool, Parameter(name="--quick")] = False,
     access: Access = ACCESS,
@@ -68,6 +69,7 @@ def verify(  # noqa: PLR0913 - every option of the command is an argument
         head: the head file of the ledger; FILE.head beside it, unless given.
         policy: a file with the keys that you trust, as proofgap audit policy writes it.
         since: a file with a checkpoint up to which you verified before: only what came after it is read.
+        max_age: warn when the last checkpoint is older than this, such as 1d; without it, its age does not matter.
         jobs: how many processes read at the same time.
         quick: read no payloads: only signatures, leaves, roots and anchors. Never says OK.
 
@@ -81,7 +83,8 @@ def verify(  # noqa: PLR0913 - every option of the command is an argument
         head=_note("--head", head or _beside(url), may_be_new=head is None),
         since=_note("--since", since, may_be_new=False),
     )
-    depth = Depth(now_us=now_us(), is_quick=quick, jobs=jobs)
+    age_us_max = None if max_age is None else int(seconds("--max-age", max_age) * 1_000_000)
+    depth = Depth(now_us=now_us(), is_quick=quick, jobs=jobs, age_us_max=age_us_max)
     with progress.counting("Verifying", "events read") as tell:
         found = verify_file(url, anchors, depth, lambda done, total: tell(done, total, done))
     _keep_pin(pin, found)
