@@ -40,6 +40,7 @@ from proofgap_store.clock import now_us
 app = App(
     name="restore",
     help="Restore a backup, track it from draft to outcome, look at the target, and show the decision.",
+    usage="Usage: proofgap restore [OPTIONS] BACKUP --into TARGET\n       proofgap restore [OPTIONS] --resume RUN\n",
     help_prologue="""Examples:
   proofgap restore backup.tar.gz --into /srv/restored
   proofgap restore backup.tar.gz --into /srv/restored --dry-run
