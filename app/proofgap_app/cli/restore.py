@@ -121,14 +121,15 @@ def restore(  # noqa: PLR0913 - groups of options, and the two ways to say what 
         resume: go on with a run that was previewed, such as one that was approved; needs no BACKUP and no --into.
 
     """
-    _check(conduct)
     if resume is not None:
         _refuse_besides_resume(backup, into, selection, conduct, scope)
+        _check(conduct)
         return _resumed(check_id("--resume", resume), conduct, access)
     if backup is None:
         raise BadInputError("BACKUP", "is missing", "Name what to restore, or the run to go on with: --resume RUN.")
     if into is None:
         raise BadInputError("--into", "is missing", "Name where to restore it.")
+    _check(conduct)
     details = _details(backup, into, conduct)
     request = _request(details, selection)
     driver = driver_for(selection.driver, request.backup)
@@ -301,7 +302,7 @@ class Console:
         """Show what was previewed, and that it is the same still."""
         self._bars.close()
         output.note(
-            f"Previewed before, and unchanged: {plan.selected} items; {_known(shown.created)} would be created, "
+            f"Previewed before, and unchanged: {output.amount(plan.selected, 'item')}; {_known(shown.created)} would be created, "
             f"{_known(shown.overwritten)} overwritten, {_known(shown.skipped)} not restored."
         )
 
@@ -314,7 +315,7 @@ class Console:
         """Ask, unless nobody is to be asked."""
         if not self._ask:
             return True
-        what = f"{plan.selected} items, {_known(shown.overwritten)} over existing ones,"
+        what = f"{output.amount(plan.selected, 'item')}, {_known(shown.overwritten)} over existing ones,"
         output.note(f"Restore {what} into {text.shown(str(plan.request.target))}? Type yes to go on:")
         try:
             answer = sys.stdin.buffer.readline()
@@ -334,7 +335,7 @@ def _known(count: int | None) -> str:
 def preview_lines(plan: Plan, preview: Preview) -> Iterator[str]:
     """Say what the plan would do, how deep the preview looked, and what it found wrong."""
     yield (
-        f"Preview ({preview.depth}): {plan.selected} items; {preview.created} would be created, "
+        f"Preview ({preview.depth}): {output.amount(plan.selected, 'item')}; {preview.created} would be created, "
         f"{preview.overwritten} overwritten, {preview.unchanged} unchanged, {preview.skipped} skipped, "
         f"{preview.unavailable} cannot be restored."
     )

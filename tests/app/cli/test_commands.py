@@ -87,7 +87,7 @@ def test_a_number_that_nobody_recorded_is_not_reported_and_a_stored_zero_is_show
 def test_while_a_run_executes_its_counts_are_so_far(cli):
     run_id = cli.running()
     cli.ok("items", "report", run_id, stdin=b'{"key": "a", "result": "succeeded"}\n')
-    assert "so far: 1 items: 1 succeeded" in cli.ok("show", run_id).out
+    assert "so far: 1 item: 1 succeeded" in cli.ok("show", run_id).out
 
 
 def test_counts_of_a_lost_worker_are_lower_bounds(cli):
