@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from proofgap.access import ANY_ENVIRONMENT, Action, Role, authorize
 from proofgap.audit import Actor, EventType, system_stream
 from proofgap.errors import BadInputError
+from proofgap.notes import VerifierKey
 from proofgap.records import Machine
 from proofgap.text import check_id
 from proofgap_store import keys
@@ -84,12 +85,18 @@ def _first_events(connection: Connection, key_file: KeyFile, owner: str | None) 
         *link(head_of(connection, _LEDGER), drafts, actor, now, now),
         *link(head_of(connection, keys.AUDIT_STREAM), first_key, actor, now, now),
     ]
-    return Writing(events=events, answer=lambda _written: None)
+    return Writing(events=events, answer=lambda _written: _settle_first_key(first_key, key_file))
 
 
 def _first_key_draft(key_file: KeyFile) -> Draft:
     """Give the event that puts the first key in force; its name is the name of the log for ever."""
     return keys.rotation_draft(key_file.propose(f"proofgap/{new_id('log')}", None).verifier, None, None)
+
+
+def _settle_first_key(drafts: Sequence[Draft], key_file: KeyFile) -> None:
+    """Give the first key its place; a crash before this: whoever signs first does it."""
+    for draft in drafts:
+        key_file.found(VerifierKey.parse(draft.data["key"]))
 
 
 def _refuse_older_law(connection: Connection, missing: Sequence[Machine]) -> None:
