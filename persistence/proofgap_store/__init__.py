@@ -6,7 +6,13 @@ Knows SQL and transactions, and is the only part of proofgap that does.
 from proofgap_store.audit import Audit
 from proofgap_store.engine import RefusedByDatabaseError, UnavailableError
 from proofgap_store.ledger import Ledger
+from proofgap_store.maintenance import Database, upgrade
+from proofgap_store.outside import CustodyError
+from proofgap_store.rotation import LogKey
+from proofgap_store.schema import GuardsError
+from proofgap_store.sequencer import Checkpointed, UnsignedError
 from proofgap_store.shapes import (
+    DatabaseCheck,
     Diagnosis,
     HistoryEvent,
     ImportResult,
@@ -19,17 +25,25 @@ from proofgap_store.shapes import (
     NewRun,
     Receipt,
     Shown,
+    Signing,
+    Upgraded,
 )
 from proofgap_store.views import Page, Query
 
 __all__ = [
     "Audit",
+    "Checkpointed",
+    "CustodyError",
+    "Database",
+    "DatabaseCheck",
     "Diagnosis",
+    "GuardsError",
     "HistoryEvent",
     "ImportResult",
     "Ledger",
     "ListedRun",
     "Listing",
+    "LogKey",
     "LogListing",
     "LogPage",
     "LogQuery",
@@ -40,5 +54,9 @@ __all__ = [
     "Receipt",
     "RefusedByDatabaseError",
     "Shown",
+    "Signing",
     "UnavailableError",
+    "UnsignedError",
+    "Upgraded",
+    "upgrade",
 ]

@@ -1,7 +1,7 @@
-"""How a ledger comes into being, and what its administrators do: grants, environments, a look at its health.
+"""How a ledger comes into being, and what its administrators do: grants, environments.
 
-Owns the first events of a ledger, and what admins may change. Refuses to know restores, and how a schema comes to be
-(`schema`).
+Owns the first events of a ledger, and what admins may change. Refuses to know restores, how a schema comes to be
+(`schema`), and how a ledger is (`health`).
 """
 
 from __future__ import annotations
@@ -18,13 +18,11 @@ from proofgap_store import keys
 from proofgap_store.audit_log import Draft, head_of, link
 from proofgap_store.clock import new_id, now_us, operating_system_user
 from proofgap_store.documents import definition, definition_draft
-from proofgap_store.engine import Connection, UnavailableError, library_warning, rows
+from proofgap_store.engine import Connection, UnavailableError, rows
 from proofgap_store.gate import Gate, Writing
 from proofgap_store.keys import KeyFile
 from proofgap_store.read import grants, roles
-from proofgap_store.schema import REVISION, drift, migrate, revision
-from proofgap_store.shapes import Diagnosis
-from proofgap_store.sqlite_library import sqlite
+from proofgap_store.schema import REVISION, migrate, revision
 from proofgap_store.transitions import Call
 
 DEFAULT_SCOPE = ("default", "local")
@@ -191,23 +189,3 @@ def _environment_draft(scope: tuple[str, str], approvals_required: int) -> Draft
         raise BadInputError("environment", "'*' means all environments", "Name one.")
     data = {"approvals_required": approvals_required}
     return Draft(EventType.ENVIRONMENT_DECLARED, *scope, None, None, data)
-
-
-def diagnose(gate: Gate) -> Diagnosis:
-    """Compare the schema that is there with the one that a new ledger has, and count what is stored."""
-    return gate.read(lambda connection: _diagnosis(connection, gate.log_failures))
-
-
-def _diagnosis(connection: Connection, log_failures: int) -> Diagnosis:
-    found, warning = drift(connection), library_warning()
-    return Diagnosis(
-        sqlite_version=sqlite.sqlite_version,
-        sqlite_library=sqlite.__name__,
-        revision=revision(connection),
-        runs=rows(connection, "SELECT count(*) AS n FROM restore_run")[0]["n"],
-        events=rows(connection, "SELECT count(*) AS n FROM audit_event")[0]["n"],
-        missing_guards=found.missing,
-        foreign_guards=found.foreign,
-        log_failures=log_failures,
-        warnings=(warning,) if warning else (),
-    )

@@ -156,6 +156,13 @@ class KeyFile:
         found = _read(self.path)
         return found if found is not None and found.verifier == key else None
 
+    def can_sign(self, key: VerifierKey) -> bool:
+        """Tell whether the key is there, in its place or on its way; nothing is written. Errors: those of `held`."""
+        if self.held(key) is not None:
+            return True
+        waiting = None if self.path is None else _read(_staged(self.path))
+        return waiting is not None and waiting.verifier == key
+
     @staticmethod
     def _settle(path: Path, key: VerifierKey | None) -> None:
         """Give a staged key its place, if the log names it: the last step of a rotation."""

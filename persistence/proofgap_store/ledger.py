@@ -26,13 +26,14 @@ from proofgap.hooks import ProjectForRecord
 from proofgap.moves import begin, begin_snapshot, move, move_snapshot, retry
 from proofgap.records import Check, Item, Moment, RunDetails, RunRecord, SnapshotDetails, draft, queued_snapshot
 from proofgap.text import check_id
-from proofgap_store import administration, importing, views
+from proofgap_store import administration, health, importing, views
 from proofgap_store.audit import Audit
 from proofgap_store.audit_log import head_of
 from proofgap_store.clock import new_id, now_us
 from proofgap_store.custody import Custody
 from proofgap_store.engine import Connection, make_engine
 from proofgap_store.gate import Gate, Writing
+from proofgap_store.maintenance import Database
 from proofgap_store.read import Found, law, roles, run_of_snapshot
 from proofgap_store.shapes import Diagnosis, HistoryEvent, ImportResult, Listing, NewRun, Receipt, Shown
 from proofgap_store.transitions import (
@@ -333,9 +334,14 @@ class Ledger:
         """Give the log, for its auditors."""
         return Audit(self._gate, self._custody, self._clock)
 
+    @property
+    def database(self) -> Database:
+        """Give the database that the ledger lives in, for whoever operates it."""
+        return Database(self._gate)
+
     def diagnose(self) -> Diagnosis:
         """Say how the ledger and its database are."""
-        return administration.diagnose(self._gate)
+        return health.diagnose(self._gate, self._custody)
 
     def _call(self, actor: Actor, at_us: int | None, key: str | None, *request: object) -> Call:
         check_id("actor", actor.id)

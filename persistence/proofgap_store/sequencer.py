@@ -107,7 +107,7 @@ class Sequencer:
     def _batch(self, connection: Connection, head: str | None, limit: int) -> Batch | None:
         last, periods = tree.last_checkpoint(connection), keys.history(connection)
         grown = _taken_up(connection, last, periods)
-        _demand_head(connection, head, last, periods)
+        demand_head(connection, head, last, periods)
         waiting = tree.waiting(connection, limit)
         if not waiting:
             return None
@@ -145,10 +145,15 @@ def _taken_up(connection: Connection, last: StoredCheckpoint | None, periods: Se
     return grown
 
 
-def _demand_head(
+def demand_head(
     connection: Connection, note: str | None, last: StoredCheckpoint | None, periods: Sequence[KeyPeriod]
 ) -> None:
-    """Refuse to go on from a database that is behind its head file, or beside it."""
+    """Refuse to go on from a database that is behind its head file, or beside it.
+
+    Raises:
+        UnsignedError: it is; or the head file holds no checkpoint of this log.
+
+    """
     if note is None:
         return
     head = _opened(note, periods, "what the head file holds", _OTHER_HEAD).checkpoint

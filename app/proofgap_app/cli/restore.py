@@ -22,7 +22,7 @@ from proofgap.records import RunDetails
 from proofgap.text import check_text, shown
 from proofgap.wording import DecisionState
 from proofgap_app.cli import output
-from proofgap_app.cli.ledgers import me, opened
+from proofgap_app.cli.ledgers import me, opened, sign_off
 from proofgap_app.cli.options import ACCESS, SCOPE, Access, Scope
 from proofgap_app.cli.problems import EXIT_OF_STATE, Exit
 from proofgap_app.cli.progress import ProgressBars
@@ -139,6 +139,7 @@ def restore(
         failed = _carry_out(work, new)
         bars.close()
         shown_run = ledger.show(work.run_id, me().id, me())
+        sign_off(ledger)
     present(shown_run, as_json=access.json)
     if stop.asked:
         return Exit.INTERRUPTED
