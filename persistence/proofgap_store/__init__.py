@@ -4,12 +4,18 @@ Knows SQL and transactions, and is the only part of proofgap that does.
 """
 
 from proofgap_store.audit import Audit
+from proofgap_store.durations import StayQuery, Stays
 from proofgap_store.engine import RefusedByDatabaseError, UnavailableError
+from proofgap_store.exporting import Export, Manifest
+from proofgap_store.formats import ExportFormat
 from proofgap_store.ledger import Ledger
 from proofgap_store.maintenance import Database, upgrade
 from proofgap_store.outside import CustodyError
+from proofgap_store.reasons import Cause, Change, Why
+from proofgap_store.replaying import Replay
 from proofgap_store.rotation import LogKey
 from proofgap_store.schema import GuardsError
+from proofgap_store.seen import Seen
 from proofgap_store.sequencer import Checkpointed, UnsignedError
 from proofgap_store.shapes import (
     DatabaseCheck,
@@ -32,11 +38,15 @@ from proofgap_store.views import Page, Query
 
 __all__ = [
     "Audit",
+    "Cause",
+    "Change",
     "Checkpointed",
     "CustodyError",
     "Database",
     "DatabaseCheck",
     "Diagnosis",
+    "Export",
+    "ExportFormat",
     "GuardsError",
     "HistoryEvent",
     "ImportResult",
@@ -48,15 +58,21 @@ __all__ = [
     "LogPage",
     "LogQuery",
     "LoggedEvent",
+    "Manifest",
     "NewRun",
     "Page",
     "Query",
     "Receipt",
     "RefusedByDatabaseError",
+    "Replay",
+    "Seen",
     "Shown",
     "Signing",
+    "StayQuery",
+    "Stays",
     "UnavailableError",
     "UnsignedError",
     "Upgraded",
+    "Why",
     "upgrade",
 ]

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from cyclopts import App
 from msgspec.structs import asdict
 
-from proofgap.facts import utc_text
-from proofgap.records import instant
 from proofgap_app import settings
 from proofgap_app.cli import output
 from proofgap_app.cli.ledgers import opened
 from proofgap_app.cli.options import ACCESS, Access
 from proofgap_app.cli.problems import Exit
+from proofgap_app.cli.stays import length
+from proofgap_app.cli.telling import moment
 from proofgap_store import Diagnosis, Signing
 from proofgap_store.clock import now_us
 
@@ -71,8 +71,8 @@ def _signing_rows(found: Signing) -> Iterator[tuple[str, object]]:
     yield "key file", f"{found.key_file} ({_key_state(found)})"
     yield "head file", f"{found.head_file} ({_head_state(found)})"
     yield "events without a checkpoint", found.unsequenced
-    yield "oldest of them", _moment(found.unsequenced_since_us)
-    yield "last checkpoint", _moment(found.checkpoint_at_us)
+    yield "oldest of them", _when(found.unsequenced_since_us)
+    yield "last checkpoint", _when(found.checkpoint_at_us)
     yield "events it covers", found.checkpoint_size
 
 
@@ -91,5 +91,5 @@ def _head_state(found: Signing) -> str:
     return f"saw {found.head_size} events, as the last checkpoint"
 
 
-def _moment(at_us: int | None) -> str | None:
-    return None if at_us is None else f"{utc_text(instant(at_us))}, {age(now_us() - at_us)} ago"
+def _when(at_us: int | None) -> str | None:
+    return None if at_us is None else f"{moment(at_us)}, {length(max(now_us() - at_us, 0))} ago"
