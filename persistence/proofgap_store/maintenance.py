@@ -47,6 +47,7 @@ class Database:
         Raises:
             BadInputError: the name is taken or belongs to the ledger, or nothing can be written there.
             UnavailableError: the ledger cannot be read, or the disk is full.
+            OSError: the copy cannot be brought to the disk; nothing is left of it.
 
         """
         self._refuse_own(file)

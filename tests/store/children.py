@@ -10,7 +10,7 @@ import structlog
 from proofgap.errors import ProofgapError
 from proofgap.facts import ItemResult, RunEvent, SnapshotEvent
 from proofgap.records import Item
-from proofgap_store import Ledger, NewRun
+from proofgap_store import Ledger, NewRun, upgrade
 from tests.conformance.lives import ADA, PASSED, PATHS, fire
 from tests.store.faults import Plan, armed, die, expose, expose_files
 
@@ -88,6 +88,12 @@ def rotate_and_sign(path: str, number: int) -> str:
     with open_file(path) as ledger:
         ready()
         return _answer(lambda: SIGNING["rotate"](ledger) and type(ledger.audit.checkpoint()).__name__)
+
+
+def upgrade_at_once(path: str, number: int) -> str:
+    """Bring a ledger up at the same time as everybody else."""
+    ready()
+    return _answer(lambda: upgrade(f"sqlite:///{path}").after)
 
 
 def try_event(path: str, number: int, run_id: str, event: str) -> str:
