@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from proofgap.audit import Actor
-from proofgap_store import durations, exporting, questions, reasons, replaying, rotation, seen
+from proofgap_store import durations, exporting, questions, reasons, replaying, rotation, seen, tree
 from proofgap_store.custody import Custody
 from proofgap_store.durations import StayQuery, Stays
 from proofgap_store.exporting import Export, Manifest
@@ -48,6 +48,10 @@ class Audit:
 
         """
         return self._sequencer.run()
+
+    def waiting(self) -> int:
+        """Count the events that no checkpoint covers yet, for whoever decides when to make the next."""
+        return self.gate.read(tree.queue).events
 
     @property
     def _sequencer(self) -> Sequencer:

@@ -91,19 +91,41 @@ class EnoughError(Exception):
     """The test has seen what it wanted."""
 
 
-def test_trouble_that_passes_is_said_once_and_waited_for_and_a_refusal_is_not(monkeypatch, capsys):
-    locked = UnavailableError("database is locked", "Check the file.")
-    answers = iter([locked, locked, None, locked, EnoughError()])
+class Signer:
+    """Signs as it is told to: with trouble, or without."""
 
-    def sign():
-        answer = next(answers)
+    def __init__(self, *answers):
+        self.answers, self.rests = iter(answers), 0
+
+    def sign(self):
+        answer = next(self.answers)
         if answer is not None:
             raise answer
 
-    monkeypatch.setattr(time, "sleep", lambda _seconds: None)
+    def rest(self, _pause):
+        self.rests += 1
+
+
+def test_trouble_that_passes_is_said_once_and_waited_for_and_a_refusal_is_not(monkeypatch, capsys):
+    locked = UnavailableError("database is locked", "Check the file.")
+    signer = Signer(locked, locked, None, locked, EnoughError())
+    waits = []
+    monkeypatch.setattr(time, "sleep", waits.append)
     with pytest.raises(EnoughError):
-        audit_signing._follow(sign, 1.0)
+        audit_signing._follow(signer, 1.5)
     assert capsys.readouterr().err.count("database is locked") == 2
+    assert (waits, signer.rests) == ([1.5] * 3, 1)
+
+
+def test_many_waiting_events_are_not_left_waiting_for_the_whole_interval(ready, monkeypatch):
+    waits = []
+    monkeypatch.setattr(time, "sleep", waits.append)
+    with Ledger.open(ready.url, create=False) as ledger:
+        audit_signing._Signing(ledger, None, as_json=False).rest(10.0)
+        assert waits == [1.0] * 10
+        monkeypatch.setattr(audit_signing, "_CROWD", ledger.audit.waiting())
+        audit_signing._Signing(ledger, None, as_json=False).rest(10.0)
+        assert waits == [1.0] * 11
 
 
 def test_a_refusal_to_sign_ends_in_one_line_and_exit_code_1(ready):
