@@ -29,8 +29,8 @@ WHERE event_id > (SELECT coalesce(max(event_id), 0) FROM audit_leaf) AND event_i
   AND NOT EXISTS (SELECT 1 FROM audit_unsequenced WHERE event_id = e.event_id) LIMIT 1
 """
 _QUEUE = """
-SELECT count(*) AS events, min(e.payload ->> '$.rec_us') AS oldest_us
-FROM audit_unsequenced AS u LEFT JOIN audit_event AS e ON e.event_id = u.event_id
+SELECT (SELECT count(*) FROM audit_unsequenced) AS events,
+       (SELECT payload ->> '$.rec_us' FROM audit_event WHERE event_id = (SELECT min(event_id) FROM audit_unsequenced)) AS oldest_us
 """
 _ADD_LEAVES = "INSERT INTO audit_leaf SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(:leaves)"
 _ADD_NODES = "INSERT INTO audit_node SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(:nodes)"
