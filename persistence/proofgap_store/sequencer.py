@@ -65,7 +65,9 @@ class Sequencer:
     clock: Callable[[], int]
 
     def run(self) -> Checkpointed | None:
-        """Take in everything that waits; give the last checkpoint, or ``None`` if there was never an event.
+        """Take in everything that waits now; give the last checkpoint, or ``None`` if there was never an event.
+
+        What comes meanwhile waits for the next time: else this would not end while others write.
 
         Raises:
             UnsignedError: it refused to sign.
@@ -73,7 +75,7 @@ class Sequencer:
             GuardsError: guards of the database are missing or foreign.
 
         """
-        while self.step():
+        while self.step(BATCH_MAX) == BATCH_MAX:
             pass
         last = self.gate.read(tree.last_checkpoint)
         if last is None:
@@ -81,7 +83,7 @@ class Sequencer:
         self.custody.head.advance(last.note)  # a crash before this: the head file is behind, which is no alarm
         return Checkpointed(**last._asdict())
 
-    def step(self, limit: int = BATCH_MAX) -> int:
+    def step(self, limit: int) -> int:
         """Take in one batch; give how many events it was. Errors: those of `run`."""
         with connected(self.gate.engine) as connection:
             for _attempt in range(ATTEMPTS_MAX):

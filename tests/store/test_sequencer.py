@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import event
 
 from proofgap.audit import leaf_hash
-from proofgap_store import CustodyError, GuardsError, Ledger, NewRun, UnavailableError, UnsignedError, tree
+from proofgap_store import CustodyError, GuardsError, Ledger, NewRun, UnavailableError, UnsignedError, sequencer, tree
 from proofgap_store.documents import DamagedError
 from proofgap_store.sequencer import Sequencer
 from tests.conformance.lives import ADA, chain_faults, live, log
@@ -37,16 +37,30 @@ def test_without_new_events_there_is_no_new_checkpoint(ledger):
     assert tree_of(ledger) == before
 
 
-def test_more_events_than_one_batch_takes_become_several_checkpoints_of_one_tree(ledger):
+@pytest.mark.parametrize("limit", [1, 4, 5, 7, 1_000])
+def test_more_events_than_one_batch_takes_become_several_checkpoints_of_one_tree(ledger, monkeypatch, limit):
+    monkeypatch.setattr(sequencer, "BATCH_MAX", limit)
     live(ledger, "completed")
-    sequencer = ledger.audit._sequencer
     events = len(log(ledger))
-    taken = []
-    while step := sequencer.step(limit=4):
-        taken.append(step)
-    assert (sum(taken), set(taken[:-1])) == (events, {4})
-    assert hold(ledger) == len(taken)
+    assert ledger.audit.checkpoint().size == events
+    assert hold(ledger) == -(-events // limit)
     prove_all(ledger)
+
+
+def test_a_checkpoint_is_made_and_done_with_while_others_keep_writing(ledger, path, monkeypatch):
+    """What comes while it is made waits for the next one: else the writers would keep it from ever ending."""
+    with reopened(path) as other:
+        left_out = tree.left_out
+
+        def outpaced(connection, upto):
+            other.create(NewRun(), ADA)
+            return left_out(connection, upto)
+
+        monkeypatch.setattr(tree, "left_out", outpaced)
+        events = len(log(ledger))
+        assert ledger.audit.checkpoint().size == events
+        assert ledger.audit.checkpoint().size == events + 2
+    assert (hold(ledger), ledger.audit.waiting()) == (2, 2)
 
 
 def test_the_tree_is_the_same_however_it_was_cut_into_batches(ledger, path, tmp_path):
@@ -57,7 +71,7 @@ def test_the_tree_is_the_same_however_it_was_cut_into_batches(ledger, path, tmp_
     beside(tmp_path / "copy.db", ".key").chmod(0o600)
     with reopened(tmp_path / "copy.db") as copy:
         while copy.audit._sequencer.step(limit=1):
-            pass
+            assert hold(copy)
         assert shape_of(copy) == shape_of(ledger)
 
 
@@ -121,7 +135,7 @@ def test_broken_at_every_step_a_sequencer_says_so_and_the_next_one_finishes(ledg
     number = 0
     while broke_at(ledger, number, side):
         number += 1
-    assert number > 30
+    assert number > 20
     assert shape_of(ledger)[0] == []
     assert hold(ledger) > 2
     assert beside(path, ".head").read_text("utf-8") == tree_of(ledger)["audit_checkpoint"][-1]["note"]
