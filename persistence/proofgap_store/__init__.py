@@ -34,9 +34,12 @@ from proofgap_store.shapes import (
     Signing,
     Upgraded,
 )
+from proofgap_store.verification import Anchors, Depth, Verification
+from proofgap_store.verifying import verify_file
 from proofgap_store.views import Page, Query
 
 __all__ = [
+    "Anchors",
     "Audit",
     "Cause",
     "Change",
@@ -44,6 +47,7 @@ __all__ = [
     "CustodyError",
     "Database",
     "DatabaseCheck",
+    "Depth",
     "Diagnosis",
     "Export",
     "ExportFormat",
@@ -73,6 +77,8 @@ __all__ = [
     "UnavailableError",
     "UnsignedError",
     "Upgraded",
+    "Verification",
     "Why",
     "upgrade",
+    "verify_file",
 ]

@@ -7,12 +7,13 @@ know what an event means.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from proofgap.audit import FORMAT_VERSION, GENESIS, Actor, Entry, EventType, canonical, leaf_hash
 from proofgap.errors import ProofgapError
 from proofgap_store.clock import new_event_id
-from proofgap_store.engine import Connection, rows
+from proofgap_store.engine import Connection, execute, rows
 
 
 class SwallowedError(ProofgapError):
@@ -104,11 +105,16 @@ def append(connection: Connection, events: Sequence[Linked]) -> list[Written]:
         sqlite3.IntegrityError: a guard or a trigger refused; `transaction` turns it into `RefusedByDatabaseError`.
 
     """
-    values = ", ".join(f"(:p{n}, :l{n})" for n in range(len(events)))
     parameters = {f"p{n}": event.payload for n, event in enumerate(events)}
     parameters |= {f"l{n}": event.leaf for n, event in enumerate(events)}
-    statement = f"INSERT INTO audit_event (payload, leaf) VALUES {values} RETURNING event_id"  # noqa: S608 - names only
-    numbers = sorted(row["event_id"] for row in rows(connection, statement, **parameters))
+    numbers = sorted(number for (number,) in execute(connection, _insert(len(events)), parameters).fetchall())
     if len(numbers) != len(events):
         raise SwallowedError
     return [Written(number, event) for number, event in zip(numbers, events, strict=True)]
+
+
+@lru_cache(maxsize=8)  # a transition writes two to four events, an import any number
+def _insert(count: int) -> str:
+    """Write the statement that inserts so many events."""
+    values = ", ".join(f"(:p{n}, :l{n})" for n in range(count))
+    return f"INSERT INTO audit_event (payload, leaf) VALUES {values} RETURNING event_id"  # noqa: S608 - names only

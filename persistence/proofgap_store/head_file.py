@@ -26,8 +26,9 @@ class HeadFile:
         """Name the file; it need not be there."""
         self.path = path
 
-    def __str__(self) -> str:  # type: ignore[explicit-override]  # typing.override came with Python 3.12
-        """Say where it is."""
+    @property
+    def place(self) -> str:
+        """Where the file is, for people."""
         return "none" if self.path is None else str(self.path)
 
     def read(self) -> str | None:
@@ -65,4 +66,4 @@ class HeadFile:
         try:
             return parse_checkpoint(parse_note(note).text).size
         except MalformedError as error:
-            raise CustodyError(f"its head file {self} holds no checkpoint", "Look at the file.") from error
+            raise CustodyError(f"its head file {self.place} holds no checkpoint", "Look at the file.") from error

@@ -69,13 +69,13 @@ def _diagnosis(connection: Connection, gate: Gate, custody: Custody, head: _Head
 def _signing(connection: Connection, custody: Custody, head: _Head) -> Signing:
     last, periods, queue = tree.last_checkpoint(connection), keys.history(connection), tree.queue(connection)
     is_lost = head.note is None and last is not None and custody.head.path is not None
-    lost = f"there is no head file at {custody.head}; the next checkpoint makes a new one" if is_lost else None
+    lost = f"there is no head file at {custody.head.place}; the next checkpoint makes a new one" if is_lost else None
     return Signing(
         key=periods[-1].key.label,
-        key_file=str(custody.key_file),
+        key_file=custody.key_file.place,
         key_mode=_mode(custody.key_file),
         key_problem=_key_problem(custody.key_file, periods[-1]),
-        head_file=str(custody.head),
+        head_file=custody.head.place,
         head_size=head.size,
         head_problem=head.problem or lost,
         head_conflict=_conflict(connection, head, last, periods),
@@ -98,7 +98,7 @@ def _key_problem(key_file: KeyFile, period: KeyPeriod) -> str | None:
         is_there = key_file.can_sign(period.key)
     except CustodyError as error:
         return error.problem
-    return None if is_there else f"the key {period.key.label} is not at {key_file}: no checkpoint can be signed"
+    return None if is_there else f"the key {period.key.label} is not at {key_file.place}: no checkpoint can be signed"
 
 
 def _conflict(

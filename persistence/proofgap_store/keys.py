@@ -100,8 +100,9 @@ class KeyFile:
         """Name the file; nothing is read yet."""
         self.path, self._in_memory = path, dict[str, SignerKey]()
 
-    def __str__(self) -> str:  # type: ignore[explicit-override]  # typing.override came with Python 3.12
-        """Say where it is."""
+    @property
+    def place(self) -> str:
+        """Where the key is, for people."""
         return "memory" if self.path is None else str(self.path)
 
     def propose(self, name: str, current: VerifierKey | None) -> SignerKey:
@@ -127,7 +128,7 @@ class KeyFile:
         found = self.found(key)
         if found is None:
             remedy = "Put it back; if it is lost: proofgap audit key rotate --lost."
-            raise CustodyError(f"the key {key.label} is not at {self}", remedy)
+            raise CustodyError(f"the key {key.label} is not at {self.place}", remedy)
         return found
 
     def found(self, key: VerifierKey) -> SignerKey | None:

@@ -85,7 +85,7 @@ def _authorize(connection: Connection, actor: Actor) -> None:
 def _refuse_found(key_file: KeyFile, current: VerifierKey) -> None:
     """Refuse to give up a key that is there: whoever follows it without its endorsement looks like a forger."""
     if key_file.found(current) is not None:
-        raise BadInputError("lost", f"is not so: the key is at {key_file}", "Leave it out.")
+        raise BadInputError("lost", f"is not so: the key is at {key_file.place}", "Leave it out.")
 
 
 def _rotating(
