@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from proofgap.audit import Actor
-from proofgap_store import durations, exporting, questions, reasons, replaying, rotation, seen, tree
+from proofgap_store import denials, durations, exporting, questions, reasons, replaying, rotation, seen, tree
 from proofgap_store.custody import Custody
 from proofgap_store.durations import StayQuery, Stays
 from proofgap_store.exporting import Export, Manifest
@@ -69,13 +69,15 @@ class Audit:
         """Put a new key in force, endorsed by the old one; without the endorsement where the old one is lost.
 
         Raises:
-            ForbiddenError, NotFoundError: the actor is no admin of the environment that the ledger began with.
+            ForbiddenError: the actor is no admin of the environment that the ledger began with. Recorded.
+            NotFoundError: they hold no role there at all.
             BadInputError: the key is said to be lost, and is there.
             CustodyError: the old key is not there, or the new one cannot be kept.
             UnsignedError: what waits cannot be signed with the old key.
 
         """
-        return rotation.rotate(self._sequencer, actor, lost=lost)
+        with denials.recorded(self.gate, actor, self.clock):
+            return rotation.rotate(self._sequencer, actor, lost=lost)
 
     def list(self, query: LogQuery, actor: Actor, page: LogPage = NEWEST) -> LogListing:
         """Read a page of events, newest first unless asked otherwise. Events that come meanwhile move no page."""
