@@ -9,10 +9,16 @@ from proofgap_store.engine import RefusedByDatabaseError, UnavailableError
 from proofgap_store.exporting import Export, Manifest
 from proofgap_store.formats import ExportFormat
 from proofgap_store.ledger import Ledger
+from proofgap_store.maintenance import Database, upgrade
+from proofgap_store.outside import CustodyError
 from proofgap_store.reasons import Cause, Change, Why
 from proofgap_store.replaying import Replay
+from proofgap_store.rotation import LogKey
+from proofgap_store.schema import GuardsError
 from proofgap_store.seen import Seen
+from proofgap_store.sequencer import Checkpointed, UnsignedError
 from proofgap_store.shapes import (
+    DatabaseCheck,
     Diagnosis,
     HistoryEvent,
     ImportResult,
@@ -25,6 +31,8 @@ from proofgap_store.shapes import (
     NewRun,
     Receipt,
     Shown,
+    Signing,
+    Upgraded,
 )
 from proofgap_store.verification import Anchors, Depth, Verification
 from proofgap_store.verifying import verify_file
@@ -35,15 +43,21 @@ __all__ = [
     "Audit",
     "Cause",
     "Change",
+    "Checkpointed",
+    "CustodyError",
+    "Database",
+    "DatabaseCheck",
     "Depth",
     "Diagnosis",
     "Export",
     "ExportFormat",
+    "GuardsError",
     "HistoryEvent",
     "ImportResult",
     "Ledger",
     "ListedRun",
     "Listing",
+    "LogKey",
     "LogListing",
     "LogPage",
     "LogQuery",
@@ -57,10 +71,14 @@ __all__ = [
     "Replay",
     "Seen",
     "Shown",
+    "Signing",
     "StayQuery",
     "Stays",
     "UnavailableError",
+    "UnsignedError",
+    "Upgraded",
     "Verification",
     "Why",
+    "upgrade",
     "verify_file",
 ]

@@ -24,7 +24,7 @@ from proofgap.records import PreviewFacts, RunDetails
 from proofgap.text import check_id, check_text
 from proofgap.wording import DecisionState
 from proofgap_app.cli import output
-from proofgap_app.cli.ledgers import me, opened
+from proofgap_app.cli.ledgers import me, opened, sign_off
 from proofgap_app.cli.options import ACCESS, SCOPE, Access, Scope, option
 from proofgap_app.cli.problems import EXIT_OF_STATE, Exit
 from proofgap_app.cli.progress import ProgressBars
@@ -174,6 +174,7 @@ def _conducted(
         failed = _carry_out(work, go)
         bars.close()
         shown_run = ledger.show(work.run_id, me().id, me())
+        sign_off(ledger)
     present(shown_run, as_json=access.json)
     if stop.asked:
         return Exit.INTERRUPTED
