@@ -4,8 +4,14 @@ Knows SQL and transactions, and is the only part of proofgap that does.
 """
 
 from proofgap_store.audit import Audit
+from proofgap_store.durations import StayQuery, Stays
 from proofgap_store.engine import RefusedByDatabaseError, UnavailableError
+from proofgap_store.exporting import Export, Manifest
+from proofgap_store.formats import ExportFormat
 from proofgap_store.ledger import Ledger
+from proofgap_store.reasons import Cause, Change, Why
+from proofgap_store.replaying import Replay
+from proofgap_store.seen import Seen
 from proofgap_store.shapes import (
     Diagnosis,
     HistoryEvent,
@@ -24,7 +30,11 @@ from proofgap_store.views import Page, Query
 
 __all__ = [
     "Audit",
+    "Cause",
+    "Change",
     "Diagnosis",
+    "Export",
+    "ExportFormat",
     "HistoryEvent",
     "ImportResult",
     "Ledger",
@@ -34,11 +44,17 @@ __all__ = [
     "LogPage",
     "LogQuery",
     "LoggedEvent",
+    "Manifest",
     "NewRun",
     "Page",
     "Query",
     "Receipt",
     "RefusedByDatabaseError",
+    "Replay",
+    "Seen",
     "Shown",
+    "StayQuery",
+    "Stays",
     "UnavailableError",
+    "Why",
 ]

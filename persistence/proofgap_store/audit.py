@@ -9,11 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from proofgap.audit import Actor
-from proofgap_store import durations, questions, reasons, replaying, seen
+from proofgap_store import durations, exporting, questions, reasons, replaying, seen
 from proofgap_store.custody import Custody
 from proofgap_store.durations import StayQuery, Stays
+from proofgap_store.exporting import Export, Manifest
 from proofgap_store.gate import Gate
-from proofgap_store.questions import EVERY_EVENT, NEWEST
+from proofgap_store.questions import EVERY_EVENT, NEWEST, Progress
 from proofgap_store.reasons import Change, Why
 from proofgap_store.replaying import Replay
 from proofgap_store.seen import Moment, Seen
@@ -21,7 +22,7 @@ from proofgap_store.sequencer import Checkpointed, Sequencer
 from proofgap_store.shapes import LoggedEvent, LogListing, LogPage, LogQuery
 
 
-def _silent(_event_id: int) -> None:
+def silent(_reached: int, _last: int, _count: int) -> None:
     """Report no progress."""
 
 
@@ -65,6 +66,17 @@ class Audit:
         page = LogPage(limit=questions.PAGE_EVENTS_MAX, after=str(after), oldest_first=True)
         return self.list(query, actor, page).events
 
+    def export(self, wanted: Export, actor: Actor, progress: Progress = silent) -> Manifest:
+        """Take events out of the log into a new file, with a manifest beside it; that this was done is an event.
+
+        Raises:
+            BadInputError: the file is there already, or cannot be written, or the form needs what is not installed.
+            StaleError: what the actor may read changed meanwhile.
+            OSError: writing failed. There is no file without its event.
+
+        """
+        return exporting.export(self.gate, wanted, actor, self.clock(), progress)
+
     def as_seen(self, person: str, run: str, at_us: int, actor: Actor) -> Seen:
         """Read what a person had been shown of a run, at or before a moment; nothing, where they never were.
 
@@ -93,7 +105,7 @@ class Audit:
         """
         return self.gate.read(lambda connection: reasons.changes(connection, run, actor.id))
 
-    def replay(self, run: str | None, actor: Actor, progress: Callable[[int], None] = _silent) -> Replay:
+    def replay(self, run: str | None, actor: Actor, progress: Progress = silent) -> Replay:
         """Decide every logged projection anew, of one run or of all, and compare every field.
 
         Raises:

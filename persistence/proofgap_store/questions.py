@@ -10,7 +10,7 @@ Reading changes nothing and is not recorded. Refuses to know what the events mea
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -58,6 +58,8 @@ _VISIBLE = """CASE
 EVERY_EVENT = LogQuery()
 NEWEST = LogPage()
 Scope = tuple[str, str]
+Progress = Callable[[int, int, int], None]
+"""Told how far work over the log is: number of the event reached, number of the last event, how many were taken."""
 
 
 class Selection(NamedTuple):

@@ -6,7 +6,7 @@ facts and not the facts, so their rows cannot be decided anew. Refuses to know t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -19,6 +19,7 @@ from proofgap.hooks import Trigger, project
 from proofgap_store import questions, views
 from proofgap_store.documents import DamagedError, projection_data
 from proofgap_store.engine import Connection
+from proofgap_store.questions import Progress
 from proofgap_store.shapes import LoggedEvent, LogQuery
 
 DIFFERENCES_MAX = 100
@@ -46,7 +47,7 @@ class Replay(Struct):
     differences: tuple[Difference, ...]
 
 
-def replay(connection: Connection, run: str | None, principal: str, progress: Callable[[int], None]) -> Replay:
+def replay(connection: Connection, run: str | None, principal: str, progress: Progress) -> Replay:
     """Decide every logged projection anew, of one run or of all that are visible, and compare every field.
 
     Raises:
@@ -57,13 +58,14 @@ def replay(connection: Connection, run: str | None, principal: str, progress: Ca
         views.visible(connection, run, principal, Action.AUDIT)
     query = LogQuery(run=run, types=(EventType.DECISION_PROJECTED,))
     chosen = questions.selection(query, questions.audited(connection, principal))
+    last_number = questions.last_number(connection)
     projections, differing = 0, 0
     kept: list[Difference] = []
     for event in questions.each(connection, chosen):
         found = list(differences(event))
         projections, differing = projections + 1, differing + bool(found)
         kept += found[: DIFFERENCES_MAX - len(kept)]
-        progress(event.event_id)
+        progress(event.event_id, last_number, projections)
     return Replay(projections=projections, differing=differing, differences=tuple(kept))
 
 

@@ -171,7 +171,9 @@ def test_the_history_of_a_decision_is_each_change_with_the_events_that_caused_it
         assert logged[change.event_id].data["decision"]["state"] == change.state
         assert all(logged[cause.event_id].type == cause.type for cause in change.causes)
         assert all(cause.event_id < change.event_id for cause in change.causes)
-    assert changes[-1].fields[0] == "state"
+    before, after = (logged[change.event_id].data["decision"] for change in changes[-2:])
+    assert changes[-1].fields == tuple(name for name in after if after[name] != before[name])
+    assert {"state", "rule", "claims", "evidence"} <= set(changes[-1].fields)
     assert logged[changes[-1].causes[-1].event_id].data["subject"] == fire_evidence
 
 
@@ -271,9 +273,9 @@ def test_a_replay_counts_every_difference_and_names_the_first_hundred(ledger):
 
 def test_a_replay_reports_how_far_it_is(decided):
     reached = []
-    decided[0].audit.replay(None, UDO, reached.append)
-    assert reached == sorted(reached)
-    assert len(reached) > 10
+    found = decided[0].audit.replay(None, UDO, lambda *progress: reached.append(progress))
+    assert [count for _, _, count in reached] == [*range(1, found.projections + 1)]
+    assert all(at <= last for at, last, _ in reached)
 
 
 # Who may ask

@@ -1,4 +1,4 @@
-"""``proofgap machine``: which moves are legal, read off the machines themselves. No ledger is needed.
+"""``proofgap machine``: which moves are legal, read off the machines themselves. No ledger is needed, except for times.
 
 Refuses to keep a table by hand.
 """
@@ -16,6 +16,8 @@ from proofgap.records import Machine
 from proofgap.tables import Edge, final_statuses, machine_edges, statuses
 from proofgap.text import shown
 from proofgap_app.cli import output
+from proofgap_app.cli.options import ACCESS, Access
+from proofgap_app.cli.stays import EVERYWHERE, Where, print_durations
 from proofgap_app.settings import is_terminal
 
 app = App(
@@ -123,23 +125,37 @@ def explain(status: str, /, *, machine: Machine = Machine.RUN, json: bool = Fals
     help_prologue="""Examples:
   proofgap machine table
   proofgap machine table --machine operation --json
+  proofgap machine table --durations --from 2026-11-01T00:00:00Z
 """,
 )
-def table(*, machine: Machine = Machine.RUN, json: bool = False) -> int:
+def table(
+    *, machine: Machine = Machine.RUN, durations: bool = False, stays: Where = EVERYWHERE, access: Access = ACCESS
+) -> int:
     """Print the whole table: every status, every event, and where the one takes the other; - means never.
+
+    With --durations: how long records stayed in each status, from the log of what you audit. What has not ended yet
+    is not counted.
 
     Args:
         machine: run, operation or evidence; run unless given.
-        json: write JSON.
+        durations: print how many stays in each status ended, and how long they took: median, 90th and 99th percentile,
+            and the longest.
 
     """
+    if durations:
+        return print_durations(machine, stays, access)
+    stays.refuse_without("--durations")
+    return _print_table(machine, as_json=access.json)
+
+
+def _print_table(machine: Machine, *, as_json: bool) -> int:
     edges = machine_edges(machine)
     names = list(dict.fromkeys(edge.event for edge in edges))
     cells = {
         status: {name: [edge.target for edge in edges if (edge.source, edge.event) == (status, name)] for name in names}
         for status in statuses(machine)
     }
-    if json:
+    if as_json:
         output.json_line({"machine": machine, "events": names, "table": cells})
         return 0
     head = ("status", *names)

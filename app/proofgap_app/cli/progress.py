@@ -6,6 +6,8 @@ Owns how long work looks while it goes on. Refuses to know the work.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -13,6 +15,9 @@ from proofgap_app.drivers.base import Progress, no_progress
 from proofgap_app.settings import is_terminal
 
 _WORDS = {"preview": "Reading the backup", "execute": "Restoring", "collect": "Reading the target"}
+
+
+_COUNTED_TOGETHER = 100  # a bar that moves with every event would cost more than reading it
 
 
 class ProgressBars:
@@ -69,3 +74,30 @@ class ProgressBars:
             self._shown = Progress(*columns, console=Console(file=sys.stderr, theme=theme))
             self._shown.start()
         return self._shown
+
+
+@contextmanager
+def counting(words: str, noun: str) -> Iterator[Callable[[int, int, int], None]]:
+    """Draw one bar for work that goes through numbered things; told the number reached, the last number, and a count."""
+    if not is_terminal(sys.stderr):
+        yield lambda _reached, _last, _count: None
+        return
+    from rich.console import Console  # noqa: PLC0415 - rich is loaded only where there is somebody to look
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415 - as above
+    from rich.theme import Theme  # noqa: PLC0415 - as above
+
+    columns = (
+        TextColumn("{task.description:<20}"),
+        BarColumn(complete_style="#2459bd", finished_style="#566072", pulse_style="#566072"),
+        TextColumn("{task.fields[count]} " + noun),
+        TimeElapsedColumn(),
+    )
+    theme = Theme({"progress.elapsed": "dim"})
+    with Progress(*columns, console=Console(file=sys.stderr, theme=theme)) as bars:
+        task = bars.add_task(words, total=None, count=0)
+
+        def progress(reached: int, last: int, count: int) -> None:
+            if reached == last or count % _COUNTED_TOGETHER == 0:
+                bars.update(task, completed=reached, total=last, count=count)
+
+        yield progress

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _PIPED_WIDTH = 160
-_GROUPS = frozenset({"diagram", "evidence", "help", "items", "machine", "run"})  # named alone, they print their page
+_GROUPS = frozenset(
+    {"audit", "decision", "diagram", "evidence", "help", "items", "machine", "run"}
+)  # named alone, they print their page
 _COMMANDS = {
     "restore": (
         "restore:app",
@@ -30,6 +32,8 @@ _COMMANDS = {
     "evidence": ("evidence:app", "Add evidence about the restored target, and read it."),
     "import": ("importing:app", "Take in records of other systems."),
     "decide": ("decide:app", "Turn facts into decisions, line by line, without a ledger."),
+    "audit": ("audit:app", "Read the log, take parts of it out, and ask what somebody had been shown."),
+    "decision": ("decision:app", "Explain why a run is decided as it is, how that came about, and decide it anew."),
     "machine": ("machine:app", "Explain which moves are legal."),
     "diagram": ("diagram:app", "Draw the machines and the decision rules."),
     "init": ("init:app", "Make a ledger, or declare how many approvals an environment needs."),

@@ -1,0 +1,29 @@
+"""The tree of ``proofgap audit``: what auditors do with the log. Each command is imported when it is used.
+
+Owns names and summaries. Refuses to know what the commands do.
+"""
+
+from __future__ import annotations
+
+from cyclopts import App
+
+app = App(
+    name="audit",
+    help="Read the log, take parts of it out, and ask what somebody had been shown.",
+    help_prologue="""Examples:
+  proofgap audit list --refused
+  proofgap audit show 1234
+  proofgap audit export events.jsonl --from 2026-11-01T00:00:00Z
+""",
+)
+_COMMANDS = {
+    "list": ("audit_reading:list_app", "List events, newest first."),
+    "show": ("audit_reading:show_app", "Show one event, with everything that it says."),
+    "tail": ("audit_reading:tail_app", "Print the last events, and with --follow those that come."),
+    "export": ("audit_export:app", "Take events out into a file, with a manifest. It is recorded."),
+    "as-seen": ("audit_seen:app", "Say what a person had been shown of a run, at a moment."),
+}
+"""Name: where its app is, and what it is for. A command is added by a line here."""
+
+for _name, (_place, _summary) in _COMMANDS.items():
+    app.command(f"proofgap_app.cli.{_place}", name=_name, help=_summary)

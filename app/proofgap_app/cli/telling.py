@@ -1,0 +1,94 @@
+"""What an audit event says, in a few words: for lists and tails of the log.
+
+Owns the words. An event that does not hold what belongs to its type is told by its type alone: this is where a forged
+one must do no harm. Refuses to judge.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from proofgap.facts import utc_text
+from proofgap.records import instant
+from proofgap_app.cli import output
+from proofgap_app.settings import is_terminal
+from proofgap_store import LoggedEvent
+
+_SECONDS_LENGTH = 19
+_NAME_WIDTH = 21
+
+
+def moment(microseconds: object) -> str:
+    """Write a time of the log as people read it: UTC, to the second."""
+    exact = exact_moment(microseconds)
+    return exact[:_SECONDS_LENGTH].replace("T", " ") + "Z" if exact != output.ABSENT else exact
+
+
+def exact_moment(microseconds: object) -> str:
+    """Write a time of the log as RFC 3339 with microseconds."""
+    try:
+        return utc_text(instant(microseconds)) if isinstance(microseconds, int) else output.ABSENT
+    except OverflowError:
+        return output.ABSENT
+
+
+def words(event: LoggedEvent) -> str:  # noqa: PLR0911 - one answer per kind of event
+    """Say in a few words what happened."""
+    data = event.entry.get("data")
+    if not isinstance(data, dict):
+        return ""
+    match data:
+        case {"decision": {"state": state, "rule": rule}, "viewer": {"id": viewer}, "trigger": trigger}:
+            return f"{state} (rule {rule}), {_occasion(trigger, viewer)}"
+        case {"rows": [*found], "viewer": viewer}:
+            return f"{len(found)} runs shown to {viewer}"
+        case {"principal": principal, "role": role}:
+            return f"{role}: {principal}"
+        case {"sha256": _, "file": file, "count": count, "format": form}:
+            return f"{count} events to {file} ({form})"
+        case {"guard": guard, "event": fired, "source": source}:
+            return f"{fired} refused while {source}" + (f": {str(guard).replace('_', ' ')}" if guard else "")
+        case _:
+            return _moved(data)
+
+
+def _occasion(trigger: object, viewer: object) -> str:
+    return f"shown to {viewer}" if trigger == "show" else "for the record"
+
+
+def _moved(data: dict[str, Any]) -> str:
+    match data:
+        case {"event": str(fired), "source": source, "target": target}:
+            return f"{fired}: {target}" if source == target else f"{fired}: {source} → {target}"
+        case {"target": target}:
+            return f"{target}"
+        case {"machine": machine, "definition": str(definition)}:
+            return f"{machine} {definition[:12]}"
+        case {"approvals_required": approvals}:
+            return f"approvals required: {approvals}"
+        case {"kind": kind, "link": link}:
+            return f"{str(kind).replace('_', ' ')} {link}"
+        case _:
+            return ""
+
+
+def actor_of(event: LoggedEvent) -> str:
+    """Name who did it."""
+    actor = event.entry.get("actor")
+    return str(actor.get("id")) if isinstance(actor, dict) else output.ABSENT
+
+
+def pairs(rows: Iterable[tuple[str, object]]) -> None:
+    """Write values under their names, none of them cut: aligned on a terminal, separated by tabs otherwise."""
+    for name, value in rows:
+        if is_terminal(sys.stdout):
+            output.data(f"{name:<{_NAME_WIDTH}}{output.cell(value)}")
+        else:
+            output.columns((name, value))
+
+
+def document(event: LoggedEvent) -> dict[str, Any]:
+    """Give an event as JSON output holds it."""
+    return {"event_id": event.event_id, "leaf": event.leaf, "entry": event.entry}
