@@ -4,12 +4,16 @@ Knows SQL and transactions, and is the only part of proofgap that does.
 """
 
 from proofgap_store.audit import Audit
+from proofgap_store.declaring import Gap, RestoredLedger
 from proofgap_store.durations import StayQuery, Stays
 from proofgap_store.engine import RefusedByDatabaseError, UnavailableError
 from proofgap_store.exporting import Export, Manifest
 from proofgap_store.formats import ExportFormat
+from proofgap_store.holds import Hold, HoldOn
 from proofgap_store.ledger import Ledger
+from proofgap_store.pruning import Pruned, PruneOrder
 from proofgap_store.reasons import Cause, Change, Why
+from proofgap_store.redaction import Erasure, Redaction
 from proofgap_store.replaying import Replay
 from proofgap_store.seen import Seen
 from proofgap_store.shapes import (
@@ -23,6 +27,7 @@ from proofgap_store.shapes import (
     LogPage,
     LogQuery,
     NewRun,
+    Opening,
     Receipt,
     Shown,
 )
@@ -33,9 +38,13 @@ __all__ = [
     "Cause",
     "Change",
     "Diagnosis",
+    "Erasure",
     "Export",
     "ExportFormat",
+    "Gap",
     "HistoryEvent",
+    "Hold",
+    "HoldOn",
     "ImportResult",
     "Ledger",
     "ListedRun",
@@ -46,11 +55,16 @@ __all__ = [
     "LoggedEvent",
     "Manifest",
     "NewRun",
+    "Opening",
     "Page",
+    "PruneOrder",
+    "Pruned",
     "Query",
     "Receipt",
+    "Redaction",
     "RefusedByDatabaseError",
     "Replay",
+    "RestoredLedger",
     "Seen",
     "Shown",
     "StayQuery",

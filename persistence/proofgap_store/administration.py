@@ -108,7 +108,7 @@ def granting(
     check_id("principal", principal)
     authorize(
         call.actor.id,
-        _roles_over(connection, call.actor.id, scope),
+        roles_over(connection, call.actor.id, scope),
         Action.ADMINISTER,
         ("environment", "/".join(scope)),
     )
@@ -118,7 +118,7 @@ def granting(
     return _system_writing(connection, [draft], call)
 
 
-def _roles_over(connection: Connection, principal: str, scope: tuple[str, str]) -> frozenset[Role]:
+def roles_over(connection: Connection, principal: str, scope: tuple[str, str]) -> frozenset[Role]:
     """Read the roles held in a scope; over all environments of a workspace, those held in each of them."""
     held = roles(connection, principal, *scope)
     if scope[1] != ANY_ENVIRONMENT or held:

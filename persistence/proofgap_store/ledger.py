@@ -25,7 +25,7 @@ from proofgap.facts import Facts, RunEvent, SnapshotEvent
 from proofgap.hooks import ProjectForRecord
 from proofgap.moves import begin, begin_snapshot, move, move_snapshot, retry
 from proofgap.records import Check, Item, Moment, RunDetails, RunRecord, SnapshotDetails, draft, queued_snapshot
-from proofgap.text import check_id
+from proofgap.text import check_id, check_words
 from proofgap_store import administration, importing, views
 from proofgap_store.audit import Audit
 from proofgap_store.audit_log import head_of
@@ -145,6 +145,7 @@ class Ledger:
         key: str | None = None,
         expected_version: int | None = None,
         at_us: int | None = None,
+        note: str | None = None,
     ) -> Receipt:
         """Fire an event on a run: all of it happens, or none of it.
 
@@ -157,6 +158,7 @@ class Ledger:
             key: an idempotency key; the same key with the same request gives the original receipt again.
             expected_version: refuse unless the run has this version.
             at_us: when it happened; now, unless given.
+            note: why, in the actor's words. It can be erased: the event holds a commitment to it only.
 
         Raises:
             NotFoundError: there is no such run, or the actor cannot see it.
@@ -171,6 +173,7 @@ class Ledger:
         items = admitted("items", tuple(items), length_max=_FOUND_LENGTH_MAX)
         _check_report(event, given, items)
         call = self._call(actor, at_us, key, "fire", run_id, event, given, items, expected_version)
+        call = call._replace(note=None if note is None else check_words("note", note))
         moment = Moment(at_us=call.rec_us, actor=actor.id, new_id=new_id("op"))  # no caller moves the clock
 
         def compute(found: Found) -> Plan:

@@ -29,6 +29,7 @@ from proofgap_app.cli.options import (
     facts_from,
     key_of,
     moment,
+    note_of,
     seconds,
 )
 from proofgap_app.cli.receipts import answer
@@ -324,7 +325,7 @@ def fire(
     name="cancel",
     help_prologue="""Examples:
   proofgap run cancel rr_01KB2M95QF7T3ZC8H
-  proofgap run cancel rr_01KB2M95QF7T3ZC8H --json
+  proofgap run cancel rr_01KB2M95QF7T3ZC8H --note "the database team asked for another night"
 """,
 )
 def cancel(run: str, /, *, firing: Firing = FIRING, access: Access = ACCESS) -> int:
@@ -335,13 +336,13 @@ def cancel(run: str, /, *, firing: Firing = FIRING, access: Access = ACCESS) -> 
 
     """
     check_id("RUN", run)
-    checked_key = key_of(firing)
+    checked_key, note = key_of(firing), note_of(firing)
     with opened(access) as ledger:
         actor = me()
         record = ledger.peek(run, actor)
         event = RunEvent.REQUEST_CANCEL if record.status is RunStatus.RUNNING else RunEvent.CANCEL
         version = record.version if firing.if_version is None else firing.if_version
-        receipt = ledger.fire(run, event, actor, key=checked_key, expected_version=version)
+        receipt = ledger.fire(run, event, actor, key=checked_key, expected_version=version, note=note)
     return answer(receipt, as_json=access.json)
 
 
@@ -370,9 +371,9 @@ def retry(run: str, /, *, key: str | None = None, access: Access = ACCESS) -> in
 def fired(run: str, event: RunEvent, details: RunDetails, firing: Firing, access: Access) -> int:
     """Fire one event with its facts, and answer."""
     check_id("RUN", run)
-    given, key = checked(details), key_of(firing)
+    given, key, note = checked(details), key_of(firing), note_of(firing)
     with opened(access) as ledger:
-        receipt = ledger.fire(run, event, me(), given=given, key=key, expected_version=firing.if_version)
+        receipt = ledger.fire(run, event, me(), given=given, key=key, expected_version=firing.if_version, note=note)
     return answer(receipt, as_json=access.json)
 
 
