@@ -12,6 +12,7 @@ and how people ask (`proofgap_app`).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -163,13 +164,11 @@ class Ledger:
         Raises:
             NotFoundError: there is no such run, or the actor cannot see it.
             ForbiddenError: the actor's roles do not allow this event. Recorded.
-            NotAllowedError, GuardRefusedError: the machine refused. Recorded.
-            StaleError: the version is another one. Recorded.
+            NotAllowedError, GuardRefusedError, StaleError: the machine refused, or the version is another. Recorded.
             KeyReusedError, BadInputError: the key was used for another request; a fact does not belong to the event.
 
         """
-        event = known(RunEvent, "event", event)
-        given = admitted("given", given)
+        event, given = known(RunEvent, "event", event), admitted("given", given)
         items = admitted("items", tuple(items), length_max=_FOUND_LENGTH_MAX)
         _check_report(event, given, items)
         call = self._call(actor, at_us, key, "fire", run_id, event, given, items, expected_version)
@@ -181,8 +180,7 @@ class Ledger:
                 raise StaleError(run_id, expected_version, found.record.version)
             facts = tally(found.record.details, items) if items else given
             step = move(found.record, event, facts, moment=moment, hooks=_HOOKS)
-            rows_digest = digest(items) if items else None
-            return Plan(run_id, step, lambda event_id: item_rows(run_id, items, event_id), rows_digest)
+            return Plan(run_id, step, partial(item_rows, run_id, items), digest(items) if items else None)
 
         return carry_out(
             self._gate, Attempt(run_id, event, lambda record: action_of(event, record.status), run_id), call, compute
