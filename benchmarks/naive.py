@@ -1,7 +1,7 @@
-"""The baseline that people write first: a state machine per event, an ORM row, a log table.
+"""The least that people write first: a state machine per event, an ORM row, a log table.
 
-It does less than the ledger (no refusals, no chain, no guards in the database, no idempotency) and is honest only as
-a comparison of cost.
+It does much less than the ledger: one log row, no operation run, no guards, no hook, no facts of the projection, no
+roles, no chain. `same_job` is the naive way with all of these.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ class NaiveMachine(StateMachine):
     complete = running.to(completed)
 
 
-def make(path: Path, synchronous: str) -> Engine:
-    """Make the naive way's database."""
+def connect(path: Path, synchronous: str) -> Engine:
+    """Open a database as people do, with the ledger's durability."""
     engine = create_engine(f"sqlite:///{path}", module=sqlite)
 
     @event.listens_for(engine, "connect")
@@ -70,8 +70,12 @@ def make(path: Path, synchronous: str) -> Engine:
         cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute(f"PRAGMA synchronous={synchronous}")
 
-    Base.metadata.create_all(engine)
     return engine
+
+
+def prepare(engine: Engine) -> None:
+    """Make the tables."""
+    Base.metadata.create_all(engine)
 
 
 def create(engine: Engine) -> int:

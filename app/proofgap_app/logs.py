@@ -10,20 +10,23 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import structlog
 
 from proofgap.audit import EventType
 from proofgap.errors import BadInputError
+from proofgap.records import instant
 from proofgap.text import safe
 from proofgap_app.settings import LOG_VARIABLE, LogStyle, in_colour, is_terminal
+from proofgap_store.clock import now_us
 
 _DIM, _BOLD, _PLAIN = "\x1b[2m", "\x1b[1m", "\x1b[0m"
 _INFO = 20  # the level of every line; lower ones cost nothing
-_LEADING = ("timestamp", "event", "level")
-_NOT_FOR_PEOPLE = frozenset({*_LEADING, "event_id", "leaf"})
+_NOT_FOR_PEOPLE = frozenset({"event", "event_id", "leaf"})
+_LINES = msgspec.json.Encoder(enc_hook=str)
 
 
 class StandardError:
@@ -56,11 +59,7 @@ def configure(given: LogStyle | None = None) -> None:
     if style is LogStyle.AUTO:
         style = LogStyle.TEXT if is_terminal(sys.stderr) else LogStyle.JSON
     structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            _FORMS[style],
-        ],
+        processors=[_FORMS[style]],
         logger_factory=lambda *_: StandardError(),
         wrapper_class=structlog.make_filtering_bound_logger(_INFO),
         cache_logger_on_first_use=False,
@@ -78,7 +77,7 @@ def _from_environment() -> LogStyle:
 def _text(_logger: object, _method: str, event: Mapping[str, Any]) -> str:
     """Write a line for people: when, what happened in a few words, and the number of the event that has the rest."""
     dim, bold, plain = (_DIM, _BOLD, _PLAIN) if in_colour(sys.stderr) else ("", "", "")
-    clock = event["timestamp"][11:19]
+    clock = f"{instant(now_us()):%H:%M:%S}"
     return f"{dim}{clock}{plain} {bold}{safe(_words(event))}{plain} {dim}event {event['event_id']}{plain}"
 
 
@@ -107,14 +106,15 @@ def _kind(event: Mapping[str, Any]) -> str:
     return "" if kind == "run" else f"{kind} "
 
 
-def _nothing(_logger: object, _method: str, _event: MutableMapping[str, Any]) -> str:
+def _nothing(_logger: object, _method: str, _event: Mapping[str, Any]) -> str:
     raise structlog.DropEvent
 
 
-def _json(_logger: object, _method: str, event: Mapping[str, Any]) -> str:
+def _json(_logger: object, level: str, event: Mapping[str, Any]) -> str:
     """Write a line for machines: one JSON object in ASCII, when and what first."""
-    ordered = {name: event[name] for name in _LEADING} | dict(event)
-    return json.dumps(ordered, default=str, separators=(",", ":"))
+    leading = {"timestamp": instant(now_us()), "event": event["event"], "level": level}
+    line = _LINES.encode(leading | dict(event))  # every event waits for its line: msgspec takes a fifth of the time
+    return line.decode() if line.isascii() else json.dumps(json.loads(line), separators=(",", ":"))
 
 
 _FORMS = {LogStyle.JSON: _json, LogStyle.TEXT: _text, LogStyle.OFF: _nothing}

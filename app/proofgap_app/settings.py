@@ -16,6 +16,7 @@ WORKSPACE_VARIABLE = "PROOFGAP_WORKSPACE"
 ENVIRONMENT_VARIABLE = "PROOFGAP_ENVIRONMENT"
 LOG_VARIABLE = "PROOFGAP_LOG"
 DEBUG_VARIABLE = "PROOFGAP_DEBUG"
+_FILE_URL = "sqlite:///"
 DEFAULT_WORKSPACE = "default"
 DEFAULT_ENVIRONMENT = "local"
 
@@ -33,6 +34,12 @@ def ledger_url(given: str | None) -> str:
     """Give the URL of the ledger; the default is a file in the user's data folder."""
     chosen = given or os.environ.get(LEDGER_VARIABLE)
     return chosen or f"sqlite:///{default_ledger_file()}"
+
+
+def ledger_file(url: str) -> Path | None:
+    """Give the file of a ledger; ``None`` for one that lives in memory."""
+    name = url.removeprefix(_FILE_URL).partition("?")[0]
+    return None if not url.startswith(_FILE_URL) or name in {"", ":memory:"} else Path(name)
 
 
 def default_ledger_file() -> Path:

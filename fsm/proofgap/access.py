@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import StrEnum
 from types import MappingProxyType
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -43,7 +44,16 @@ class Action(StrEnum):
     ADMINISTER = "grant roles, declare environments and import"
 
 
+class Place(NamedTuple):
+    """Where something is asked for: what a denial is recorded with. ``None``: not known, or all of them."""
+
+    workspace: str | None = None
+    environment: str | None = None
+    run: str | None = None
+
+
 ANY_ENVIRONMENT = "*"
+NOWHERE = Place()
 _ALL = frozenset(Role)
 _HANDS = frozenset({Role.OPERATOR, Role.WORKER, Role.ADMIN})
 MAY = MappingProxyType(
@@ -81,7 +91,9 @@ def action_of(event: RunEvent, status: RunStatus) -> Action:
     return Action.EXECUTE if event in _EXECUTES or ends_execution else Action.PREPARE
 
 
-def authorize(principal: str, roles: Iterable[Role], action: Action, subject: tuple[str, str]) -> None:
+def authorize(
+    principal: str, roles: Iterable[Role], action: Action, subject: tuple[str, str], place: Place = NOWHERE
+) -> None:
     """Let a principal through, or not.
 
     Args:
@@ -89,6 +101,7 @@ def authorize(principal: str, roles: Iterable[Role], action: Action, subject: tu
         roles: the roles they hold where the subject is.
         action: what they want to do.
         subject: the kind of the subject and its id.
+        place: where the subject is.
 
     Raises:
         NotFoundError: they hold no role there: a foreign id answers exactly like an unknown one.
@@ -99,7 +112,7 @@ def authorize(principal: str, roles: Iterable[Role], action: Action, subject: tu
     if not held:
         raise NotFoundError(*subject)
     if not held & MAY[action]:
-        raise ForbiddenError(principal, action, sorted(MAY[action]))
+        raise ForbiddenError(principal, action, sorted(MAY[action]), subject=subject, place=place)
 
 
 def as_seen(record: RunRecord, viewer: Viewer) -> RunRecord:

@@ -22,10 +22,10 @@ E = TypeVar("E", bound=StrEnum)
 def admitted(field: str, value: T, *, length_max: int = TEXT_LENGTH_MAX) -> T:
     """Give a record, or a tuple of records, if all in it has its type, its limits, and fit text.
 
-    Text in the place of a member of a closed set comes back as that member.
+    Text in the place of a member of a closed set comes back as that member. An empty ``field`` names the record itself.
 
     Raises:
-        BadInputError: names the field where it was handed in, and what is wrong inside it.
+        BadInputError: names the field where it was handed in, the place inside it, and what is wrong there.
 
     """
     if isinstance(value, tuple):
@@ -53,20 +53,20 @@ def _checked(field: str, value: T, length_max: int) -> T:
         checked = msgspec.convert(document, type(value), strict=True)
     except msgspec.ValidationError as error:
         problem, _, path = str(error).partition(" - at ")
-        inside = path.strip("`").lstrip("$")
-        raise BadInputError(f"{field}{inside}", shown(problem), "Hand in a value of its type and limits.") from None
-    for text in _texts(document):
-        check_text(field, text, length_max=length_max)
+        place = f"{field}{path.strip('`').lstrip('$')}".lstrip(".")
+        raise BadInputError(place, shown(problem), "Hand in a value of its type and limits.") from None
+    for place, text in _texts(field, document):
+        check_text(place.lstrip("."), text, length_max=length_max)
     return checked
 
 
-def _texts(document: Any) -> Iterator[str]:  # noqa: ANN401 - any value that JSON has
-    """Walk every text of a document."""
+def _texts(place: str, document: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - any value that JSON has
+    """Walk every text of a document, each with its place, such as ``run.id`` or ``evidence[0].id``."""
     if isinstance(document, str):
-        yield document
+        yield place, document
     elif isinstance(document, dict):
-        for value in document.values():
-            yield from _texts(value)
+        for name, value in document.items():
+            yield from _texts(f"{place}.{name}", value)
     elif isinstance(document, list | tuple):
-        for value in document:
-            yield from _texts(value)
+        for number, value in enumerate(document):
+            yield from _texts(f"{place}[{number}]", value)

@@ -44,6 +44,7 @@ class EventType(StrEnum):
     DECISIONS_LISTED = "restore.decision.listed"
     ACCESS_GRANTED = "access.granted"
     ACCESS_REVOKED = "access.revoked"
+    ACCESS_DENIED = "access.denied"
     ENVIRONMENT_DECLARED = "environment.declared"
     MACHINE_DEFINED = "machine.defined"
     KEY_ROTATED = "audit.key_rotated"

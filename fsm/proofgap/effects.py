@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 import msgspec
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
 from proofgap.errors import BadInputError
 from proofgap.facts import Counts, EndReason, ItemResult, OperationStatus, RunEvent, RunStatus, SnapshotEvent
@@ -37,10 +37,13 @@ _ENDING = frozenset(
         *("outcome_rule", "exit_code", "nothing_written", "source_completeness"),
     }
 )
+_CHOSEN = frozenset({"manifest", "select", "overwrite"})
 _FOUND = frozenset({"plan_digest", "selected", "expects_nothing", "source_completeness", "target_fingerprint"})
 ACCEPTED: MappingProxyType[str, frozenset[str]] = MappingProxyType(
     {
-        RunEvent.SCOPE: frozenset({"backup", "target", "driver", "purpose", "selected", "expects_nothing"}),
+        RunEvent.SCOPE: frozenset(
+            {"backup", "target", "driver", "purpose", "selected", "expects_nothing", *_CHOSEN},
+        ),
         RunEvent.CHECK: _FOUND,
         RunEvent.PREVIEW: frozenset({"preview"}),
         RunEvent.APPROVE: frozenset(),
@@ -75,8 +78,8 @@ _NEEDS_OPERATION = frozenset({RunEvent.QUEUE, RunEvent.BLOCK})
 
 def given_fields(given: msgspec.Struct) -> dict[str, Any]:
     """List the fields that were handed in, that is, those that differ from "not known"."""
-    empty = type(given)()
-    return {name: value for name in given.__struct_fields__ if (value := getattr(given, name)) != getattr(empty, name)}
+    fields = zip(given.__struct_fields__, astuple(given), given.__struct_defaults__, strict=True)
+    return {name: value for name, value, not_known in fields if value != not_known}
 
 
 def refuse_foreign_facts(event: RunEvent, given: RunDetails) -> None:
@@ -195,7 +198,15 @@ def _details(record: RunRecord, event: RunEvent, given: RunDetails, moment: Mome
     before = record.details
     match event:
         case RunEvent.SCOPE:
-            before = replace(_unseen(before), selected=None, expects_nothing=False, source_completeness=None)
+            before = replace(
+                _unseen(before),
+                selected=None,
+                expects_nothing=False,
+                source_completeness=None,
+                manifest=None,
+                select=(),
+                overwrite=False,
+            )
         case RunEvent.CHECK:
             before = _unseen(before)
         case RunEvent.PREVIEW:

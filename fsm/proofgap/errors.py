@@ -77,11 +77,21 @@ class NotFoundError(ProofgapError):
 
 
 class ForbiddenError(ProofgapError):
-    """The principal can see the record but may not do this."""
+    """The principal can see the record but may not do this. The attempt is recorded."""
 
-    def __init__(self, principal: str, action: str, needed: Iterable[str]) -> None:
-        """Name who wanted to do what, and the roles that may."""
+    def __init__(
+        self,
+        principal: str,
+        action: str,
+        needed: Iterable[str],
+        *,
+        subject: tuple[str, str] = ("", ""),
+        place: tuple[str | None, str | None, str | None] = (None, None, None),
+    ) -> None:
+        """Name who wanted to do what to which kind of subject and where (workspace, environment, run), and the roles that may."""
         self.principal, self.action, self.needed = principal, action, tuple(needed)
+        self.kind, self.subject = subject
+        self.workspace, self.environment, self.run = place
         self.remedy = f"Ask an admin of the workspace for one of the roles {', '.join(self.needed)}."
         super().__init__(f"{principal} may not {action}. {self.remedy}")
 

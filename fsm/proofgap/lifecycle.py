@@ -112,7 +112,7 @@ class RestoreRunMachine(Law):
     scope = draft.to(scoped) | scoped.to.itself() | checked.to(scoped) | previewed.to(scoped)
     check = scoped.to(checked) | checked.to.itself() | previewed.to(checked)
     preview = checked.to(previewed) | previewed.to.itself()
-    approve = previewed.to.itself(cond="approver_is_somebody_else")
+    approve = previewed.to.itself(cond=["approver_is_somebody_else", "preview_names_a_plan"])
     queue = previewed.to(
         queued,
         cond=[
@@ -151,6 +151,11 @@ class RestoreRunMachine(Law):
             "approver_is_somebody_else", actor not in {details.requested_by, *(given.by for given in details.approvals)}
         )
 
+    def preview_names_a_plan(self) -> bool:
+        """Whether there is something to say yes to: a plan that can be told from every other."""
+        preview = self._attempt.record.details.preview
+        return self._holds("preview_names_a_plan", preview is not None and preview.plan_digest is not None)
+
     def is_not_a_dry_run(self) -> bool:
         """Whether the run is meant to write at all: its decision will always say that nothing was executed."""
         return self._holds("is_not_a_dry_run", not self._attempt.record.is_dry_run)
@@ -186,7 +191,7 @@ class RestoreRunMachine(Law):
         """Whether as many other people approved exactly this plan as the environment asks for."""
         record = self._attempt.record
         shown = (record.details.preview or PreviewFacts()).plan_digest
-        valid = [given for given in record.details.approvals if given.plan_digest == shown]
+        valid = [given for given in record.details.approvals if given.plan_digest == shown is not None]
         return self._holds("is_approved", len(valid) >= record.approvals_required)
 
     def nothing_is_known_to_be_unapplied(self) -> bool:

@@ -52,6 +52,8 @@ OPERATION_FOLLOWS = MappingProxyType(
 )
 """What a run's event means for its operation run."""
 
+_IS_IMPORTED = "it was imported, and imported records never move"
+
 
 def move(
     record: RunRecord, event: RunEvent, given: RunDetails, *, moment: Moment, hooks: Hooks[Projection_co]
@@ -105,12 +107,14 @@ def move_snapshot(
 
     Raises:
         NotFoundError: the run has no such snapshot.
-        NotAllowedError, GuardRefusedError: as for `move`.
+        NotAllowedError, GuardRefusedError: as for `move`, or the run was imported.
 
     """
     snapshot = next((row for row in record.evidence if row.id == snapshot_id), None)
     if snapshot is None:
         raise NotFoundError("evidence snapshot", snapshot_id)
+    if record.imported:
+        raise GuardRefusedError(Machine.EVIDENCE, event, snapshot.status, (), guard="is_native", because=_IS_IMPORTED)
     active = [row for row in record.evidence if row.status is SnapshotStatus.ACTIVE and row.id != snapshot_id]
     refuse_foreign_findings(event, given)
     moves = [_snapshot_move(record, snapshot, event, given, active)]
@@ -136,7 +140,7 @@ def retry(record: RunRecord) -> RunDetails:
 def _refuse_imported(record: RunRecord, event: str) -> None:
     """Keep records of other systems as they came: what is executed here leaves proof of its own."""
     if record.imported:
-        raise _refused(record, event, "is_native", "it was imported, and imported records never move; retry it instead")
+        raise _refused(record, event, "is_native", f"{_IS_IMPORTED}; retry it instead")
 
 
 def _refused(record: RunRecord, event: str, guard: str, because: str) -> GuardRefusedError:

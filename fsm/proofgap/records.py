@@ -110,6 +110,9 @@ class RunDetails(Struct, omit_defaults=True):
     target: str | None = None
     driver: str | None = None
     purpose: str | None = None
+    manifest: str | None = None
+    select: tuple[str, ...] = ()  # patterns over items; none selects everything
+    overwrite: bool = False  # replace what exists and differs
     requested_by: str | None = None
     retry_of: str | None = None
     attempt: Count | None = None
@@ -212,7 +215,7 @@ class RunRecord(Struct):
     version: int
     is_dry_run: bool
     imported: bool = False  # a record of another system: it never moves here
-    moved_at_us: int | None = None  # when it came to its status
+    moved_at_us: int | None = None  # when it was recorded that it came to its status: no caller names this time
     operation_run_id: str | None = None
     approvals_required: int = 0
     details: RunDetails = RunDetails()

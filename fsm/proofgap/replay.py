@@ -90,7 +90,7 @@ class Definitions:
         known = {"machine": data["machine"], "edges": [(*edge, guards.get(edge, ())) for edge in edges]}
         self._edges[data["definition"]] = frozenset(edges)
         self._in_force.setdefault(data["machine"], []).append((event_id, data["definition"]))
-        return digest(known) == data["definition"]
+        return bool(digest(known) == data["definition"])
 
     def edges(self, machine: Machine, definition: str, event_id: int) -> frozenset[Edge] | None:
         """Give the edges of a definition, or ``None`` if it was not in force when the event was written."""
@@ -126,9 +126,10 @@ class StreamReplay:
 
     def take(self, stored: Stored) -> Entry | None:
         """Check one event after the ones before it; give it, or ``None`` if it cannot be read."""
-        entry = self._read(stored)
+        leaf = leaf_hash(stored.payload)
+        entry = self._read(stored, leaf)
         if entry is not None:
-            self._follow(stored, entry)
+            self._follow(stored, entry, leaf)
             try:
                 self._mean(stored, entry)
             except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -138,7 +139,7 @@ class StreamReplay:
     def _find(self, code: Code, stored: Stored, detail: str) -> None:
         self._report(Finding(code=code, detail=detail, event_id=stored.event_id, stream=self.stream))
 
-    def _read(self, stored: Stored) -> Entry | None:
+    def _read(self, stored: Stored, leaf: str) -> Entry | None:
         try:
             entry = _ENTRIES.decode(stored.payload)
             is_canonical = canonical(entry) == stored.payload
@@ -149,7 +150,7 @@ class StreamReplay:
             return None
         if not is_canonical:
             self._find(Code.FORM_INVALID, stored, "encoded again, it gives other bytes")
-        if leaf_hash(stored.payload) != stored.leaf:
+        if leaf != stored.leaf:
             self._find(Code.EVENT_EDITED, stored, f"its bytes do not hash to {stored.leaf}")
         return entry
 
@@ -161,7 +162,7 @@ class StreamReplay:
         self.is_pruned, self.head, self.next_seq, self._rec_us = True, stored.leaf, self.next_seq + 1, left.rec_us
         return True
 
-    def _follow(self, stored: Stored, entry: Entry) -> None:
+    def _follow(self, stored: Stored, entry: Entry, leaf: str) -> None:
         """Check the link to the event before, and go on from here in any case: one break is one finding."""
         if (entry.stream, entry.seq) != (self.stream, self.next_seq):
             where = f"{entry.stream} {entry.seq}, and {self.stream} {self.next_seq} was to come"
@@ -171,7 +172,7 @@ class StreamReplay:
         if entry.rec_us < self._rec_us:
             detail = f"recorded {self._rec_us - entry.rec_us} microseconds before its predecessor"
             self._find(Code.TIME_BACKWARDS, stored, detail)
-        self.next_seq, self.head, self._rec_us = entry.seq + 1, leaf_hash(stored.payload), entry.rec_us
+        self.next_seq, self.head, self._rec_us = entry.seq + 1, leaf, entry.rec_us
 
     def _mean(self, stored: Stored, entry: Entry) -> None:
         """Check what an event says against what stands."""
@@ -277,11 +278,12 @@ def projection_difference(data: Mapping[str, Any]) -> str | None:
     facts = msgspec.convert(data["facts"], Facts)
     if digest(facts) != data["facts_digest"]:
         return "facts_digest is not that of the facts"
-    again = msgspec.to_builtins(decide(facts, msgspec.convert(data["viewer"], Viewer)))
-    if data["rule"] != again["rule"]:
-        return f"rule is {data['rule']}, and the facts lead to {again['rule']}"
-    if canonical(again) == canonical(data["decision"]):
+    decision = decide(facts, msgspec.convert(data["viewer"], Viewer))
+    if data["rule"] != decision.rule:
+        return f"rule is {data['rule']}, and the facts lead to {decision.rule}"
+    if canonical(decision) == canonical(data["decision"]):
         return None
+    again = msgspec.to_builtins(decision)
     fields = [name for name in {**again, **data["decision"]} if again.get(name) != data["decision"].get(name)]
     said, follows = ([side.get(name) for name in fields] for side in (data["decision"], again))
     return f"{', '.join(fields)}: {said}, and the facts lead to {follows}"

@@ -53,9 +53,11 @@ def check_text(field: str, value: str, *, length_max: int = TEXT_LENGTH_MAX) -> 
         length_max: the most characters it may have.
 
     Raises:
-        BadInputError: it is too long, or holds a character that may not come in.
+        BadInputError: it is no text, it is too long, or it holds a character that may not come in.
 
     """
+    if not _is_text(value):
+        raise BadInputError(field, "is no text", "Hand in text.")
     if len(value) > length_max:
         problem = f"'{shown(value)}' has {len(value)} characters"
         raise BadInputError(field, problem, f"Hand in at most {length_max}.")
@@ -65,11 +67,16 @@ def check_text(field: str, value: str, *, length_max: int = TEXT_LENGTH_MAX) -> 
     return value
 
 
+def _is_text(value: object) -> bool:
+    """Tell whether it is text at all: nothing makes sure of it when a value is handed in from Python."""
+    return isinstance(value, str)
+
+
 def check_id(field: str, value: str) -> str:
     """Let an id, a name or a label through unchanged, or refuse it.
 
     Raises:
-        BadInputError: it is empty, longer than `ID_LENGTH_MAX`, begins or ends with a space, or holds a character
+        BadInputError: it is no text, empty, longer than `ID_LENGTH_MAX`, begins or ends with a space, or holds a character
             that may not come in.
 
     """

@@ -31,12 +31,16 @@ from proofgap_store.shapes import (
     Receipt,
     Shown,
 )
+from proofgap_store.verification import Anchors, Depth, Verification
+from proofgap_store.verifying import verify_file
 from proofgap_store.views import Page, Query
 
 __all__ = [
+    "Anchors",
     "Audit",
     "Cause",
     "Change",
+    "Depth",
     "Diagnosis",
     "Erasure",
     "Export",
@@ -70,5 +74,7 @@ __all__ = [
     "StayQuery",
     "Stays",
     "UnavailableError",
+    "Verification",
     "Why",
+    "verify_file",
 ]

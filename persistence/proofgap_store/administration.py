@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from proofgap.access import ANY_ENVIRONMENT, Action, Role, authorize
+from proofgap.access import ANY_ENVIRONMENT, Action, Place, Role, authorize
+from proofgap.admission import known
 from proofgap.audit import Actor, EventType, system_stream
 from proofgap.errors import BadInputError
 from proofgap.records import Machine
@@ -30,9 +31,13 @@ DEFAULT_SCOPE = ("default", "local")
 _APPROVALS_MAX = 100
 _LEDGER = system_stream("ledger")
 _KNOWN = "SELECT id FROM environment WHERE workspace = :workspace"
-_OTHER_ADMINS = """
-SELECT principal FROM access_grant
-WHERE workspace = :workspace AND principal <> :principal AND role = 'admin' AND active = 1
+_WITHOUT_OTHER_ADMIN = """
+SELECT id FROM environment AS e
+WHERE workspace = :workspace AND :environment IN (id, :any) AND NOT EXISTS (
+  SELECT 1 FROM access_grant AS g
+  WHERE g.workspace = e.workspace AND g.environment IN (e.id, :any) AND g.role = 'admin' AND g.active = 1
+    AND (g.principal, g.environment) <> (:principal, :environment))
+ORDER BY id LIMIT 1
 """
 _IN_FORCE = """
 SELECT machine, definition FROM machine_definition AS d
@@ -104,18 +109,41 @@ def granting(
     connection: Connection, grant: tuple[str, Role, bool], scope: tuple[str, str], call: Call
 ) -> Writing[int] | int:
     """Compute the event of a grant, or of its revocation; only an admin of the scope may."""
-    principal, role, revoke = grant
-    check_id("principal", principal)
-    authorize(
-        call.actor.id,
-        roles_over(connection, call.actor.id, scope),
-        Action.ADMINISTER,
-        ("environment", "/".join(scope)),
-    )
-    if revoke and role is Role.ADMIN and not rows(connection, _OTHER_ADMINS, workspace=scope[0], principal=principal):
-        raise BadInputError("principal", f"{principal!r} is the last admin", "Make somebody else an admin first.")
+    principal, role, revoke = check_id("principal", grant[0]), known(Role, "role", grant[1]), grant[2]
+    check_scope(scope)
+    _demand_admin(call.actor.id, roles_over(connection, call.actor.id, scope), scope)
+    if revoke and role is Role.ADMIN:
+        _demand_another_admin(connection, principal, scope)
     draft = _grant_draft(principal, role, scope, EventType.ACCESS_REVOKED if revoke else EventType.ACCESS_GRANTED)
     return _system_writing(connection, [draft], call)
+
+
+def _demand_another_admin(connection: Connection, principal: str, scope: tuple[str, str]) -> None:
+    """Refuse to take away the grant without which nobody would administer an environment; one for ``*`` counts in each."""
+    found = rows(
+        connection,
+        _WITHOUT_OTHER_ADMIN,
+        workspace=scope[0],
+        environment=scope[1],
+        principal=principal,
+        any=ANY_ENVIRONMENT,
+    )
+    if found:
+        problem = f"{principal!r} is the last admin of {scope[0]}/{found[0]['id']}"
+        raise BadInputError("principal", problem, "Make somebody else an admin there first.")
+
+
+def check_scope(scope: tuple[str, str]) -> None:
+    """Hold a scope to its form: a workspace, and an environment or ``*``.
+
+    Raises:
+        BadInputError: it is no such pair.
+
+    """
+    if type(scope) is not tuple or len(scope) != len(DEFAULT_SCOPE):
+        raise BadInputError("scope", "is no pair of workspace and environment", "Hand in a tuple of two texts.")
+    check_id("workspace", scope[0])
+    check_id("environment", scope[1])
 
 
 def roles_over(connection: Connection, principal: str, scope: tuple[str, str]) -> frozenset[Role]:
@@ -131,10 +159,9 @@ def declaring(
     connection: Connection, scope: tuple[str, str], approvals_required: int, call: Call
 ) -> Writing[int] | int:
     """Compute the events of an environment's declaration; a new one gets whoever declares it as its first admin."""
-    check_id("workspace", scope[0])
-    check_id("environment", scope[1])
-    if not 0 <= approvals_required <= _APPROVALS_MAX:
-        raise BadInputError("approvals_required", f"{approvals_required} is out of range", "Use 0 to 100.")
+    check_scope(scope)
+    if type(approvals_required) is not int or not 0 <= approvals_required <= _APPROVALS_MAX:
+        raise BadInputError("approvals_required", f"{approvals_required!r} is out of range", "Use 0 to 100.")
     drafts = [_environment_draft(scope, approvals_required)]
     if not may_administer(connection, scope, call.actor.id):
         drafts.append(_grant_draft(call.actor.id, Role.ADMIN, scope))
@@ -157,8 +184,12 @@ def may_administer(connection: Connection, scope: tuple[str, str], principal: st
     else:
         found = grants(connection, principal).items()
         held = frozenset(role for place, held in found if place[0] == scope[0] or not known for role in held)
-    authorize(principal, held, Action.ADMINISTER, ("environment", "/".join(scope)))
+    _demand_admin(principal, held, scope)
     return is_known
+
+
+def _demand_admin(principal: str, held: frozenset[Role], scope: tuple[str, str]) -> None:
+    authorize(principal, held, Action.ADMINISTER, ("environment", "/".join(scope)), Place(*scope))
 
 
 def opening(scope: tuple[str, str], admin: str) -> list[Draft]:

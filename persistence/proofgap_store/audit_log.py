@@ -7,6 +7,7 @@ know what an event means.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -135,11 +136,9 @@ def append(connection: Connection, events: Sequence[Linked]) -> list[Written]:
         sqlite3.IntegrityError: a guard or a trigger refused; `transaction` turns it into `RefusedByDatabaseError`.
 
     """
-    values = ", ".join(f"(:p{n}, :l{n})" for n in range(len(events)))
     parameters = {f"p{n}": event.payload for n, event in enumerate(events)}
     parameters |= {f"l{n}": event.leaf for n, event in enumerate(events)}
-    statement = f"INSERT INTO audit_event (payload, leaf) VALUES {values} RETURNING event_id"  # noqa: S608 - names only
-    numbers = sorted(row["event_id"] for row in rows(connection, statement, **parameters))
+    numbers = sorted(number for (number,) in execute(connection, _insert(len(events)), parameters).fetchall())
     if len(numbers) != len(events):
         raise SwallowedError
     written = [Written(number, event) for number, event in zip(numbers, events, strict=True)]
@@ -157,3 +156,10 @@ def _keep_openings(connection: Connection, written: Sequence[Written]) -> None:
         return
     if execute(connection, _OPEN, {"openings": msgspec.json.encode(found).decode()}).rowcount != len(found):
         raise SwallowedError
+
+
+@lru_cache(maxsize=8)  # a transition writes two to four events, an import any number
+def _insert(count: int) -> str:
+    """Write the statement that inserts so many events."""
+    values = ", ".join(f"(:p{n}, :l{n})" for n in range(count))
+    return f"INSERT INTO audit_event (payload, leaf) VALUES {values} RETURNING event_id"  # noqa: S608 - names only

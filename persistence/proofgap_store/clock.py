@@ -13,6 +13,7 @@ from uuid_utils import uuid7
 
 _SALT_BYTES = 16
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32: no letter that reads like a digit
+_PAIRS = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
 
 
 def now_us() -> int:
@@ -28,7 +29,7 @@ def new_event_id() -> str:
 def new_id(prefix: str) -> str:
     """Give a new id that sorts by time of creation, such as ``rr_01KB2M95QF7T3ZC8H...``: a UUIDv7 in base 32."""
     number = int(uuid7())
-    return f"{prefix}_" + "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -5, -5))
+    return f"{prefix}_" + "".join(_PAIRS[number >> shift & 1023] for shift in range(120, -10, -10))
 
 
 def new_salt() -> str:

@@ -135,7 +135,7 @@ class _Csv:
     """RFC 4180 in UTF-8, every cell quoted."""
 
     def __init__(self, stream: IO[bytes], _source: str) -> None:
-        self._text = TextIOWrapper(stream, "utf-8", newline="", write_through=True)
+        self._text = TextIOWrapper(stream, "utf-8", newline="")
         self._rows = csv.writer(self._text, quoting=csv.QUOTE_ALL)
         self._rows.writerow((*COLUMNS, "payload"))
 

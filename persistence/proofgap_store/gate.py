@@ -37,7 +37,7 @@ _STALE = (
     "proofgap: stale",
     "a row of receipt is there already",
 )
-
+_LOG = structlog.get_logger("proofgap")
 
 Answer = TypeVar("Answer")
 Insert = tuple[str, dict[str, Any]]
@@ -67,7 +67,7 @@ class Gate:
     def file(self) -> Path | None:
         """The file of the ledger; ``None`` for one in memory."""
         name = self.engine.url.database
-        return None if name in {None, "", ":memory:"} or name.startswith("file:") else Path(name)
+        return None if not name or name == ":memory:" or name.startswith("file:") else Path(name)
 
     def read(self, look: Callable[[Connection], Answer]) -> Answer:
         """Run one reading transaction."""
@@ -145,7 +145,7 @@ class Gate:
         """Say what was committed, one line per event; a program that did not set up its log is told nothing."""
         if not structlog.is_configured():
             return
-        logger = structlog.get_logger("proofgap").bind()
+        logger = _LOG.bind()
         for number, event in written:
             try:
                 logger.info(event.type.value, event_id=number, run=event.run, leaf=event.leaf, **_told(event))
@@ -158,6 +158,6 @@ def _told(event: Linked) -> dict[str, Any]:
     data = event.data
     if event.type is EventType.DECISION_PROJECTED:
         return {"viewer": data["viewer"].id, "trigger": data["trigger"], "state": data["decision"].state}
-    told = ("subject", "source", "target", "version", "guard", "principal", "role", "machine")
+    told = ("action", "subject", "source", "target", "version", "guard", "principal", "role", "machine")
     named = {name: data[name] for name in told if data.get(name) is not None}
     return named if data.get("event") is None else {"fired": data["event"], **named}  # "event" is the line's own name

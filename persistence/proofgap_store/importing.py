@@ -218,12 +218,24 @@ def _run_data(facts: Facts, link_id: str | None, line_digest: str) -> dict[str, 
 
 def _admit(number: int, facts: Facts) -> None:
     """Hold facts to what the intake of lines lets through, whoever built them."""
-    admitted(f"line {number}: ", facts)
-    run, operation = facts.run, facts.operation
-    ids = [run.id, run.workspace, run.environment, run.operation_run_id, None if operation is None else operation.id]
-    for value in [*ids, *(row.id for row in facts.evidence)]:
-        if value is not None:
-            check_id(f"line {number}: id", value)
+    try:
+        admitted("", facts)
+        for place, value in _ids(facts):
+            if value is not None:
+                check_id(place, value)
+    except BadInputError as error:
+        raise _clash(number, error.field, error.problem, error.remedy) from None
+
+
+def _ids(facts: Facts) -> Iterator[tuple[str, str | None]]:
+    """Give the place and the value of every id in a line."""
+    run = facts.run
+    for name in ("id", "workspace", "environment", "operation_run_id"):
+        yield f"run.{name}", getattr(run, name)
+    if facts.operation is not None:
+        yield "operation.id", facts.operation.id
+    for number, row in enumerate(facts.evidence):
+        yield f"evidence[{number}].id", row.id
 
 
 def _clash(number: int, field: str, problem: str, remedy: str) -> BadInputError:

@@ -73,7 +73,9 @@ class KeyFile:
         """Name the file; nothing is read yet."""
         self._path, self._in_memory = path, dict[str, SignerKey]()
 
-    def __str__(self) -> str:  # noqa: D105 - says where it is
+    @property
+    def place(self) -> str:
+        """Where the key is, for people."""
         return "memory" if self._path is None else str(self._path)
 
     def propose(self, name: str, current: VerifierKey | None) -> SignerKey:
@@ -103,7 +105,7 @@ class KeyFile:
         found = self._in_memory.get(key.text) if self._path is None else self._settled(self._path, key)
         if found is None:
             raise UnavailableError(
-                f"the key that signs its checkpoints, {key.label}, is not at {self}",
+                f"the key that signs its checkpoints, {key.label}, is not at {self.place}",
                 "Put it back; if it is lost: proofgap audit key rotate --lost.",
             )
         return found

@@ -17,23 +17,24 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from proofgap.access import Action, Role, action_of, authorize
+from proofgap.access import Action, Place, Role, action_of, authorize
 from proofgap.admission import admitted, known
 from proofgap.audit import Actor, digest, run_stream
 from proofgap.effects import refuse_results_at_birth, summary, tally
-from proofgap.errors import BadInputError, RefusedError, StaleError
+from proofgap.errors import RefusedError, StaleError
 from proofgap.facts import Facts, RunEvent, SnapshotEvent
 from proofgap.hooks import ProjectForRecord
 from proofgap.moves import begin, begin_snapshot, move, move_snapshot, retry
 from proofgap.records import Check, Item, Moment, RunDetails, RunRecord, SnapshotDetails, draft, queued_snapshot
 from proofgap.text import check_id, check_words
-from proofgap_store import administration, importing, views
+from proofgap_store import administration, denials, importing, views
 from proofgap_store.audit import Audit
 from proofgap_store.audit_log import head_of
+from proofgap_store.calls import check_report, check_time, digest_of_items
 from proofgap_store.clock import new_id, now_us
 from proofgap_store.custody import Custody
 from proofgap_store.engine import Connection, make_engine
-from proofgap_store.gate import Gate, Writing
+from proofgap_store.gate import Answer, Gate, Writing
 from proofgap_store.read import Found, law, roles, run_of_snapshot
 from proofgap_store.shapes import Diagnosis, HistoryEvent, ImportResult, Listing, NewRun, Receipt, Shown
 from proofgap_store.transitions import (
@@ -48,10 +49,11 @@ from proofgap_store.transitions import (
     replayed,
     writing,
 )
+from proofgap_store.verification import Anchors, Depth, Verification
+from proofgap_store.verifying import verify, verify_file
 
 _HOOKS = ProjectForRecord()
 _FOUND_LENGTH_MAX = 65_536  # what is found in a backup may have longer names than what people write
-_CLOCK_SKEW_US_MAX = 60_000_000
 _NOTHING_GIVEN = RunDetails()
 _NOTHING_FOUND = SnapshotDetails()
 
@@ -123,17 +125,18 @@ class Ledger:
 
     def _begin(self, new: NewRun, call: Call) -> Receipt:
         actor = call.actor
+        place = Place(new.workspace, new.environment)
         record = draft(new_id("rr"), (new.workspace, new.environment), new.details, actor.id, is_dry_run=new.is_dry_run)
 
         def prepare(connection: Connection) -> Writing[Receipt] | Receipt:
             held = roles(connection, actor.id, new.workspace, new.environment)
-            authorize(actor.id, held, Action.CREATE, ("environment", f"{new.workspace}/{new.environment}"))
+            authorize(actor.id, held, Action.CREATE, ("environment", f"{new.workspace}/{new.environment}"), place)
             plan = Plan(record.id, begin(record, hooks=_HOOKS))
             return replayed(connection, call) or writing(
                 call, head_of(connection, run_stream(record.id)), plan, law(connection)
             )
 
-        return self._gate.write(prepare)
+        return self._write(actor, prepare)
 
     def fire(  # noqa: PLR0913 - the one gate: every argument is part of the public contract
         self,
@@ -170,7 +173,7 @@ class Ledger:
         """
         event, given = known(RunEvent, "event", event), admitted("given", given)
         items = admitted("items", tuple(items), length_max=_FOUND_LENGTH_MAX)
-        _check_report(event, given, items)
+        check_report(event, given, items)
         call = self._call(actor, at_us, key, "fire", run_id, event, given, items, expected_version)
         call = call._replace(note=None if note is None else check_words("note", note))
         moment = Moment(at_us=call.rec_us, actor=actor.id, new_id=new_id("op"))  # no caller moves the clock
@@ -180,7 +183,7 @@ class Ledger:
                 raise StaleError(run_id, expected_version, found.record.version)
             facts = tally(found.record.details, items) if items else given
             step = move(found.record, event, facts, moment=moment, hooks=_HOOKS)
-            return Plan(run_id, step, partial(item_rows, run_id, items), digest(items) if items else None)
+            return Plan(run_id, step, partial(item_rows, run_id, items), digest_of_items(items))
 
         return carry_out(
             self._gate, Attempt(run_id, event, lambda record: action_of(event, record.status), run_id), call, compute
@@ -193,7 +196,7 @@ class Ledger:
             NotAllowedError: the run has not ended yet. Recorded.
 
         """
-        record = self._gate.read(lambda connection: views.visible(connection, run_id, actor.id, Action.CREATE)).record
+        record = self._read(actor, lambda connection: views.visible(connection, run_id, actor.id, Action.CREATE)).record
         call = self._call(actor, at_us, key, "retry", run_id)
         try:
             details = retry(record)
@@ -215,7 +218,7 @@ class Ledger:
 
         """
         call = self._call(actor, None, key, "begin_evidence", run_id, captured_at_us)
-        _check_time("captured_at_us", captured_at_us, call.rec_us)
+        check_time("captured_at_us", captured_at_us, call.rec_us)
         snapshot_id = new_id("ev")
 
         def compute(found: Found) -> Plan:
@@ -275,14 +278,14 @@ class Ledger:
 
         """
         asked = views.Asked(actor, viewer, self._clock())
-        return self._gate.write(lambda connection: views.showing(connection, run_id, asked))
+        return self._write(actor, lambda connection: views.showing(connection, run_id, asked))
 
     show = project
 
     def list_runs(self, viewer: str, actor: Actor, query: views.Query = views.EVERYTHING) -> Listing:
         """Show somebody a page of runs, newest first; one audit event names each row's run, state and facts."""
         asked = views.Asked(actor, viewer, self._clock())
-        return self._gate.write(lambda connection: views.listing(connection, asked, query))
+        return self._write(actor, lambda connection: views.listing(connection, asked, query))
 
     def history(self, run_id: str, viewer: str, *, after: int = 0) -> list[HistoryEvent]:
         """Read the log of a run, oldest first; only what came after an event, where its id is given.
@@ -291,7 +294,7 @@ class Ledger:
             NotFoundError, ForbiddenError: the viewer may not.
 
         """
-        return self._gate.read(lambda connection: views.history(connection, run_id, viewer, after))
+        return self._read(Actor(id=viewer), lambda connection: views.history(connection, run_id, viewer, after))
 
     def items(self, run_id: str, viewer: str, page: views.Page = views.FIRST_PAGE) -> list[Item]:
         """Read item outcomes of a run, ordered by key."""
@@ -299,7 +302,7 @@ class Ledger:
 
     def checks(self, snapshot_id: str, viewer: str) -> list[Check]:
         """Read the checks of an evidence snapshot, in the order they were made."""
-        return self._gate.read(lambda connection: views.checks(connection, snapshot_id, viewer))
+        return self._read(Actor(id=viewer), lambda connection: views.checks(connection, snapshot_id, viewer))
 
     def import_facts(self, lines: Sequence[tuple[Facts, bytes]], actor: Actor) -> ImportResult:
         """Take in records of another system: all of them, or none.
@@ -313,68 +316,64 @@ class Ledger:
 
         """
         call = self._call(actor, None, None)
-        return self._gate.write(lambda connection: importing.writing(connection, lines, call))
+        return self._write(actor, lambda connection: importing.writing(connection, lines, call))
 
     def grant(self, principal: str, role: Role, scope: tuple[str, str], actor: Actor, *, revoke: bool = False) -> int:
-        """Grant (or revoke) a role in a workspace and environment (``*``: all of them); gives the event's id."""
+        """Grant (or revoke) a role in a workspace and environment (``*``: all of them); gives the event's id.
+
+        Raises:
+            BadInputError: there is no such role, or an environment would be left without an admin.
+            NotFoundError, ForbiddenError: the actor is no admin there.
+
+        """
         call = self._call(actor, None, None)
-        return self._gate.write(
-            lambda connection: administration.granting(connection, (principal, role, revoke), scope, call)
-        )
+        grant = (principal, role, revoke)
+        return self._write(actor, lambda connection: administration.granting(connection, grant, scope, call))
 
     def declare_environment(self, scope: tuple[str, str], actor: Actor, *, approvals_required: int = 0) -> int:
         """Declare an environment of a workspace, and how many approvals its restores need; gives the event's id."""
         call = self._call(actor, None, None)
-        return self._gate.write(
-            lambda connection: administration.declaring(connection, scope, approvals_required, call)
-        )
+        needed = approvals_required
+        return self._write(actor, lambda connection: administration.declaring(connection, scope, needed, call))
 
     @property
     def audit(self) -> Audit:
         """Give the log, for its auditors."""
         return Audit(self._gate, self._custody, self._clock)
 
+    def verify(self, *, anchors: Anchors | None = None, is_quick: bool = False) -> Verification:
+        """Verify the log of this ledger, and that its records follow from it; held against its own head file.
+
+        Args:
+            anchors: what else to hold it against: keys that are trusted, a pinned checkpoint.
+            is_quick: read no payloads; never comes to OK.
+
+        """
+        held = anchors or Anchors(head=self._custody.head.read())
+        depth = Depth(now_us=self._clock(), is_quick=is_quick)
+        if self._gate.file is not None:
+            return verify_file(str(self._gate.engine.url), held, depth)
+        return self._gate.read(lambda connection: verify(connection, held, depth))
+
     def diagnose(self) -> Diagnosis:
         """Say how the ledger and its database are."""
         return administration.diagnose(self._gate)
+
+    def _read(self, actor: Actor, look: Callable[[Connection], Answer]) -> Answer:
+        with denials.recorded(self._gate, actor, self._clock):
+            return self._gate.read(look)
+
+    def _write(self, actor: Actor, prepare: Callable[[Connection], Writing[Answer] | Answer]) -> Answer:
+        with denials.recorded(self._gate, actor, self._clock):
+            return self._gate.write(prepare)
 
     def _call(self, actor: Actor, at_us: int | None, key: str | None, *request: object) -> Call:
         check_id("actor", actor.id)
         if key is not None:
             check_id("key", key)
         now = self._clock()
-        _check_time("at_us", at_us, now)
+        check_time("at_us", at_us, now)
         return Call(actor, now if at_us is None else at_us, now, key, fingerprint(*request) if key else "")
-
-
-def _check_report(event: RunEvent, given: RunDetails, items: Sequence[Item]) -> None:
-    """Hold a report to its form: items, and nothing but items.
-
-    Raises:
-        BadInputError: items came with another event, or a report came with other facts.
-
-    """
-    if event is not RunEvent.REPORT and items:
-        raise BadInputError("items", f'do not belong to the event "{event}"', "Send them with report.")
-    if event is RunEvent.REPORT and given != _NOTHING_GIVEN:
-        raise BadInputError("given", "does not belong to a report", "A report's facts are added up from its items.")
-
-
-def _check_time(field: str, given_us: int | None, now_us: int) -> None:
-    """Hold a time that was handed in to the past: nothing recorded happens later than it is recorded.
-
-    Raises:
-        BadInputError: it is no whole number of microseconds since 1970, or lies in the future.
-
-    """
-    if given_us is None:
-        return
-    if type(given_us) is not int or not 0 <= given_us <= now_us + _CLOCK_SKEW_US_MAX:
-        raise BadInputError(
-            field,
-            f"{given_us!r} is no time from 1970 until now",
-            "Hand in a time that has passed, in microseconds since 1970 UTC.",
-        )
 
 
 def _adds_evidence(_record: RunRecord) -> Action:

@@ -21,7 +21,7 @@ from proofgap_store.engine import Connection, Row, rows
 from proofgap_store.shapes import Opening
 
 _RUN = """
-SELECT r.*, m.at_us AS moved_at_us, e.approvals_required, o.status AS operation_status, o.outcome AS operation_outcome,
+SELECT r.*, m.payload ->> '$.rec_us' AS moved_at_us, e.approvals_required, o.status AS operation_status, o.outcome AS operation_outcome,
        o.version AS operation_version
 FROM restore_run AS r
 JOIN environment AS e ON e.workspace = r.workspace AND e.id = r.environment

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from proofgap.access import Action, authorize
+from proofgap.access import Action, Place, authorize
 from proofgap.audit import NOTE, Actor, canonical, digest
 from proofgap.errors import ForbiddenError, KeyReusedError, ProofgapError, RefusedError, StaleError
 from proofgap.hooks import Projection
@@ -81,7 +81,8 @@ def carry_out(gate: Gate, attempt: Attempt, call: Call, compute: Callable[[Found
 
     def prepare(connection: Connection) -> Writing[Receipt] | Receipt:
         found = run(connection, attempt.run_id, call.actor.id)
-        authorize(call.actor.id, found.roles, attempt.action(found.record), attempt.named())
+        place = Place(found.record.workspace, found.record.environment, found.record.id)
+        authorize(call.actor.id, found.roles, attempt.action(found.record), attempt.named(), place)
         return replayed(connection, call) or writing(call, found.head, compute(found), found.law)
 
     try:

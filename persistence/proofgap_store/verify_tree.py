@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
+
 from proofgap.audit import leaf_hash
 from proofgap.checkpoints import Checkpoint, open_checkpoint
-from proofgap.errors import MalformedError, SignatureError, UnknownKeyError
+from proofgap.errors import MalformedError, ProofgapError, SignatureError, UnknownKeyError
 from proofgap.findings import Code, Finding
 from proofgap.merkle import CompactRange
 from proofgap.notes import VerifierKey, parse_note, verify_note
@@ -19,6 +21,7 @@ from proofgap.replay import Report, is_tombstone_of
 from proofgap_store import keys, tree
 from proofgap_store.engine import Connection, execute, rows
 from proofgap_store.keys import KeyPeriod, endorsement_text
+from proofgap_store.verification import encoded, said
 
 _US_PER_SECOND = 1_000_000
 _CHECKPOINTS = "SELECT size, root, at_us, note FROM audit_checkpoint WHERE size > :size ORDER BY size"
@@ -57,7 +60,7 @@ def trust(connection: Connection, handed_in: Iterable[VerifierKey], report: Repo
 
     Without any key handed in, the first key of the log is taken at its own word.
     """
-    periods, trusted = keys.history(connection), set(handed_in)
+    periods, trusted = _periods(connection, report), set(handed_in)
     known = trusted or {period.key for period in periods[:1]}
     for period in periods:
         if period.key in known or period.previous not in known:
@@ -65,10 +68,18 @@ def trust(connection: Connection, handed_in: Iterable[VerifierKey], report: Repo
         if _is_endorsed(period):
             known.add(period.key)
         else:
-            detail = f"{period.key.label} is not endorsed by {period.previous and period.previous.label}"
+            detail = f"{period.key.label} is not endorsed by the key before it"
             report(Finding(code=Code.KEY_UNENDORSED, detail=detail, index=period.idx, event_id=period.event_id))
             known |= set() if trusted else {period.key}  # its checkpoints are checked all the same
     return Trust(periods, frozenset(known | trusted))
+
+
+def _periods(connection: Connection, report: Report) -> list[KeyPeriod]:
+    try:
+        return keys.history(connection)
+    except (msgspec.MsgspecError, ProofgapError, KeyError, TypeError, ValueError) as error:
+        report(Finding(code=Code.FORM_INVALID, detail=f"an event that puts a key in force: {error}"))
+        return []
 
 
 def _is_endorsed(period: KeyPeriod) -> bool:
@@ -153,6 +164,13 @@ class Roots:
         self._hold(signed, found)
         return found
 
+    def root_of(self, size: int, found: dict[int, bytes]) -> bytes | None:
+        """Give the root at a size that was walked over, or that the walk began after; ``None`` if it cannot be had."""
+        try:
+            return found.get(size) or tree.root_at(self._connection, size)
+        except tree.MissingNodeError:
+            return None
+
     def _grow(self, leaf: str) -> None:
         for level, index, node in self.tree.append(_bytes(leaf)):
             stored = next(self._stored(level, index), None)
@@ -190,13 +208,13 @@ def check_payloads(connection: Connection, part: range, pruned_before: int, repo
             detail = f"event {event_id} is gone"
             report(Finding(code=Code.EVENT_MISSING, detail=detail, index=index, event_id=event_id))
         elif not _is_leaf_of(row, pruned_before):
-            detail = f"the leaf is {row['hash']}, and the bytes of the event give {leaf_hash(_encoded(row['payload']))}"
+            detail = f"the leaf is {row['hash']}, and the bytes of the event give {leaf_hash(encoded(row['payload']))}"
             report(Finding(code=Code.LEAF_MISMATCH, detail=detail, index=index, event_id=event_id))
         yield index
 
 
 def _is_leaf_of(row: dict[str, Any], pruned_before: int) -> bool:
-    payload = _encoded(row["payload"])
+    payload = encoded(row["payload"])
     if leaf_hash(payload) == row["hash"] == row["leaf"]:
         return True
     is_pruned = row["idx"] < pruned_before and is_tombstone_of(payload, row["event_id"])
@@ -228,15 +246,11 @@ def _bytes(leaf: str) -> bytes:
         return leaf.encode()
 
 
-def _encoded(payload: str) -> bytes:
-    return payload.encode("utf-8", "surrogatepass")
-
-
 def waiting_since(connection: Connection) -> tuple[int, int | None]:
     """Count the events that wait for their leaf, and tell when the oldest of them was recorded (microseconds)."""
     found = rows(
         connection,
-        "SELECT count(*) AS n, min(e.payload ->> '$.rec_us') AS oldest FROM audit_unsequenced AS u "
+        f"SELECT count(*) AS n, min({said('rec_us', 'e.payload')}) AS oldest FROM audit_unsequenced AS u "  # noqa: S608 - our own text
         "JOIN audit_event AS e ON e.event_id = u.event_id",
     )[0]
     return found["n"], found["oldest"]

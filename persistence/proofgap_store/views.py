@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from proofgap.access import ANY_ENVIRONMENT, MAY, Action, Role, as_seen, authorize, viewer_of
+from proofgap.access import ANY_ENVIRONMENT, MAY, Action, Place, Role, as_seen, authorize, viewer_of
 from proofgap.audit import Actor, EventType, view_stream
 from proofgap.errors import BadInputError
 from proofgap.facts import ItemResult, Struct
@@ -82,7 +82,8 @@ def visible(
 
     """
     found = read.run(connection, run_id, principal)
-    authorize(principal, found.roles, action, named or ("restore run", run_id))
+    place = Place(found.record.workspace, found.record.environment, run_id)
+    authorize(principal, found.roles, action, named or ("restore run", run_id), place)
     return found
 
 
@@ -116,7 +117,14 @@ def showing(connection: Connection, run_id: str, asked: Asked) -> Writing[Shown]
 
 
 def listing(connection: Connection, asked: Asked, query: Query) -> Writing[Listing] | Listing:
-    """Compute a page of runs for one person, and the one event that names every row of it."""
+    """Compute a page of runs for one person, and the one event that names every row of it.
+
+    Raises:
+        BadInputError: the page is too large, or its place is none.
+        ForbiddenError: the actor sees something where the list is about, but nowhere what others are shown.
+
+    """
+    _let_look(connection, asked, query)
     if not 1 <= query.limit <= _ROWS_MAX:
         raise BadInputError("limit", f"{query.limit} is out of range", f"Use 1 to {_ROWS_MAX}.")
     wanted = list(_first(_projected(connection, asked, query), query.limit + 1))
@@ -137,6 +145,20 @@ def listing(connection: Connection, asked: Asked, query: Query) -> Writing[Listi
         events=link(head, [draft], asked.actor, asked.at_us, asked.at_us),
         answer=lambda written: Listing(rows=page, next=more, event_id=written[0].event_id),
     )
+
+
+def _let_look(connection: Connection, asked: Asked, query: Query) -> None:
+    """Refuse a list for somebody else to those who may look as others nowhere; who holds no role finds it empty."""
+    held = frozenset(
+        role
+        for (workspace, environment), found in read.grants(connection, asked.actor.id).items()
+        if query.workspace in {None, workspace}
+        and (query.environment is None or environment in {query.environment, ANY_ENVIRONMENT})
+        for role in found
+    )
+    if held and asked.viewer != asked.actor.id:
+        place = Place(query.workspace, query.environment)
+        authorize(asked.actor.id, held, Action.VIEW_AS, ("list of runs", asked.viewer), place)
 
 
 def history(connection: Connection, run_id: str, principal: str, after: int) -> list[HistoryEvent]:

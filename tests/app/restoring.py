@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import select
 import sqlite3
 import subprocess
 import sys
@@ -25,13 +26,14 @@ import pytest
 
 from proofgap.audit import Actor
 from proofgap.claims import FORBIDDEN_CLAIMS
-from proofgap.facts import TERMINAL_RUN_STATUSES
-from proofgap.records import Item, RunDetails, SnapshotDetails
+from proofgap.facts import TERMINAL_RUN_STATUSES, EndReason
+from proofgap.records import Item, PreviewFacts, RunDetails, SnapshotDetails
 from proofgap_app.cli import run
 from proofgap_app.cli.ledgers import me
 from proofgap_app.drivers import driver_for
 from proofgap_app.drivers.base import Driver, Plan, Preview, Progress, Request, no_progress
-from proofgap_app.worker.restore import Restore, Stop
+from proofgap_app.worker.restore import Restore
+from proofgap_app.worker.stop import Stop
 from proofgap_store import HistoryEvent, Ledger, NewRun, Receipt
 from proofgap_store.clock import now_us
 from proofgap_store.views import Page
@@ -246,6 +248,45 @@ class Shell:
             return len(ledger.list_runs(me().id, me()).rows)
 
 
+AT_A_TERMINAL = "import os, sys; os.login_tty(int(sys.argv[1])); os.execv(sys.argv[2], sys.argv[2:])"
+"""Makes the handle that it is given the terminal of its process, and becomes another program there."""
+
+
+class Terminal:
+    """A restore at a terminal of its own, with somebody at the keyboard."""
+
+    def __init__(self, shell: Shell, *arguments: object) -> None:
+        self._screen, keyboard = os.openpty()
+        self.shown = b""
+        prefix = (sys.executable, "-S", "-c", AT_A_TERMINAL, str(keyboard))
+        own = {"stdin": None, "stdout": None, "stderr": None, "pass_fds": (keyboard,)}
+        self.process = shell.start(*arguments, prefix=prefix, **own)
+        os.close(keyboard)
+
+    def press(self, keys: bytes, after: str) -> None:
+        """Wait until words are on the screen, then press keys."""
+        while after.encode() not in self.shown:
+            assert self._read(), self.shown
+        os.write(self._screen, keys)
+
+    def end(self) -> int:
+        """Wait for the end; give the exit code."""
+        while self._read():
+            pass
+        os.close(self._screen)
+        return self.process.wait(timeout=30)
+
+    def _read(self) -> bytes:
+        if not select.select([self._screen], [], [], 30)[0]:
+            pytest.fail(f"nothing happens: {self.shown!r}")
+        try:
+            read = os.read(self._screen, 4096)
+        except OSError:  # the other side is closed
+            return b""
+        self.shown += read
+        return read
+
+
 def _items(ledger: Ledger, run_id: str) -> Iterator[Item]:
     page = Page()
     while items := ledger.items(run_id, me().id, page):
@@ -282,6 +323,7 @@ class Witness:
     at_progress: dict[str, Callable[[], object]] = field(default_factory=dict)
     agreeing: Callable[[], bool] = lambda: True
     previewed_plans: list[Plan] = field(default_factory=list)
+    blocks: list[tuple[EndReason, str]] = field(default_factory=list)
 
     def moved(self, receipt: Receipt) -> None:
         """Hear of an event."""
@@ -291,7 +333,16 @@ class Witness:
         assert plan.selected >= preview.created
         self.previewed_plans.append(plan)
 
-    def agrees(self, _plan: Plan, _preview: Preview) -> bool:
+    def resumed(self, plan: Plan, shown: PreviewFacts) -> None:
+        """Hear of what was previewed before."""
+        assert plan.digest == shown.plan_digest
+        self.previewed_plans.append(plan)
+
+    def blocked(self, reason: EndReason, because: str) -> None:
+        """Hear why the run ended before anything was written."""
+        self.blocks.append((reason, because))
+
+    def agrees(self, _plan: Plan, _shown: PreviewFacts) -> bool:
         """Say whether to go on."""
         return self.agreeing()
 

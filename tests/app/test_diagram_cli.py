@@ -239,3 +239,18 @@ def test_a_program_that_cannot_be_started_is_reported(tmp_path: Path) -> None:
     (tmp_path / "p").write_text("")
     with pytest.raises(DrawingError, match="Permission denied"):
         draw("digraph {}", Picture.SVG, Program(str(tmp_path / "p"), exact=True))
+
+
+@pytest.mark.parametrize("is_file", [False, True])
+def test_check_of_no_folder_says_so_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], is_file: bool
+) -> None:
+    """There is nothing to compare with, so no diff: what to do about it is enough."""
+    place = tmp_path / "nowhere"
+    if is_file:
+        place.touch()
+    assert run("--check", str(place)) == 1
+    said = capsys.readouterr()
+    problem = "is no directory" if is_file else "is missing"
+    assert said.err == f"{place} {problem}. Write it with: proofgap diagram --all {place}\n"
+    assert said.out == ""

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import select
-import sys
 import tarfile
 import zipfile
 from io import BytesIO
@@ -19,6 +16,7 @@ from proofgap_app.cli.ledgers import me
 from tests.app.restoring import (
     FILES,
     Shell,
+    Terminal,
     Witness,
     backup_of,
     carried_out,
@@ -46,45 +44,6 @@ CONTROL_NAMES = ("line\nbreak", "\x1b[31mred", "bell\x07", "\u202eback", "zero\u
 def shell(tmp_path: Path) -> Shell:
     """Give a command line with a ledger of its own."""
     return Shell(tmp_path)
-
-
-AT_A_TERMINAL = "import os, sys; os.login_tty(int(sys.argv[1])); os.execv(sys.argv[2], sys.argv[2:])"
-"""Makes the handle that it is given the terminal of its process, and becomes another program there."""
-
-
-class Terminal:
-    """A restore at a terminal of its own, with somebody at the keyboard."""
-
-    def __init__(self, shell: Shell, *arguments: object) -> None:
-        self._screen, keyboard = os.openpty()
-        self.shown = b""
-        prefix = (sys.executable, "-S", "-c", AT_A_TERMINAL, str(keyboard))
-        own = {"stdin": None, "stdout": None, "stderr": None, "pass_fds": (keyboard,)}
-        self.process = shell.start(*arguments, prefix=prefix, **own)
-        os.close(keyboard)
-
-    def press(self, keys: bytes, after: str) -> None:
-        """Wait until words are on the screen, then press keys."""
-        while after.encode() not in self.shown:
-            assert self._read(), self.shown
-        os.write(self._screen, keys)
-
-    def end(self) -> int:
-        """Wait for the end; give the exit code."""
-        while self._read():
-            pass
-        os.close(self._screen)
-        return self.process.wait(timeout=30)
-
-    def _read(self) -> bytes:
-        if not select.select([self._screen], [], [], 30)[0]:
-            pytest.fail(f"nothing happens: {self.shown!r}")
-        try:
-            read = os.read(self._screen, 4096)
-        except OSError:  # the other side is closed
-            return b""
-        self.shown += read
-        return read
 
 
 def at_the_question(shell: Shell, tmp_path: Path, keys: bytes) -> tuple[int, bytes]:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import zipfile
 from collections.abc import Callable
 from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
+from proofgap_app.cli.ledgers import me
 from proofgap_app.drivers import driver_for
 from proofgap_app.drivers.base import SourceChangedError, TargetChangedError
+from proofgap_store import Ledger
 from tests.app.restoring import FILES, Backup, Shell, Witness, backup_of, carried_out, rows
 
 NOISE = {f"n{number}.bin": os.urandom(20_000) for number in range(6)}
@@ -197,9 +201,57 @@ def test_a_backup_that_changes_meanwhile_ends_the_run_or_its_evidence(
         carried_out(shell, backup, Witness(before={step: happens}))
     told = shell.last()
     assert told.ended == ended
-    assert told.verdicts == ([("failed", None)] if step == "collect" else [])
+    assert told.verdicts == ([("failed", "inconclusive")] if step == "collect" else [])
     assert backup.held(shell.target) == (NOISE.keys() if step == "collect" else set())
     assert "Evidence snapshot available" not in told.decision["claims"]["allowed"]
+
+
+def swapped(kind: str, backup: Backup, folder: Path) -> None:
+    """Put another backup in the place of this one, with its size and its time of last change."""
+    before = backup.path.stat()
+    if kind == "zip":
+        other = folder / "other.zip"
+        with zipfile.ZipFile(other, "w", zipfile.ZIP_STORED) as archive:
+            for name, data in backup.contents.items():
+                archive.writestr(name, data[::-1])
+        data = other.read_bytes()
+    else:
+        old, new = (b"customer 7", b"customer Z") if kind in {"db", "sql"} else (b"alpha", b"omega")
+        data = backup.path.read_bytes().replace(old, new)
+    assert data != backup.path.read_bytes()
+    assert len(data) == before.st_size
+    backup.path.write_bytes(data)
+    os.utime(backup.path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def stored(kind: str, folder: Path) -> Backup:
+    """Make a backup whose content lies in it as it is, so that it can be swapped for another of the same size."""
+    if kind != "zip":
+        return backup_of(kind, folder)
+    with zipfile.ZipFile(folder / "backup.zip", "w", zipfile.ZIP_STORED) as archive:
+        for name, data in FILES.items():
+            archive.writestr(name, data)
+    return Backup(folder / "backup.zip", FILES)
+
+
+@pytest.mark.parametrize("kind", ["tar", "zip", "db", "sql"])
+@pytest.mark.parametrize("step", ["execute", "collect"])
+def test_a_backup_that_was_swapped_for_one_of_its_size_and_time_is_compared_with_nothing(
+    shell: Shell, tmp_path: Path, kind: str, step: str
+) -> None:
+    """Restored from it or not, it would match itself: the evidence fails, says why, and nothing is claimed of it."""
+    backup = stored(kind, tmp_path)
+    planned = sha256(backup.path.read_bytes()).hexdigest()
+    with pytest.raises(SourceChangedError, match="changed since the plan"):
+        carried_out(shell, backup, Witness(before={step: lambda: swapped(kind, backup, tmp_path)}))
+    told = shell.last()
+    assert told.decision["state"] == "completed_proof_incomplete"
+    assert told.verdicts == [("failed", "inconclusive")]
+    with Ledger.open(shell.url, create=False) as ledger:
+        (snapshot,) = ledger.peek(told.run["id"], me()).evidence
+        (check,) = ledger.checks(snapshot.id, me().id)
+    assert (check.subject, check.result, check.observed) == ("(backup)", "skipped", "source_changed")
+    assert check.expected == planned
 
 
 def test_a_driver_that_dies_leaves_a_failed_run_with_what_was_reported(shell: Shell, tmp_path: Path) -> None:

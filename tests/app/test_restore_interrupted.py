@@ -16,7 +16,7 @@ from proofgap_app.cli.ledgers import me
 from proofgap_app.drivers import driver_for
 from proofgap_app.drivers.base import EvidenceReport, Execution
 from proofgap_app.drivers.files import FilesDriver
-from proofgap_app.worker.restore import Heard, Stop
+from proofgap_app.worker.stop import Heard, Stop
 from proofgap_store import Ledger
 from tests.app.restoring import FILES, Backup, Ran, Shell, Told, Witness, backup_of, carried_out, tree, wait_for
 

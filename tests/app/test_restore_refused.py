@@ -136,20 +136,22 @@ def test_an_end_that_the_ledger_refuses_leaves_no_run_that_seems_to_go_on(
 class Contradicting(FilesDriver):
     """Reads the target, and says something of it that cannot be."""
 
-    def __init__(self, **said: object) -> None:
-        self._said = said
+    def __init__(self, *, checked: bool, **said: object) -> None:
+        self._checked, self._said = checked, said
 
     def collect(self, *arguments: Any, **named: Any) -> EvidenceReport:
         """Look, and contradict it."""
         report = super().collect(*arguments, **named)
         checks = (changed(report.checks[0], result="failed"), *report.checks[1:])
-        return replace(report, **({"checks": checks} | self._said))
+        return EvidenceReport(changed(report.found, **self._said), checks if self._checked else ())
 
 
 def test_evidence_that_the_ledger_refuses_is_failed_and_not_for_ever_in_progress(shell: Shell, tmp_path: Path) -> None:
     """A match with a check that failed is none; the run keeps its end."""
     with pytest.raises(BadInputError, match="checks failed"):
-        carried_out(shell, backup_of("zip", tmp_path), Witness(), driver=Contradicting(verdict=Verdict.MATCH))
+        carried_out(
+            shell, backup_of("zip", tmp_path), Witness(), driver=Contradicting(checked=True, verdict=Verdict.MATCH)
+        )
     told = shell.last()
     assert told.ended == ("completed_proof_incomplete", "completed", None)
     assert told.verdicts == [("failed", None)]
@@ -159,7 +161,7 @@ def test_evidence_that_claims_to_have_expected_nothing_does_not_count_for_a_plan
     shell: Shell, tmp_path: Path
 ) -> None:
     """That nothing was to be expected is said by the plan, before anybody looked."""
-    driver = Contradicting(expected_empty=True, checks=(), subjects_checked=0)
+    driver = Contradicting(checked=False, expected_empty=True, subjects_checked=0)
     with pytest.raises(GuardRefusedError) as refused:
         carried_out(shell, backup_of("zip", tmp_path), Witness(), driver=driver)
     assert refused.value.guard == "subjects_were_checked"

@@ -138,6 +138,15 @@ def tables(ledger: Ledger) -> dict[str, list[dict[str, Any]]]:
         return {name: rows(connection, f"SELECT * FROM {name}") for name in names}  # noqa: S608 - names only
 
 
+def denials_beside(ledger: Ledger, before: dict[str, list[dict[str, Any]]]) -> list[tuple[str, str, str]]:
+    """Give who was denied what since the tables were read (kind and id), once nothing else has changed since."""
+    after = tables(ledger)
+    assert {name: after[name] for name in MIRRORS} == {name: before[name] for name in MIRRORS}
+    events = log(ledger)[len(before["audit_event"]) :]
+    assert {event.type for event in events} <= {"access.denied"}
+    return [(event.entry["actor"]["id"], event.data["kind"], event.data["subject"]) for event in events]
+
+
 MIRRORS = (
     *("restore_run", "operation_run", "evidence_snapshot", "result_item", "evidence_check", "receipt"),
     *("environment", "access_grant", "machine_definition", "machine_edge"),

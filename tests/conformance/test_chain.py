@@ -7,8 +7,9 @@ from collections import Counter
 import msgspec
 import pytest
 
-from proofgap.errors import GuardRefusedError, NotAllowedError
+from proofgap.errors import ForbiddenError, GuardRefusedError, NotAllowedError
 from proofgap.facts import RunEvent, SnapshotEvent
+from proofgap_store import NewRun
 from tests.conformance.lives import (
     ADA,
     OLGA,
@@ -48,6 +49,8 @@ def eventful(ledger):
     ledger.declare_environment(("default", "local"), ADA, approvals_required=1)
     ledger.grant("vera", "auditor", ("default", "local"), ADA, revoke=True)
     ledger.list_runs(UDO.id, UDO)
+    with pytest.raises(ForbiddenError):
+        ledger.create(NewRun(), UDO)
     return ledger
 
 
@@ -55,6 +58,7 @@ def test_a_ledger_in_which_everything_happened_has_an_unbroken_chain_on_every_st
     events = log(eventful)
     assert {event.type for event in events} == {
         *("machine.defined", "environment.declared", "access.granted", "access.revoked", "audit.key_rotated"),
+        "access.denied",
         *("restore.run.created", "restore.run.imported", "restore.run.transitioned"),
         *("restore.run.transition_refused", "restore.operation.created", "restore.operation.imported"),
         *("restore.operation.transitioned", "restore.evidence.created", "restore.evidence.imported"),

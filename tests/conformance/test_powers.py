@@ -9,7 +9,8 @@ from proofgap.access import Role
 from proofgap.errors import BadInputError, ForbiddenError, GuardRefusedError, NotFoundError
 from proofgap.facts import Counts, RunEvent, SnapshotEvent
 from proofgap.records import PreviewFacts, RunDetails, SnapshotDetails
-from proofgap_store import NewRun
+from proofgap_store import NewRun, Query
+from proofgap_store.clock import now_us
 from tests.conformance.lives import (
     ADA,
     HOME,
@@ -21,10 +22,12 @@ from tests.conformance.lives import (
     VERA,
     WIM,
     after_the_end,
+    denials_beside,
     facts,
     last,
     lines,
     live,
+    log,
     log_since,
     open_scope,
     operation,
@@ -61,7 +64,7 @@ def test_whoever_may_not_look_as_others_is_told_so_before_it_shows_who_they_are(
     with pytest.raises(ForbiddenError) as caught:
         ledger.show(run_id, viewer.id, actor)
     assert caught.value.action == "see what others are shown"
-    assert tables(ledger) == before
+    assert denials_beside(ledger, before) == [(actor.id, "restore run", run_id)]
 
 
 def test_an_auditor_is_told_that_somebody_without_a_role_sees_nothing(ledger):
@@ -78,8 +81,16 @@ def test_a_list_for_somebody_else_holds_only_runs_where_the_asker_may_look_as_ot
     assert {row.record.id for row in ledger.list_runs(VERA.id, ADA).rows} == {mine, "x1"}
     assert [row.record.id for row in ledger.list_runs(VERA.id, UDO).rows] == [mine]
     before = tables(ledger)
-    for actor in (OLGA, WIM, SAM):
-        assert ledger.list_runs(VERA.id, actor).rows == ()
+    for actor in (OLGA, WIM):
+        with pytest.raises(ForbiddenError):
+            ledger.list_runs(VERA.id, actor)
+    assert denials_beside(ledger, before) == [(actor.id, "list of runs", VERA.id) for actor in (OLGA, WIM)]
+    before = tables(ledger)
+    with pytest.raises(ForbiddenError):
+        ledger.list_runs(VERA.id, UDO, Query(environment=SECOND[1]))
+    assert denials_beside(ledger, before) == [(UDO.id, "list of runs", VERA.id)]
+    before = tables(ledger)
+    assert ledger.list_runs(VERA.id, SAM).rows == ()
     assert tables(ledger) == before
 
 
@@ -173,6 +184,20 @@ def test_a_capture_older_than_the_end_is_refused_and_the_refusal_is_recorded(led
     assert guards_since(ledger, before) == ["captured_after_the_end"]
 
 
+@pytest.mark.parametrize("actor", [WIM, ADA])
+def test_an_end_that_is_backdated_lets_no_older_capture_in(ledger, actor):
+    run_id, before_us = live(ledger, "running"), now_us()
+    ledger.fire(run_id, RunEvent.COMPLETE, actor, at_us=before_us - 3_600_000_000)
+    before = last(ledger)
+    for captured_at_us in (before_us - 3_600_000_000, before_us - 1):
+        with pytest.raises(GuardRefusedError):
+            ledger.begin_evidence(run_id, actor, captured_at_us=captured_at_us)
+    assert guards_since(ledger, before) == ["captured_after_the_end"] * 2
+    (entry,) = [event.entry for event in log(ledger) if event.data.get("event") == "complete"]
+    assert ledger.peek(run_id, ADA).moved_at_us == entry["rec_us"] >= before_us
+    assert ledger.list_runs(ADA.id, ADA).rows[0].record.moved_at_us == entry["rec_us"]
+
+
 def test_findings_that_come_too_early_or_too_late_are_refused_and_nothing_is_written(ledger):
     run_id = live(ledger)
     begun, given = ledger.begin_evidence(run_id, WIM).subject, SnapshotDetails(subjects_checked=1)
@@ -190,26 +215,29 @@ def test_findings_that_come_too_early_or_too_late_are_refused_and_nothing_is_wri
 
 
 UNFIT = {
-    "a count below zero": (facts(counts=Counts(total=-1)), "run.counts.total"),
-    "a flag that is a word": (facts(is_dry_run="no"), "run.is_dry_run"),
-    "a status that is none": (facts("x1", "completed", replace(operation(), status="done")), "operation.status"),
-    "an id that steers a terminal": (facts("x\x1b1"), "a control character"),
-    "an operation run with an empty id": (facts("x1", "completed", operation("")), "id"),
-    "a snapshot with an id that cannot be seen": (
-        facts("x1", "completed", operation(), snapshot("s\u200b")),
-        "an invisible character",
+    "a count below zero": (facts(counts=Counts(total=-1)), "run.counts.total", "Expected `int` >= 0"),
+    "a flag that is a word": (facts(is_dry_run="no"), "run.is_dry_run", "Expected `bool`"),
+    "a status that is none": (
+        facts("x1", "completed", replace(operation(), status="done")), "operation.status", "Invalid enum value",
     ),
-    "an id that is too long": (facts("x" * 201), "id"),
-}
+    "an id that steers a terminal": (facts("x\x1b1"), "run.id", "a control character"),
+    "an operation run with an empty id": (facts("x1", "completed", operation("")), "run.operation_run_id", "is empty"),
+    "a snapshot with an id that cannot be seen": (
+        facts("x1", "completed", operation(), snapshot(), snapshot("s\u200b")), "evidence[1].id", "an invisible character",
+    ),
+    "an id that is too long": (facts("x" * 201), "run.id", "has 201 characters"),
+    "a workspace with a space at its end": (facts(scope=("w ", "e1")), "run.workspace", "ends with a space"),
+}  # fmt: skip
 
 
-@pytest.mark.parametrize(("record", "inside"), UNFIT.values(), ids=UNFIT)
-def test_facts_built_by_hand_are_held_to_what_a_line_is_held_to(ledger, record, inside):
+@pytest.mark.parametrize(("record", "place", "problem"), UNFIT.values(), ids=UNFIT)
+def test_facts_built_by_hand_are_held_to_what_a_line_is_held_to(ledger, record, place, problem):
     before = tables(ledger)
     with pytest.raises(BadInputError) as caught:
         ledger.import_facts([*lines(facts("x0")), (record, b"{}")], ADA)
-    assert caught.value.field.startswith("line 2: ")
-    assert inside in str(caught.value)
+    assert caught.value.field == f"line 2: {place}"
+    assert str(caught.value).startswith(f"line 2: {place}: ")
+    assert problem in caught.value.problem
     assert tables(ledger) == before
 
 
@@ -244,3 +272,79 @@ def test_approvals_of_a_preview_are_gone_with_the_next_one_even_if_it_shows_the_
     assert guards_since(ledger, before) == ["is_approved"]
     ledger.fire(run_id, RunEvent.APPROVE, OTTO)
     assert ledger.fire(run_id, RunEvent.QUEUE, ADA).status == "queued"
+
+
+@pytest.mark.parametrize("role", [Role.ADMIN, "admin"], ids=["member", "text"])
+def test_the_last_admin_is_kept_however_the_role_is_written(ledger, role):
+    before = tables(ledger)
+    with pytest.raises(BadInputError, match="is the last admin"):
+        ledger.grant(ADA.id, role, HOME, ADA, revoke=True)
+    assert tables(ledger) == before
+
+
+UNFIT_GRANTS = {
+    "a role that is none": (SAM.id, "owner", HOME, "role"),
+    "a role that is no text": (SAM.id, ["admin"], HOME, "role"),
+    "a principal that is a number": (5, Role.VIEWER, HOME, "principal"),
+    "a principal that is nothing": (None, Role.VIEWER, HOME, "principal"),
+    "an empty principal": ("", Role.VIEWER, HOME, "principal"),
+    "a scope that is one text": (SAM.id, Role.VIEWER, "ab", "scope"),
+    "a scope of three": (SAM.id, Role.VIEWER, (*HOME, "x"), "scope"),
+    "a workspace that is a number": (SAM.id, Role.VIEWER, (1, "local"), "workspace"),
+    "an environment that is nothing": (SAM.id, Role.VIEWER, ("default", None), "environment"),
+}
+
+
+@pytest.mark.parametrize(("principal", "role", "scope", "field"), UNFIT_GRANTS.values(), ids=UNFIT_GRANTS)
+def test_a_grant_of_odd_values_is_refused_by_the_name_of_the_value(ledger, principal, role, scope, field):
+    before = tables(ledger)
+    with pytest.raises(BadInputError) as caught:
+        ledger.grant(principal, role, scope, ADA)
+    assert caught.value.field == field
+    assert tables(ledger) == before
+
+
+@pytest.mark.parametrize(("scope", "approvals"), [("ab", 0), (("default", 7), 0), (SECOND, True), (SECOND, "1")])
+def test_a_declaration_of_odd_values_is_refused(ledger, scope, approvals):
+    before = tables(ledger)
+    with pytest.raises(BadInputError):
+        ledger.declare_environment(scope, ADA, approvals_required=approvals)
+    assert tables(ledger) == before
+
+
+def revoke_admin(ledger, principal, scope, actor=ADA):
+    return ledger.grant(principal.id, Role.ADMIN, scope, actor, revoke=True)
+
+
+def test_the_last_admin_of_an_environment_stays_one_though_others_administer_its_neighbours(ledger):
+    ledger.declare_environment(SECOND, ADA)
+    ledger.grant(OLGA.id, Role.ADMIN, HOME, ADA)
+    revoke_admin(ledger, ADA, HOME)
+    before = tables(ledger)
+    with pytest.raises(BadInputError, match="is the last admin of default/second"):
+        revoke_admin(ledger, ADA, SECOND)
+    assert tables(ledger) == before
+
+
+def test_an_admin_of_all_environments_administers_each_and_is_kept_where_nobody_else_does(ledger):
+    ledger.declare_environment(SECOND, ADA)
+    everywhere = (HOME[0], "*")
+    ledger.grant(OLGA.id, Role.ADMIN, everywhere, ADA)
+    revoke_admin(ledger, ADA, SECOND)
+    with pytest.raises(BadInputError, match="is the last admin of default/second"):
+        revoke_admin(ledger, OLGA, everywhere, OLGA)
+    ledger.grant(OTTO.id, Role.ADMIN, SECOND, OLGA)
+    revoke_admin(ledger, OLGA, everywhere, OLGA)  # ada administers the one, otto the other
+    for admin, scope in ((ADA, HOME), (OTTO, SECOND)):
+        with pytest.raises(BadInputError, match="is the last admin"):
+            revoke_admin(ledger, admin, scope, admin)
+
+
+def test_of_two_grants_of_one_admin_either_may_go_but_not_both(ledger):
+    everywhere = (HOME[0], "*")
+    ledger.grant(ADA.id, Role.ADMIN, everywhere, ADA)
+    revoke_admin(ledger, ADA, HOME)
+    with pytest.raises(BadInputError, match="is the last admin"):
+        revoke_admin(ledger, ADA, everywhere)
+    ledger.grant(ADA.id, Role.ADMIN, HOME, ADA)
+    assert revoke_admin(ledger, ADA, everywhere) > 0

@@ -400,3 +400,22 @@ def test_the_digest_of_a_row_is_that_of_facts_that_the_log_holds(ledger):
     run_id = live(ledger)
     seen = ledger.list_runs(VERA.id, VERA).rows[0]
     assert seen.facts_digest == digest(projections(ledger, run_id)[-1].data["facts"])
+
+
+def test_bytes_that_the_database_takes_for_json_and_nobody_else_does_are_named_as_damaged(ledger):
+    with unguarded(ledger) as connection:
+        forge = "UPDATE audit_event SET payload = replace(payload, '\"ada\"', '\"\\ud800\"') WHERE event_id = 4"
+        execute(connection, forge)
+    for ask in (lambda: ledger.audit.get(4, UDO), lambda: ledger.audit.tail(0, UDO)):
+        with pytest.raises(DamagedError, match="audit event 4"):
+            ask()
+    assert ledger.audit.get(5, UDO).event_id == 5, "the others are read all the same"
+
+
+def test_a_run_whose_decisions_were_taken_out_of_the_log_has_no_why(ledger):
+    run_id = live(ledger)
+    with unguarded(ledger) as connection:
+        execute(connection, "DELETE FROM audit_event WHERE type = 'restore.decision.projected'")
+    with pytest.raises(NotFoundError, match="decision of restore run"):
+        ledger.audit.why(run_id, UDO)
+    assert ledger.audit.history(run_id, UDO) == ()

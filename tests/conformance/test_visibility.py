@@ -7,7 +7,10 @@ import pytest
 from proofgap.audit import Actor
 from proofgap.errors import ForbiddenError, GuardRefusedError, NotFoundError
 from proofgap.facts import RunEvent
+from proofgap.records import RunDetails
 from proofgap_store import NewRun, Query
+from proofgap_store.engine import connected, transaction
+from proofgap_store.read import law
 from tests.conformance.lives import (
     ADA,
     HOME,
@@ -137,6 +140,9 @@ FORBIDDEN = {
     "an operator does not look as others": (
         lambda ledger, run_id: ledger.show(run_id, VERA.id, OLGA), "see what others are shown",
     ),
+    "an operator does not list as others": (
+        lambda ledger, _: ledger.list_runs(VERA.id, OLGA), "see what others are shown",
+    ),
     "an operator grants nothing": (
         lambda ledger, _: ledger.grant("sam", "viewer", HOME, OLGA), "grant roles, declare environments and import",
     ),
@@ -154,6 +160,92 @@ def test_whoever_sees_a_run_is_told_which_role_is_missing(ledger, verb, action):
     assert caught.value.action == action
     assert "Ask an admin of the workspace for one of the roles" in str(caught.value)
     assert ledger.show(run_id, ADA.id, ADA).record.status == "queued"
+
+
+GRANTS = "grant roles, declare environments and import"
+NEW = ("default", "second")
+DENIED = {
+    "create": (lambda ledger, _: ledger.create(NewRun(), VERA), VERA, "create runs", ("environment", "default/local"), HOME),
+    "grant": (lambda ledger, _: ledger.grant("sam", "viewer", HOME, OLGA), OLGA, GRANTS, ("environment", "default/local"), HOME),
+    "grant everywhere": (
+        lambda ledger, _: ledger.grant("sam", "viewer", ("default", "*"), OLGA),
+        OLGA, GRANTS, ("environment", "default/*"), ("default", None),
+    ),
+    "declare": (lambda ledger, _: ledger.declare_environment(HOME, WIM), WIM, GRANTS, ("environment", "default/local"), HOME),
+    "declare a new one": (
+        lambda ledger, _: ledger.declare_environment(NEW, UDO), UDO, GRANTS, ("environment", "default/second"), NEW,
+    ),
+    "import": (lambda ledger, _: ledger.import_facts(lines(facts()), UDO), UDO, GRANTS, ("environment", "default/local"), HOME),
+    "list as somebody else": (
+        lambda ledger, _: ledger.list_runs(VERA.id, OLGA),
+        OLGA, "see what others are shown", ("list of runs", VERA.id), (None, None),
+    ),
+    "show as somebody else": (
+        lambda ledger, run_id: ledger.show(run_id, VERA.id, OLGA), OLGA, "see what others are shown", "run", HOME,
+    ),
+    "read a log": (lambda ledger, run_id: ledger.history(run_id, VERA.id), VERA, "read the log of a run", "run", HOME),
+    "retry": (lambda ledger, run_id: ledger.retry(run_id, VERA), VERA, "create runs", "run", HOME),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("verb", "actor", "action", "subject", "scope"), DENIED.values(), ids=DENIED)
+def test_a_denial_is_a_fact_in_a_stream_of_its_own(ledger, verb, actor, action, subject, scope):
+    run_id, before = live(ledger, "failed"), last(ledger)
+    with pytest.raises(ForbiddenError):
+        verb(ledger, run_id)
+    (found,) = log_since(ledger, before)
+    named = ("restore run", run_id) if subject == "run" else subject
+    assert (found.type, found.entry["stream"], found.entry["actor"]["id"]) == (
+        "access.denied",
+        "system/access",
+        actor.id,
+    )
+    assert found.data == {"action": action, "kind": named[0], "subject": named[1]}
+    assert (found.entry["ws"], found.entry["env"]) == scope
+    assert found.entry["run"] == (run_id if subject == "run" else None)
+
+
+def test_denied_checks_are_a_fact_with_the_run_that_they_are_of(ledger):
+    run_id = live(ledger)
+    snapshot_id, before = prove(ledger, run_id), last(ledger)
+    with pytest.raises(ForbiddenError):
+        ledger.checks(snapshot_id, WIM.id)
+    (found,) = log_since(ledger, before)
+    assert (found.data["kind"], found.data["subject"], found.entry["run"]) == ("evidence snapshot", snapshot_id, run_id)
+    assert [event.entry["type"] for event in ledger.history(run_id, UDO.id)][-1] == "access.denied"
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        lambda ledger, _: ledger.create(NewRun(), SAM),
+        lambda ledger, _: ledger.grant("sam", "viewer", HOME, SAM),
+        lambda ledger, _: ledger.declare_environment(HOME, SAM),
+        lambda ledger, _: ledger.import_facts(lines(facts()), SAM),
+        lambda ledger, run_id: ledger.show(run_id, VERA.id, SAM),
+        lambda ledger, run_id: ledger.history(run_id, SAM.id),
+        lambda ledger, run_id: ledger.retry(run_id, SAM),
+        lambda ledger, _: ledger.history("rr_NONE", VERA.id),
+    ],
+    ids=["create", "grant", "declare", "import", "show", "history", "retry", "a run that is none"],
+)  # fmt: skip
+def test_whoever_holds_no_role_leaves_no_denial_as_there_is_nothing_for_them(ledger, verb):
+    run_id = live(ledger, "failed")
+    before = tables(ledger)
+    with pytest.raises(NotFoundError):
+        verb(ledger, run_id)
+    assert tables(ledger) == before
+
+
+def test_a_denial_leaves_what_permissions_rest_on_as_it_was(ledger):
+    run_id = live(ledger, "draft")
+    with connected(ledger._gate.engine) as connection, transaction(connection, writes=False):
+        before = law(connection)
+    with pytest.raises(ForbiddenError):
+        ledger.grant("sam", "viewer", HOME, OLGA)
+    with connected(ledger._gate.engine) as connection, transaction(connection, writes=False):
+        assert law(connection) == before
+    assert ledger.fire(run_id, RunEvent.SCOPE, OLGA).status == "scoped"
 
 
 def test_a_worker_cannot_read_the_checks_that_an_operator_can(ledger):
@@ -186,7 +278,7 @@ def test_grants_and_revocations_are_events_that_name_who_gave_what_to_whom(ledge
 
 def test_the_approvals_an_environment_asks_for_must_come_from_other_people(ledger):
     ledger.declare_environment(HOME, ADA, approvals_required=2)
-    run_id = live(ledger, "previewed")
+    run_id = previewed(ledger, "p1")
     for approver in (OLGA, OTTO):
         assert not allowed(ledger, run_id)
         ledger.fire(run_id, RunEvent.APPROVE, approver)
@@ -195,13 +287,40 @@ def test_the_approvals_an_environment_asks_for_must_come_from_other_people(ledge
 
 def test_approvals_are_lost_with_the_scope_they_were_given_to(ledger):
     ledger.declare_environment(HOME, ADA, approvals_required=1)
-    run_id = live(ledger, "previewed")
+    run_id = previewed(ledger, "p1")
     ledger.fire(run_id, RunEvent.APPROVE, OLGA)
-    for event in ("scope", "check", "preview"):
-        ledger.fire(run_id, RunEvent(event), ADA)
+    ledger.fire(run_id, RunEvent.SCOPE, ADA)
+    preview_again(ledger, run_id, "p1")
     assert not allowed(ledger, run_id)
     ledger.fire(run_id, RunEvent.APPROVE, OLGA)
     assert allowed(ledger, run_id)
+
+
+def test_an_approval_says_yes_to_one_named_plan_and_to_nothing_less(ledger):
+    ledger.declare_environment(HOME, ADA, approvals_required=1)
+    run_id, before = live(ledger, "previewed"), last(ledger)
+    with pytest.raises(GuardRefusedError, match="names no plan"):
+        ledger.fire(run_id, RunEvent.APPROVE, OLGA)
+    assert [event.data["guard"] for event in log_since(ledger, before)] == ["preview_names_a_plan"]
+    assert not allowed(ledger, run_id)
+    ledger.fire(run_id, RunEvent.CHECK, ADA)
+    preview_again(ledger, run_id, "p1")
+    ledger.fire(run_id, RunEvent.APPROVE, OLGA)
+    (approval,) = ledger.peek(run_id, ADA).details.approvals
+    assert (approval.by, approval.plan_digest) == (OLGA.id, "p1")
+    assert allowed(ledger, run_id)
+
+
+def previewed(ledger, plan):
+    """Give a run whose preview shows a plan."""
+    run_id = live(ledger, "scoped")
+    preview_again(ledger, run_id, plan)
+    return run_id
+
+
+def preview_again(ledger, run_id, plan):
+    ledger.fire(run_id, RunEvent.CHECK, ADA, given=RunDetails(plan_digest=plan))
+    ledger.fire(run_id, RunEvent.PREVIEW, ADA)
 
 
 def allowed(ledger, run_id):

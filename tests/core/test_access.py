@@ -6,7 +6,7 @@ from itertools import combinations
 
 import pytest
 
-from proofgap.access import MAY, Action, Role, action_of, authorize, viewer_of
+from proofgap.access import MAY, Action, Place, Role, action_of, authorize, viewer_of
 from proofgap.errors import ForbiddenError, NotFoundError
 from proofgap.facts import RunEvent, RunStatus
 from tests.core.run_records import run_in, snapshot_in
@@ -63,6 +63,13 @@ def test_a_role_may_do_exactly_what_the_table_says(letter, action):
     needed = tuple(sorted(LETTERS[one].value for one in ALLOWED[action]))
     assert (error.principal, error.action, error.needed) == ("bob", action, needed)
     assert str(error).startswith(f"bob may not {action.value}. Ask an admin")
+
+
+def test_a_denial_says_what_was_wanted_of_what_and_where():
+    with pytest.raises(ForbiddenError) as caught:
+        authorize("bob", [Role.VIEWER], Action.READ_LOG, RUN, Place("w1", "e1", "r1"))
+    error = caught.value
+    assert (error.kind, error.subject, error.workspace, error.environment, error.run) == (*RUN, "w1", "e1", "r1")
 
 
 @pytest.mark.parametrize("action", Action)

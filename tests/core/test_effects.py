@@ -37,6 +37,9 @@ SAMPLES = {
     "target": "t2",
     "driver": "tar",
     "purpose": "drill",
+    "manifest": "SUMS",
+    "select": ("etc/*",),
+    "overwrite": True,
     "requested_by": "eve",
     "retry_of": "r0",
     "attempt": 2,
@@ -63,7 +66,10 @@ ENDING = {
     *("outcome_rule", "exit_code", "nothing_written", "source_completeness"),
 }
 TAKES = {
-    "scope": {"backup", "target", "driver", "purpose", "selected", "expects_nothing"},
+    "scope": {
+        *("backup", "target", "driver", "purpose", "selected", "expects_nothing"),
+        *("manifest", "select", "overwrite"),
+    },
     "check": {"plan_digest", "selected", "expects_nothing", "source_completeness", "target_fingerprint"},
     "preview": {"preview"},
     "approve": set(),

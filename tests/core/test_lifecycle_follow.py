@@ -117,6 +117,9 @@ FULL = {
     "source_completeness": "complete",
     "approvals": approved_by("bob"),
     "expects_nothing": True,
+    "manifest": "SUMS",
+    "select": ("etc/*",),
+    "overwrite": True,
 }
 
 
@@ -126,6 +129,7 @@ def test_editing_the_scope_discards_check_preview_and_approvals(status):
     assert (details.plan_digest, details.target_fingerprint, details.preview) == (None, None, None)
     assert details.approvals == ()
     assert (details.selected, details.expects_nothing, details.source_completeness) == (None, False, None)
+    assert (details.manifest, details.select, details.overwrite) == (None, (), False)
     assert (details.backup, details.target, details.requested_by) == ("b1", "elsewhere", "ada")
 
 

@@ -122,6 +122,17 @@ def test_whoever_asked_cannot_approve_and_nobody_approves_twice(actor, before, e
     assert try_to("approve", record, actor=actor) == expected
 
 
+@pytest.mark.parametrize("details", [preview(plan_digest=None), {"preview": None}])
+def test_a_preview_that_names_no_plan_cannot_be_approved(details):
+    assert try_to("approve", run_in("previewed", details=details), actor="bob") == "preview_names_a_plan"
+
+
+def test_approvals_of_no_plan_release_nothing_where_approvals_are_needed():
+    nameless = {"plan_digest": None, "approvals": approved_by("bob", plan=None)} | preview(plan_digest=None)
+    assert try_to("queue", run_in("previewed", approvals_required=1, details=nameless)) == "is_approved"
+    assert try_to("queue", run_in("previewed", approvals_required=0, details=nameless)) == "queued"
+
+
 ALL_APPLIED = Counts(total=3, succeeded=2, failed=0, skipped=1, partial=0, non_applied=0)
 UNAPPLIED = [Counts(failed=1), Counts(partial=1), Counts(non_applied=1), Counts(total=9, succeeded=8, failed=1)]
 
@@ -291,7 +302,13 @@ def test_an_imported_run_never_moves_and_takes_no_evidence():
 
 def test_every_guard_of_every_machine_is_named_in_these_tests():
     named = {
-        *("approver_is_somebody_else", "preview_is_current", "plan_is_unchanged", "target_is_unchanged"),
+        *(
+            "approver_is_somebody_else",
+            "preview_names_a_plan",
+            "preview_is_current",
+            "plan_is_unchanged",
+            "target_is_unchanged",
+        ),
         *("selection_is_not_empty", "is_approved", "nothing_is_known_to_be_unapplied", "nothing_was_written"),
         *("reason_is_given", "subjects_were_checked", "is_the_latest"),
         *("is_not_a_dry_run", "nothing_contradicts_completion"),

@@ -29,7 +29,7 @@ def record(status: str) -> RunRecord:
         operation=linked
         if status != "running"
         else OperationRecord(id="op_1", workspace="w", environment="e", status=OperationStatus.RUNNING, version=2),
-        details=RunDetails(requested_by="first", preview=PreviewFacts()),
+        details=RunDetails(requested_by="first", plan_digest="p", preview=PreviewFacts(plan_digest="p")),
     )
 
 

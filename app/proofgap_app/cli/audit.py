@@ -21,6 +21,7 @@ _COMMANDS = {
     "show": ("audit_reading:show_app", "Show one event, with everything that it says."),
     "tail": ("audit_reading:tail_app", "Print the last events, and with --follow those that come."),
     "export": ("audit_export:app", "Take events out into a file, with a manifest. It is recorded."),
+    "verify": ("audit_verify:app", "Verify that the log is complete, unedited and not rolled back."),
     "as-seen": ("audit_seen:app", "Say what a person had been shown of a run, at a moment."),
     "redact": ("audit_redact:app", "Erase a name or a note that an event committed to. It is recorded."),
     "hold": ("audit_hold:hold_app", "Keep events from being pruned. It is recorded."),

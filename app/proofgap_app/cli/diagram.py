@@ -149,6 +149,10 @@ def _difference(path: Path, found: bytes, wanted: bytes) -> str:
 
 
 def _check(directory: Path) -> int:
+    if not directory.is_dir():
+        problem = "is no directory" if directory.exists() else "is missing"
+        note(f"{directory} {problem}. Write it with: proofgap diagram --all {directory}")
+        return 1
     _warn_if_inexact()
     found = "".join(differences(directory))
     if not found:

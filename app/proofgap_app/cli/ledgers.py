@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from proofgap.audit import Actor
 from proofgap.text import ID_LENGTH_MAX, check_text, unfit
@@ -16,8 +15,6 @@ from proofgap_app import logs, settings
 from proofgap_app.cli.options import Access
 from proofgap_store import Ledger, UnavailableError
 from proofgap_store.clock import display_name, operating_system_user
-
-_FILE = "sqlite:///"
 
 
 def me() -> Actor:
@@ -50,8 +47,8 @@ def opened(access: Access, *, create: bool = False) -> Iterator[Ledger]:
 
 def _make_folder(url: str) -> None:
     """Make the folder of a new ledger."""
-    file = Path(url.removeprefix(_FILE).partition("?")[0])
-    if not url.startswith(_FILE) or file.name in {"", ":memory:"} or file.exists():
+    file = settings.ledger_file(url)
+    if file is None or file.exists():
         return
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

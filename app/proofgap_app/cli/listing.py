@@ -23,6 +23,7 @@ app = App(
   proofgap list --environment production --json | jq -r '.items[].run.id'
 """,
 )
+_TABLE_WIDTH_MIN = 140  # on a narrower terminal the cells would be folded beyond reading
 _COLUMNS = ("Run", "Decision", "Result", "Proof", "Evidence", "Environment", "Backup", "Target")
 
 
@@ -63,7 +64,10 @@ def list_runs(  # noqa: PLR0913 - one argument per filter
         items = [_document(row) for row in page.rows]
         output.json_line({"items": items, "next": page.next, "viewer": viewer, "event_id": page.event_id})
         return 0
-    output.table(_COLUMNS, map(_cells, page.rows))
+    if output.is_wide(_TABLE_WIDTH_MIN):
+        output.table(_COLUMNS, map(_cells, page.rows))
+    else:
+        output.blocks(map(_block, page.rows))
     if page.next is not None:
         output.note(f"More: proofgap list --after {page.next}")
     if not page.rows:
@@ -98,6 +102,12 @@ def _evidence_cell(row: ListedRun) -> str:
     wanted, label = row.decision.evidence.snapshot_id, row.decision.evidence.label
     verdict = next((snapshot.details.verdict for snapshot in row.record.evidence if snapshot.id == wanted), None)
     return label if verdict is None else f"{label}: {verdict}"
+
+
+def _block(row: ListedRun) -> tuple[str, ...]:
+    """Give what the cells of a row say, as lines for a narrow terminal."""
+    run, state, result, proof, evidence, scope, backup, target = map(output.cell, _cells(row))
+    return f"{run}  {state}", f"{result}; proof {proof}; evidence {evidence}", f"{scope}: {backup} into {target}"
 
 
 def _cells(row: ListedRun) -> tuple[object, ...]:

@@ -12,14 +12,18 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import msgspec
 
 from proofgap.text import safe
 from proofgap_app.settings import is_terminal
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 ABSENT = "-"
+_INDENT = 2
 _WHOLE_COLUMNS = 2  # the first ones say what it is and what it means: they are never cut
 
 
@@ -82,12 +86,37 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     rich_print(shown)
 
 
+def is_wide(width_min: int) -> bool:
+    """Tell whether a table of so many columns of text fits: always, where it goes to no terminal."""
+    if not is_terminal(sys.stdout):
+        return True
+    return _console().width >= width_min
+
+
+def blocks(rows: Iterable[Sequence[str]]) -> None:
+    """Write each row as a block: its first line, and indented below it the others, wrapped where the terminal ends."""
+    from rich.text import Text  # noqa: PLC0415 - only people get blocks
+
+    console = _console()
+    flush()
+    for first, *others in rows:
+        console.print(Text(safe(first), style="bold"))
+        for line in others:
+            for part in Text(safe(line)).wrap(console, console.width - _INDENT, overflow="fold"):
+                part.rstrip()
+                console.print(Text(" " * _INDENT) + part)
+
+
 def rich_print(renderable: object) -> None:
     """Write something that rich can draw to the terminal."""
+    flush()
+    _console().print(renderable)
+
+
+def _console() -> Console:
     from rich.console import Console  # noqa: PLC0415 - only people get colours
 
-    flush()
-    Console(file=sys.stdout, highlight=False, emoji=False, markup=False).print(renderable)
+    return Console(file=sys.stdout, highlight=False, emoji=False, markup=False)
 
 
 def flush() -> None:

@@ -37,6 +37,7 @@ class Exit(IntEnum):
     OK = 0
     ERROR = 1  # an error, or a difference found by a check
     USAGE = 2  # the command line or the input is not acceptable
+    UNVERIFIABLE = 3  # it could not be told, for want of a key
     FORBIDDEN = 4
     REFUSED = 5
     CONFLICT = 6

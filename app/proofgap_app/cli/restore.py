@@ -8,30 +8,33 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter, Token
 from msgspec.structs import replace
 
+from proofgap import text
 from proofgap.errors import BadInputError, ProofgapError, RefusedError
-from proofgap.records import RunDetails
-from proofgap.text import check_text, shown
+from proofgap.facts import EndReason
+from proofgap.records import PreviewFacts, RunDetails
+from proofgap.text import check_id, check_text
 from proofgap.wording import DecisionState
 from proofgap_app.cli import output
 from proofgap_app.cli.ledgers import me, opened
-from proofgap_app.cli.options import ACCESS, SCOPE, Access, Scope
+from proofgap_app.cli.options import ACCESS, SCOPE, Access, Scope, option
 from proofgap_app.cli.problems import EXIT_OF_STATE, Exit
 from proofgap_app.cli.progress import ProgressBars
 from proofgap_app.cli.show import present
 from proofgap_app.drivers import driver_for
-from proofgap_app.drivers.base import Plan, Preview, Progress, Request
+from proofgap_app.drivers.base import Driver, Plan, Preview, Progress, Request
 from proofgap_app.settings import is_terminal
-from proofgap_app.worker.restore import Restore, Stop
-from proofgap_store import NewRun, Receipt, Shown
+from proofgap_app.worker.restore import Restore
+from proofgap_app.worker.stop import Stop
+from proofgap_store import Ledger, NewRun, Receipt, Shown
 from proofgap_store.clock import now_us
 
 app = App(
@@ -42,6 +45,7 @@ app = App(
   proofgap restore backup.tar.gz --into /srv/restored --dry-run
   proofgap restore app.db --into /srv/app.db --yes --exit-status
   proofgap restore backup.zip --into /srv/restored --manifest SHA256SUMS --select 'etc/*' --yes
+  proofgap restore --resume rr_01KB2M95QF7T3ZC8H
 """,
 )
 
@@ -97,11 +101,12 @@ def _path(_type: object, tokens: Sequence[Token]) -> Path:
 
 
 @app.default
-def restore(
-    backup: Annotated[Path, Parameter(converter=_path)],
+def restore(  # noqa: PLR0913 - groups of options, and the two ways to say what to restore
+    backup: Annotated[Path | None, Parameter(converter=_path)] = None,
     /,
     *,
-    into: Annotated[Path, Parameter(name="--into", converter=_path)],
+    into: Annotated[Path | None, Parameter(name="--into", converter=_path)] = None,
+    resume: str | None = None,
     selection: Selection = _SELECTION,
     conduct: Conduct = _CONDUCT,
     scope: Scope = SCOPE,
@@ -112,31 +117,59 @@ def restore(
     Args:
         backup: a tar or zip archive, a directory, a SQLite database or a SQL dump.
         into: the directory to restore into; for a database, the path of the database file.
+        resume: go on with a run that was previewed, such as one that was approved; needs no BACKUP and no --into.
 
     """
     _check(conduct)
+    if resume is not None:
+        _refuse_besides_resume(backup, into, selection, conduct, scope)
+        return _resumed(check_id("--resume", resume), conduct, access)
+    if backup is None:
+        raise BadInputError("BACKUP", "is missing", "Name what to restore, or the run to go on with: --resume RUN.")
+    if into is None:
+        raise BadInputError("--into", "is missing", "Name where to restore it.")
     details = _details(backup, into, conduct)
-    driver = driver_for(selection.driver, backup)
+    request = _request(details, selection)
+    driver = driver_for(selection.driver, request.backup)
     new = _new_run(details, driver.name, conduct, scope)
-    request = Request(
-        backup=backup,
-        target=into,
-        manifest=selection.manifest,
-        overwrite=selection.overwrite,
-        select=selection.select,
-        expects_nothing=selection.expects_nothing,
-    )
-    with opened(access, create=True) as ledger, _stoppable() as stop, ProgressBars() as bars:
+    with opened(access, create=True) as ledger:
+        return _conducted(ledger, (driver, request), lambda work: work.run(new), conduct, access)
+
+
+def _resumed(run: str, conduct: Conduct, access: Access) -> int:
+    """Go on with a run as its record says what was wanted."""
+    with opened(access) as ledger:
+        details = ledger.peek(run, me()).details
+        if details.backup is None or details.target is None or details.driver is None:
+            problem = f"{run} does not say which backup goes where, and with which driver"
+            raise BadInputError("--resume", problem, "Name a run of proofgap restore.")
+        request = Request(
+            backup=Path(details.backup),
+            target=Path(details.target),
+            manifest=None if details.manifest is None else Path(details.manifest),
+            overwrite=details.overwrite,
+            select=details.select,
+            expects_nothing=details.expects_nothing,
+        )
+        driver = driver_for(details.driver, request.backup)
+        return _conducted(ledger, (driver, request), lambda work: work.resume(run), conduct, access)
+
+
+def _conducted(
+    ledger: Ledger, what: tuple[Driver, Request], go: Callable[[Restore], object], conduct: Conduct, access: Access
+) -> int:
+    """Restore with somebody watching, then show what came of it."""
+    with _stoppable() as stop, ProgressBars() as bars:
         work = Restore(
             ledger=ledger,
-            driver=driver,
-            request=request,
+            driver=what[0],
+            request=what[1],
             actor=me(),
             watcher=Console(bars, ask=not (conduct.yes or conduct.dry_run)),
             stop=stop,
             clock=now_us,
         )
-        failed = _carry_out(work, new)
+        failed = _carry_out(work, go)
         bars.close()
         shown_run = ledger.show(work.run_id, me().id, me())
     present(shown_run, as_json=access.json)
@@ -145,16 +178,33 @@ def restore(
     return EXIT_OF_STATE[shown_run.decision.state] if conduct.exit_status else failed or _plain_exit(shown_run)
 
 
+def _refuse_besides_resume(
+    backup: Path | None, into: Path | None, selection: Selection, conduct: Conduct, scope: Scope
+) -> None:
+    """Refuse what only a new run can be told: the one that is resumed was previewed with what it was told."""
+    given = {
+        "BACKUP": backup is not None,
+        "--into": into is not None,
+        "--dry-run": conduct.dry_run,
+        "--purpose": conduct.purpose is not None,
+        **{option(name): value != getattr(_SELECTION, name) for name, value in asdict(selection).items()},
+        **{option(name): value is not None for name, value in asdict(scope).items()},
+    }
+    for name, is_given in given.items():
+        if is_given:
+            raise BadInputError(name, "does not go with --resume", "Leave it out; the run has it on record.")
+
+
 def _plain_exit(shown_run: Shown) -> Exit:
     """Tell scripts that go on after a restore whether there was one; ``--exit-status`` tells the rest."""
     stopped = {DecisionState.FAILED, DecisionState.BLOCKED_OR_CANCELLED}
     return Exit.ERROR if shown_run.decision.state in stopped else Exit.OK
 
 
-def _carry_out(work: Restore, new: NewRun) -> Exit:
+def _carry_out(work: Restore, go: Callable[[Restore], object]) -> Exit:
     """Do the work; what keeps it from being done is said, and the run shows the rest."""
     try:
-        work.run(new)
+        go(work)
     except KeyboardInterrupt:
         output.note("proofgap: stopped on request.")
         return Exit.INTERRUPTED
@@ -162,6 +212,8 @@ def _carry_out(work: Restore, new: NewRun) -> Exit:
         if not work.run_id:
             raise
         output.note(f"proofgap: {_said(error)}")
+        if isinstance(error, RefusedError) and error.guard == "is_approved":
+            output.note(f"Once it is approved: proofgap restore --resume {work.run_id}")
         return Exit.REFUSED if isinstance(error, RefusedError) else Exit.ERROR
     return Exit.OK
 
@@ -183,9 +235,26 @@ def _details(backup: Path, into: Path, conduct: Conduct) -> RunDetails:
     """Say what is wanted; refuse what cannot be meant, before anything is stored."""
     found = _resolved("BACKUP", backup)
     if not backup.exists():
-        raise BadInputError("BACKUP", f"{shown(str(backup))} does not exist", "Name an archive, directory or database.")
+        raise BadInputError(
+            "BACKUP", f"{text.shown(str(backup))} does not exist", "Name an archive, directory or database."
+        )
     purpose = None if conduct.purpose is None else check_text("--purpose", conduct.purpose)
     return RunDetails(backup=found, target=_resolved("--into", into), purpose=purpose)
+
+
+def _request(details: RunDetails, selection: Selection) -> Request:
+    """Give what is asked of the driver, with the paths that are put on record: a resumed run must find the same plan."""
+    for pattern in selection.select:
+        check_text("--select", pattern)
+    manifest = selection.manifest
+    return Request(
+        backup=Path(details.backup or ""),
+        target=Path(details.target or ""),
+        manifest=None if manifest is None else Path(_resolved("--manifest", manifest)),
+        overwrite=selection.overwrite,
+        select=selection.select,
+        expects_nothing=selection.expects_nothing,
+    )
 
 
 def _resolved(field: str, path: Path) -> str:
@@ -196,7 +265,7 @@ def _resolved(field: str, path: Path) -> str:
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         pass
     except OSError as error:
-        problem = f"{shown(str(path))} leads nowhere ({error.strerror})"
+        problem = f"{text.shown(str(path))} leads nowhere ({error.strerror})"
         raise BadInputError(field, problem, "Name a path that can exist.") from error
     return check_text(field, str(path.resolve()))
 
@@ -227,12 +296,25 @@ class Console:
         for line in preview_lines(plan, preview):
             output.note(line)
 
-    def agrees(self, plan: Plan, preview: Preview) -> bool:
+    def resumed(self, plan: Plan, shown: PreviewFacts) -> None:
+        """Show what was previewed, and that it is the same still."""
+        self._bars.close()
+        output.note(
+            f"Previewed before, and unchanged: {plan.selected} items; {_known(shown.created)} would be created, "
+            f"{_known(shown.overwritten)} overwritten, {_known(shown.skipped)} not restored."
+        )
+
+    def blocked(self, reason: EndReason, because: str) -> None:
+        """Say why nothing was done."""
+        self._bars.close()
+        output.note(f"proofgap: blocked ({reason.replace('_', ' ')}): {because}.")
+
+    def agrees(self, plan: Plan, shown: PreviewFacts) -> bool:
         """Ask, unless nobody is to be asked."""
         if not self._ask:
             return True
-        what = f"{plan.selected} items, {preview.overwritten} over existing ones,"
-        output.note(f"Restore {what} into {shown(str(plan.request.target))}? Type yes to go on:")
+        what = f"{plan.selected} items, {_known(shown.overwritten)} over existing ones,"
+        output.note(f"Restore {what} into {text.shown(str(plan.request.target))}? Type yes to go on:")
         try:
             answer = sys.stdin.buffer.readline()
         except OSError:  # the terminal is gone: nobody agrees
@@ -242,6 +324,10 @@ class Console:
     def working(self, step: str, total_bytes: int | None) -> Progress:
         """Draw the progress of a step."""
         return self._bars.step(step, total_bytes)
+
+
+def _known(count: int | None) -> str:
+    return "an unknown number" if count is None else str(count)
 
 
 def preview_lines(plan: Plan, preview: Preview) -> Iterator[str]:

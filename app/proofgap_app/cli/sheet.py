@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from proofgap.decision import Decision, ResultSummary
 from proofgap.facts import Counts, utc_text
-from proofgap.records import RunRecord, SnapshotRecord, instant
+from proofgap.records import RunDetails, RunRecord, SnapshotRecord, instant
 from proofgap.text import safe
 from proofgap.wording import DecisionState
 from proofgap_app.cli import output
@@ -99,8 +99,19 @@ def _run_rows(record: RunRecord) -> Iterator[Row]:
     yield Row("", f"{record.status}{dry}, version {record.version}, {record.workspace}/{record.environment}")
     if details.backup is not None or details.target is not None:
         yield Row("Restore", f"{output.cell(details.backup)} into {output.cell(details.target)}")
+        yield from (Row("", line) for line in _chosen(details))
     if details.end_reason is not None:
         yield Row("End reason", details.end_reason.replace("_", " "))
+
+
+def _chosen(details: RunDetails) -> Iterator[str]:
+    """Say what of the backup was chosen and how, where it is not everything and nothing special."""
+    if details.select:
+        yield f"only {', '.join(details.select)}"
+    if details.overwrite:
+        yield "over what exists and differs"
+    if details.manifest is not None:
+        yield f"by the manifest {details.manifest}"
 
 
 def evidence_lines(shown: Shown) -> Iterator[str]:

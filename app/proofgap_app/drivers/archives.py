@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from proofgap_app.drivers.base import Identity, Kind, Progress, SourceError
+from proofgap_app.drivers.base import Identity, Kind, Plan, Progress, SourceChangedError, SourceError
 from proofgap_app.drivers.names import shown
 
 CHUNK_BYTES = 1 << 20
@@ -96,6 +96,23 @@ def file_unchanged(path: Path, identity: Identity) -> bool:
     except OSError:
         return False
     return (status.st_size, status.st_mtime_ns) == (identity.size, identity.mtime_ns)
+
+
+def demand_same_bytes(plan: Plan, identity: Callable[[], Identity]) -> None:
+    """Read the backup once more, and refuse it if it is not the one that was planned.
+
+    Asked after what was compared with it was read: a swap that keeps size and time of last change is found here.
+
+    Raises:
+        SourceChangedError: it has other bytes (a directory: another listing), or cannot be read any more.
+
+    """
+    try:
+        found = identity()
+    except SourceError as error:
+        raise SourceChangedError(shown(plan.request.backup)) from error
+    if found != plan.identity:
+        raise SourceChangedError(shown(plan.request.backup))
 
 
 def unreadable(path: Path, error: OSError) -> SourceError:

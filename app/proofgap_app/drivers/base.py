@@ -5,7 +5,8 @@ what the backup holds. *preview* reads the backup and looks at the target, and w
 reports each item as it finds it. *collect* reads the target afterwards and compares it with an expectation taken
 from the backup; it never looks at what execute reported.
 
-Owns the interface and its values. Refuses to know any format, and what the facts mean for the run's status: that is
+Owns the interface and its values; what is reported of an item or of evidence has the core's own shapes
+(`proofgap.records`). Refuses to know any format, and what the facts mean for the run's status: that is
 `proofgap.outcome`. ``None`` always means *not known*. Sizes are bytes; times of files are nanoseconds since 1970.
 """
 
@@ -15,12 +16,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 from proofgap.errors import BadInputError, ProofgapError
-from proofgap.facts import Counts, ItemResult
+from proofgap.facts import Counts
 from proofgap.outcome import ExecutionFacts
-from proofgap.records import Check, Completeness, Level, Verdict
+from proofgap.records import Check, Completeness, Item, SnapshotDetails
 
 
 class SourceError(BadInputError):
@@ -204,20 +205,6 @@ class Preview:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ItemOutcome:
-    """What became of one item, as the driver saw it while it worked. The message holds no content and no secrets."""
-
-    key: str
-    action: Action
-    result: ItemResult
-    reason_code: str | None = None
-    message: str | None = None
-    bytes: int | None = None
-    expected_digest: str | None = None
-    observed_digest: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
     """How an execution went. ``nothing_written`` is true only when no call that changes the target succeeded."""
 
@@ -249,35 +236,23 @@ class Execution:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvidenceReport:
-    """What reading the target found. ``content_sha256`` is over the canonical list of checks.
-
-    ``level`` is the highest rung a check stands on: L3 structure, L4 completeness, L5 digest of the content.
+class EvidenceReport(NamedTuple):
+    """What reading the target found, and every comparison that was made. Level and numbers of checks follow from the checks.
 
     ``subjects_checked`` counts items whose state in the target was compared with the backup; nothing else.
+    ``content_sha256`` is over the canonical list of checks.
     """
 
-    verdict: Verdict
-    level: Level | None
-    method: str
-    tool_version: str
-    subjects_checked: int
-    expected_empty: bool
-    checks_total: int
-    checks_passed: int
-    checks_failed: int
-    checks_skipped: int
-    content_sha256: str
+    found: SnapshotDetails
     checks: tuple[Check, ...]
 
     @property
     def can_activate(self) -> bool:
         """Whether anything was checked at all, or emptiness was expected; if not, this is no evidence."""
-        return self.subjects_checked > 0 or self.expected_empty
+        return bool(self.found.subjects_checked) or self.found.expected_empty
 
 
-Report = Callable[[ItemOutcome], None]
+Report = Callable[[Item], None]
 """Called once per selected item, in no promised order."""
 
 Progress = Callable[[int, int], None]
@@ -333,6 +308,7 @@ class Driver(Protocol):
     def collect(self, plan: Plan, *, progress: Progress = no_progress) -> EvidenceReport:
         """Read the target and compare it with the backup; write nothing.
 
-        Raises `SourceChangedError` when the backup is not the planned one: then there is nothing to compare with.
+        Raises `SourceChangedError` when the backup is not the planned one, to its last byte where it is a file: then there
+        is nothing to compare with.
         """
         ...

@@ -1,4 +1,4 @@
-"""From checks to a report: what the comparison found, how deep it went, and the digest that seals it.
+"""From checks to a report: what the comparison found, and the digest that seals it.
 
 Owns the arithmetic of evidence. Refuses to know how a check was made.
 """
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from proofgap.records import Check, CheckResult, Verdict
+from proofgap.records import Check, CheckResult, SnapshotDetails, Verdict
 from proofgap_app.drivers.base import EvidenceReport
 
 
@@ -21,24 +21,19 @@ def passed_if(equal: bool) -> CheckResult:  # noqa: FBT001 - the verdict is the 
 
 
 def report_on(
-    checks: Sequence[Check], *, subjects_checked: int, expected_empty: bool, method: str, tool_version: str
+    checks: Sequence[Check], *, subjects_checked: int, expected_empty: bool, method: str, producer: str
 ) -> EvidenceReport:
-    """Add the checks up. ``subjects_checked`` counts what was compared in the target, not what should have been."""
+    """Say what the checks found. ``subjects_checked`` counts what was compared in the target, not what should have been."""
     numbers = Counter(check.result for check in checks)
-    return EvidenceReport(
+    found = SnapshotDetails(
         verdict=_verdict(numbers, subjects_checked=subjects_checked, expected_empty=expected_empty),
-        level=max((check.level for check in checks if check.result is not CheckResult.SKIPPED), default=None),
-        method=method,
-        tool_version=tool_version,
         subjects_checked=subjects_checked,
         expected_empty=expected_empty,
-        checks_total=len(checks),
-        checks_passed=numbers[CheckResult.PASSED],
-        checks_failed=numbers[CheckResult.FAILED],
-        checks_skipped=numbers[CheckResult.SKIPPED],
+        producer=producer,
+        method=method,
         content_sha256=canonical_sha256(checks),
-        checks=tuple(checks),
     )
+    return EvidenceReport(found, tuple(checks))
 
 
 def canonical_sha256(value: object) -> str:

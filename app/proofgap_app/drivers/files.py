@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from proofgap.records import Completeness
-from proofgap_app.drivers.archives import Archive, DamagedError, Digests, Listing, content_digests
+from proofgap_app.drivers.archives import Archive, DamagedError, Digests, Listing, content_digests, demand_same_bytes
 from proofgap_app.drivers.base import (
     Action,
     Depth,
@@ -99,7 +99,9 @@ class FilesDriver:
 
     def collect(self, plan: Plan, *, progress: Progress = no_progress) -> EvidenceReport:
         """Compare what the target holds with what the backup, or its manifest, says it should hold."""
-        return collect(plan, same_archive(plan), progress)
+        report = collect(plan, same_archive(plan), progress)
+        demand_same_bytes(plan, lambda: open_archive(plan.request.backup).identity())
+        return report
 
 
 def same_archive(plan: Plan) -> Archive:

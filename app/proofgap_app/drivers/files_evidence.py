@@ -44,7 +44,7 @@ def collect(plan: Plan, archive: Archive, progress: Progress) -> EvidenceReport:
         subjects_checked=sum(check.result is not CheckResult.SKIPPED for check in checks),
         expected_empty=plan.expects_nothing and plan.selected == 0,
         method=METHOD,
-        tool_version=plan.tool_version,
+        producer=plan.tool_version,
     )
 
 

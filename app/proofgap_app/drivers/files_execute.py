@@ -12,14 +12,15 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from proofgap.facts import Counts, ItemResult
+from proofgap.records import Item
 from proofgap_app.drivers.archives import CHUNK_BYTES, Archive, Content, DamagedError
 from proofgap_app.drivers.base import (
     Action,
     Execution,
-    ItemOutcome,
     Kind,
     Plan,
     PlannedItem,
@@ -60,7 +61,7 @@ class Tally:
         self._bytes_read = self._bytes_written = 0
         self._problems: list[str] = []
 
-    def end(self, outcome: ItemOutcome) -> None:
+    def end(self, outcome: Item) -> None:
         """Report one item; it is open no longer."""
         del self.open[outcome.key]
         self._results[outcome.result] += 1
@@ -71,7 +72,7 @@ class Tally:
         self._report(self._with_doubt(outcome))
         self._progress(self._bytes_read, self.done)
 
-    def _with_doubt(self, outcome: ItemOutcome) -> ItemOutcome:
+    def _with_doubt(self, outcome: Item) -> Item:
         """Say of content from a damaged stream that nothing vouches for it."""
         doubtful = outcome.result is ItemResult.SUCCEEDED and outcome.key in self._unvouched
         return replace(outcome, reason_code=DOUBTFUL) if doubtful else outcome
@@ -108,9 +109,9 @@ class Tally:
 
 def not_done(
     item: PlannedItem, result: ItemResult, reason_code: str, message: str | None = None, action: Action = Action.NONE
-) -> ItemOutcome:
+) -> Item:
     """Give the outcome of an item that was not put into the target."""
-    return ItemOutcome(
+    return Item(
         key=item.key,
         action=action,
         result=result,
@@ -198,7 +199,7 @@ class _Restore:
         self.stopped = self.stopped or self._should_stop()
         return self.stopped or self._hopeless is not None
 
-    def _end(self, outcome: ItemOutcome) -> None:
+    def _end(self, outcome: Item) -> None:
         if outcome.reason_code in HOPELESS:
             self._hopeless = outcome.reason_code
         self._tally.end(outcome)
@@ -258,20 +259,20 @@ class _Restore:
             raise DamagedError("source_truncated", f"{size} bytes instead of {size_planned}")
         return hasher.hexdigest()
 
-    def _link(self, item: PlannedItem) -> ItemOutcome:
+    def _link(self, item: PlannedItem) -> Item:
         status = self._target.lookup(item.parts)
         blocked = obstacle(item, status)
         if blocked is not None:
             return not_done(item, ItemResult.FAILED, blocked, "something of another kind is in its place")
         if status is not None and self._target.link_text(item.parts) == item.link:
-            return ItemOutcome(key=item.key, action=Action.UNCHANGED, result=ItemResult.SUCCEEDED)
+            return Item(key=item.key, action=Action.UNCHANGED, result=ItemResult.SUCCEEDED)
         if status is not None and not self._plan.request.overwrite:
             return not_done(item, ItemResult.SKIPPED, EXISTS, "it exists and differs", Action.SKIPPED)
         self._target.make_link(item.parts, item.link or "", replace=status is not None)
         action = Action.CREATED if status is None else Action.OVERWRITTEN
-        return ItemOutcome(key=item.key, action=action, result=ItemResult.SUCCEEDED)
+        return Item(key=item.key, action=action, result=ItemResult.SUCCEEDED)
 
-    def _folder(self, item: PlannedItem) -> ItemOutcome:
+    def _folder(self, item: PlannedItem) -> Item:
         status = self._target.lookup(item.parts)
         blocked = obstacle(item, status)
         if blocked is not None:
@@ -279,10 +280,10 @@ class _Restore:
         if status is None:
             self._target.make_folder(item.parts)
         action = Action.CREATED if status is None else Action.UNCHANGED
-        return ItemOutcome(key=item.key, action=action, result=ItemResult.SUCCEEDED)
+        return Item(key=item.key, action=action, result=ItemResult.SUCCEEDED)
 
 
-def _refusal(item: PlannedItem, reason_code: str) -> ItemOutcome:
+def _refusal(item: PlannedItem, reason_code: str) -> Item:
     if reason_code in SKIPPED_ON_PURPOSE:
         return not_done(item, ItemResult.SKIPPED, reason_code, "refused to protect the target", Action.SKIPPED)
     if item.kind is Kind.MISSING:

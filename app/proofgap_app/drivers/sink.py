@@ -7,7 +7,8 @@ left behind. Refuses to know where the content comes from.
 from __future__ import annotations
 
 from proofgap.facts import ItemResult
-from proofgap_app.drivers.base import Action, ItemOutcome, PlannedItem
+from proofgap.records import Item
+from proofgap_app.drivers.base import Action, PlannedItem
 from proofgap_app.drivers.draft import Draft
 from proofgap_app.drivers.target import Target, dress, message_of, reason_of
 from proofgap_app.drivers.target_state import EXISTS, may_be_equal, obstacle
@@ -24,7 +25,7 @@ class Sink:
         self._digest_there: str | None = None
         self._digest: str | None = None
         self._bare: str | None = None
-        self.outcome: ItemOutcome | None = None
+        self.outcome: Item | None = None
         try:
             self._begin(overwrite=overwrite)
         except OSError as error:
@@ -116,7 +117,7 @@ class Sink:
             self._target.changed = True
             result, message = ItemResult.PARTIAL, f"{message or 'not needed'}; a temporary file could not be removed"
         self._draft = None
-        self.outcome = ItemOutcome(
+        self.outcome = Item(
             key=self._item.key,
             action=action,
             result=result,

@@ -16,7 +16,7 @@ from typing import ClassVar
 
 from proofgap.errors import BadInputError
 from proofgap.records import Completeness
-from proofgap_app.drivers.archives import DamagedError, file_identity, file_unchanged
+from proofgap_app.drivers.archives import DamagedError, demand_same_bytes, file_identity, file_unchanged
 from proofgap_app.drivers.base import (
     Action,
     Depth,
@@ -108,7 +108,9 @@ class SqliteDriver:
     def collect(self, plan: Plan, *, progress: Progress = no_progress) -> EvidenceReport:
         """Compare every table of the target with the backup."""
         demand_same(plan)
-        return collect(plan, progress)
+        report = collect(plan, progress)
+        demand_same_bytes(plan, lambda: file_identity(plan.request.backup))
+        return report
 
 
 def demand_same(plan: Plan) -> None:

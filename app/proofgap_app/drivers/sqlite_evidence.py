@@ -35,7 +35,7 @@ def collect(plan: Plan, progress: Progress) -> EvidenceReport:
         subjects_checked=len(compared),
         expected_empty=plan.expects_nothing and plan.selected == 0,
         method=METHOD,
-        tool_version=plan.tool_version,
+        producer=plan.tool_version,
     )
 
 

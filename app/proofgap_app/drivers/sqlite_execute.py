@@ -13,11 +13,11 @@ import os
 from contextlib import closing
 
 from proofgap.facts import ItemResult
+from proofgap.records import Item
 from proofgap_app.drivers.archives import DamagedError
 from proofgap_app.drivers.base import (
     Action,
     Execution,
-    ItemOutcome,
     Plan,
     Progress,
     Report,
@@ -110,7 +110,7 @@ class _Restore:
         """Whether what is there is to be replaced; if not, report all tables."""
         if holds(self._place, read_backup(self._plan, no_progress)):
             for item in list(self._tally.open.values()):
-                self._tally.end(ItemOutcome(key=item.key, action=Action.UNCHANGED, result=ItemResult.SUCCEEDED))
+                self._tally.end(Item(key=item.key, action=Action.UNCHANGED, result=ItemResult.SUCCEEDED))
             return False
         if self._plan.request.overwrite:
             return True
@@ -191,12 +191,12 @@ class _Restore:
             self._tally.end(not_done(item, result, reason_code, message))
 
 
-def _outcome(key: str, contents: Contents, action: Action) -> ItemOutcome:
+def _outcome(key: str, contents: Contents, action: Action) -> Item:
     table = contents.tables.get(key)
     if isinstance(table, TableContent):
-        return ItemOutcome(key=key, action=action, result=ItemResult.SUCCEEDED, observed_digest=table.sha256)
+        return Item(key=key, action=action, result=ItemResult.SUCCEEDED, observed_digest=table.sha256)
     message = "missing" if table is None else table.problem
-    return ItemOutcome(key=key, action=action, result=ItemResult.PARTIAL, reason_code="source_damaged", message=message)
+    return Item(key=key, action=action, result=ItemResult.PARTIAL, reason_code="source_damaged", message=message)
 
 
 def _umask() -> int:

@@ -14,23 +14,34 @@ Owns the order of the steps and what a failing one leads to. Refuses to know for
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from enum import Enum, auto
 from typing import Protocol
 
+from msgspec.structs import replace
+
 from proofgap.audit import Actor
-from proofgap.errors import GuardRefusedError, ProofgapError
+from proofgap.errors import GuardRefusedError, ProofgapError, RefusedError
 from proofgap.facts import EndReason, RunEvent, RunStatus, SnapshotEvent
+from proofgap.hooks import ProjectForRecord
+from proofgap.moves import move
 from proofgap.outcome import ExecutionFacts, Outcome, outcome_of
-from proofgap.records import Check, CheckResult, Item, PreviewFacts, RunDetails, SnapshotDetails
+from proofgap.records import (
+    Check,
+    CheckResult,
+    Item,
+    Level,
+    Moment,
+    PreviewFacts,
+    RunDetails,
+    RunRecord,
+    SnapshotDetails,
+)
 from proofgap_app.drivers.base import (
     Driver,
     EvidenceReport,
     Execution,
-    ItemOutcome,
     Plan,
     Preview,
     Progress,
@@ -38,17 +49,19 @@ from proofgap_app.drivers.base import (
     SourceChangedError,
     TargetChangedError,
 )
+from proofgap_app.worker.stop import Heard, Stop
 from proofgap_store import Ledger, NewRun, Receipt
 
 PREVIEW_VALID_US = 3_600_000_000
 """How long a preview may be acted on: one hour, in microseconds."""
 
+_NO_FACTS = RunDetails()
 _BATCH_ITEMS = 1000
 _ASK_LEDGER_US = 1_000_000
 _BLOCKED_BY = {
     "selection_is_not_empty": EndReason.EMPTY_SELECTION,
     "target_is_unchanged": EndReason.TARGET_CHANGED,
-    "plan_is_unchanged": EndReason.TARGET_CHANGED,
+    "plan_is_unchanged": EndReason.VALIDATION,
     "preview_is_current": EndReason.PREVIEW_EXPIRED,
 }
 
@@ -64,60 +77,21 @@ class Watcher(Protocol):
         """Hear what the plan would do."""
         ...
 
-    def agrees(self, plan: Plan, preview: Preview) -> bool:
+    def resumed(self, plan: Plan, shown: PreviewFacts) -> None:
+        """Hear what an earlier preview showed, once the plan was found to be the same still."""
+        ...
+
+    def blocked(self, reason: EndReason, because: str) -> None:
+        """Hear why the run ended before anything was written."""
+        ...
+
+    def agrees(self, plan: Plan, shown: PreviewFacts) -> bool:
         """Say whether to go on after the preview."""
         ...
 
     def working(self, step: str, total_bytes: int | None) -> Progress:
         """Give somewhere to report progress of a step: ``preview``, ``execute`` or ``collect``."""
         ...
-
-
-class Heard(Enum):
-    """When a wish to stop interrupts what goes on."""
-
-    NEVER = auto()  # something is put on record
-    AT_ONCE = auto()  # nothing is written yet
-    IF_IGNORED = auto()  # it asks itself, and ends as soon as it safely can: an interruption could leave scraps
-    IF_REPEATED = auto()  # nothing is written any more
-
-
-class Stop:
-    """Whether somebody asked to stop; a wish that comes at a bad moment is heard at the next good one."""
-
-    def __init__(self, patience_s: float = 2) -> None:
-        """Begin with nobody having asked; say after how many seconds a wish that is repeated was ignored."""
-        self.asked = False
-        self._patience_s, self._since_s = patience_s, 0.0
-        self._grounds = {Heard.NEVER: False, Heard.AT_ONCE: False, Heard.IF_IGNORED: False, Heard.IF_REPEATED: False}
-        self._heard = Heard.NEVER
-
-    def ask(self, *_signal: object) -> None:
-        """Note that somebody asked, and interrupt what may be interrupted now."""
-        now_s = time.monotonic()
-        if not self.asked:
-            self.asked, self._since_s = True, now_s
-            self._grounds[Heard.AT_ONCE] = True
-        else:
-            self._grounds[Heard.IF_REPEATED] = True
-            self._grounds[Heard.IF_IGNORED] = now_s - self._since_s >= self._patience_s
-        self._hear()
-
-    @contextmanager
-    def heard(self, when: Heard) -> Iterator[None]:
-        """Say when a wish interrupts what goes on in here; one that is waiting is heard at once."""
-        before, self._heard = self._heard, when
-        try:
-            self._hear()
-            yield
-        finally:
-            self._heard = before
-        self._hear()
-
-    def _hear(self) -> None:
-        if self._grounds[self._heard]:
-            self._heard = Heard.NEVER  # what cleans up after the interruption is not interrupted again
-            raise KeyboardInterrupt
 
 
 @dataclass(slots=True, kw_only=True)
@@ -132,6 +106,7 @@ class Restore:
     stop: Stop
     clock: Callable[[], int]
     run_id: str = ""
+    _is_resumed: bool = False
     _asked_ledger_us: int = 0
     _cancelled: bool = False
     _unreported: list[Item] = field(default_factory=list)
@@ -146,42 +121,93 @@ class Restore:
 
         """
         self.run_id = self._moved(self.ledger.create(new, self.actor)).run_id
-        prepared = self._prepare(new)
-        if prepared is not None and self._release(prepared[0]):
-            self._execute(*prepared)
+        plan = self._prepare(new)
+        if plan is not None:
+            self._go_on(plan)
         return self.run_id
 
-    def _prepare(self, new: NewRun) -> tuple[Plan, Preview] | None:
+    def resume(self, run_id: str) -> None:
+        """Go on with a run that was previewed, by now approved or not, if it still is what was previewed.
+
+        Nothing but the ledger's own guards ends the run before it is queued: a wish to stop, a no, or a backup that cannot
+        be read now leave it previewed, with its approvals.
+
+        Raises:
+            RefusedError: the run is not at its preview, or may not be queued. Recorded.
+            ProofgapError, OSError, KeyboardInterrupt: as for `run`.
+
+        """
+        self.run_id, self._is_resumed = run_id, True
+        record = self.ledger.peek(run_id, self.actor)
+        if not self._may_be_queued(record):
+            return
+        shown = record.details.preview or PreviewFacts()
+        with self._looking():
+            plan = self.driver.plan(self.request)
+            found = (plan.digest, self.driver.fingerprint(plan))
+        if found == (shown.plan_digest, shown.target_fingerprint):  # if not, a guard of the queue says so
+            self.watcher.resumed(plan, shown)
+            if not self._agreed(plan, shown):
+                return
+        self._go_on(plan)
+
+    def _may_be_queued(self, record: RunRecord) -> bool:
+        """Ask the machine before the backup is read and anybody is asked; its no is the ledger's, and recorded there."""
+        moment = Moment(at_us=self.clock(), actor=self.actor.id, new_id="none")
+        try:
+            move(record, RunEvent.QUEUE, RunDetails(), moment=moment, hooks=ProjectForRecord())
+        except RefusedError:
+            return self._queued(RunDetails(), expected_version=record.version)
+        return True
+
+    def _go_on(self, plan: Plan) -> None:
+        target_fingerprint = self._release(plan)
+        if target_fingerprint is not None:
+            self._execute(plan, target_fingerprint)
+
+    def _prepare(self, new: NewRun) -> Plan | None:
         """Scope, check and preview; nothing is written. ``None``: there is nothing to go on with."""
-        self._fire(RunEvent.SCOPE, new.details)
+        self._fire(RunEvent.SCOPE, self._scoped(new.details))
         with self._looking():
             plan = self.driver.plan(self.request)
             checked = self._checked(plan)
         self._fire(RunEvent.CHECK, checked)
         with self._looking():
             preview = self.driver.preview(plan, progress=self.watcher.working("preview", plan.bytes_total))
-        self._fire(RunEvent.PREVIEW, RunDetails(preview=self._previewed(plan, preview)))
+        shown = self._previewed(plan, preview)
+        self._fire(RunEvent.PREVIEW, RunDetails(preview=shown))
         self.watcher.previewed(plan, preview)
-        return None if new.is_dry_run or not self._agreed(plan, preview) else (plan, preview)
+        return None if new.is_dry_run or not self._agreed(plan, shown) else plan
 
-    def _agreed(self, plan: Plan, preview: Preview) -> bool:
+    def _scoped(self, wanted: RunDetails) -> RunDetails:
+        """Put on record what decides on the plan, so that whoever approves or resumes the run finds it there."""
+        request = self.request
+        manifest = None if request.manifest is None else str(request.manifest.resolve())
+        return replace(wanted, manifest=manifest, select=request.select, overwrite=request.overwrite)
+
+    def _agreed(self, plan: Plan, shown: PreviewFacts) -> bool:
         with self._looking():
-            agreed = self.watcher.agrees(plan, preview)
-        if not agreed:
+            agreed = self.watcher.agrees(plan, shown)
+        if not agreed and not self._is_resumed:
             self._fire(RunEvent.CANCEL, RunDetails(nothing_written=True))
         return agreed
 
     @contextmanager
     def _looking(self) -> Iterator[None]:
-        """Look at source and target before anything is written: who interrupts it cancels the run, what prevents it blocks it."""
+        """Look at source and target before anything is written: who interrupts it cancels the run, what prevents it blocks it.
+
+        A run that is resumed waits on, with its approvals.
+        """
         try:
             with self.stop.heard(Heard.AT_ONCE):
                 yield
         except KeyboardInterrupt:
-            self._fire(RunEvent.CANCEL, RunDetails(nothing_written=True))
+            if not self._is_resumed:
+                self._fire(RunEvent.CANCEL, RunDetails(nothing_written=True))
             raise
         except (ProofgapError, OSError) as error:
-            self._block(error)
+            if not self._is_resumed:
+                self._block(error)
             raise
 
     def _checked(self, plan: Plan) -> RunDetails:
@@ -210,33 +236,39 @@ class Restore:
             self._fire(RunEvent.CHECK)
         self._fire(RunEvent.BLOCK, RunDetails(end_reason=_reason_of(error)))
 
-    def _release(self, plan: Plan) -> bool:
-        """Queue the plan that was previewed; a guard that says no ends the run, unless others must approve first."""
+    def _release(self, plan: Plan) -> str | None:
+        """Queue and start the plan that was previewed; give the fingerprint of the target that it was released for."""
         with self._looking():
             found = self.driver.fingerprint(plan)
-        given = RunDetails(plan_digest=plan.digest, target_fingerprint=found)
-        try:
-            self._fire(RunEvent.QUEUE, given)
-        except GuardRefusedError as error:
-            reason = _BLOCKED_BY.get(error.guard or "")
-            if reason is None:
-                raise
-            self._fire(RunEvent.BLOCK, RunDetails(end_reason=reason))
-            return False
+        if not self._queued(RunDetails(plan_digest=plan.digest, target_fingerprint=found)):
+            return None
         try:
             self._fire(RunEvent.START)
         except ProofgapError:  # nobody else will start what was released here
             self._fire(RunEvent.CANCEL, RunDetails(nothing_written=True))
             raise
+        return found
+
+    def _queued(self, given: RunDetails, expected_version: int | None = None) -> bool:
+        """Queue the run; a guard that says no ends it, unless others must approve first or it cannot be queued at all."""
+        try:
+            self._fire(RunEvent.QUEUE, given, expected_version=expected_version)
+        except GuardRefusedError as error:
+            reason = _BLOCKED_BY.get(error.guard or "")
+            if reason is None:
+                raise
+            self._fire(RunEvent.BLOCK, RunDetails(end_reason=reason))
+            self.watcher.blocked(reason, error.because)
+            return False
         return True
 
-    def _execute(self, plan: Plan, preview: Preview) -> None:
+    def _execute(self, plan: Plan, target_fingerprint: str) -> None:
         """Restore, say how it ended, and look at the target, unless it is as untouched as before."""
         try:
             with self.stop.heard(Heard.IF_IGNORED):
                 execution = self.driver.execute(
                     plan,
-                    target_fingerprint=preview.target_fingerprint,
+                    target_fingerprint=target_fingerprint,
                     report=self._report,
                     progress=self.watcher.working("execute", plan.bytes_total),
                     should_stop=self._should_stop,
@@ -291,6 +323,9 @@ class Restore:
         try:
             with self.stop.heard(Heard.IF_REPEATED):
                 report = self.driver.collect(plan, progress=self.watcher.working("collect", plan.bytes_total))
+        except SourceChangedError:
+            self._fire_evidence(snapshot, SnapshotEvent.FAIL, _no_expectation(plan))
+            raise
         except BaseException:
             self._fire_evidence(snapshot, SnapshotEvent.FAIL)
             raise
@@ -312,19 +347,8 @@ class Restore:
         with self.stop.heard(Heard.NEVER):
             return self.ledger.peek(self.run_id, self.actor).details.cancel_requested_by is not None
 
-    def _report(self, outcome: ItemOutcome) -> None:
-        self._unreported.append(
-            Item(
-                key=outcome.key,
-                result=outcome.result,
-                action=outcome.action,
-                reason_code=outcome.reason_code,
-                message=outcome.message,
-                bytes=outcome.bytes,
-                expected_digest=outcome.expected_digest,
-                observed_digest=outcome.observed_digest,
-            )
-        )
+    def _report(self, item: Item) -> None:
+        self._unreported.append(item)
         if len(self._unreported) >= _BATCH_ITEMS:
             self._flush()
 
@@ -335,12 +359,12 @@ class Restore:
                 items, self._unreported = self._unreported, []
                 self._moved(self.ledger.fire(self.run_id, RunEvent.REPORT, self.actor, items=items))
 
-    def _fire(self, event: RunEvent, given: RunDetails | None = None) -> None:
-        self._moved(self.ledger.fire(self.run_id, event, self.actor, given=given or RunDetails()))
+    def _fire(self, event: RunEvent, given: RunDetails = _NO_FACTS, *, expected_version: int | None = None) -> None:
+        self._moved(self.ledger.fire(self.run_id, event, self.actor, given=given, expected_version=expected_version))
 
     def _fire_evidence(self, snapshot: str, event: SnapshotEvent, report: EvidenceReport | None = None) -> None:
-        given, checks = (SnapshotDetails(), ()) if report is None else (_found(report), _checks(report))
-        self._moved(self.ledger.fire_evidence(snapshot, event, self.actor, given=given, checks=checks))
+        found, checks = report or EvidenceReport(SnapshotDetails(), ())
+        self._moved(self.ledger.fire_evidence(snapshot, event, self.actor, given=found, checks=checks))
 
     def _moved(self, receipt: Receipt) -> Receipt:
         self.watcher.moved(receipt)
@@ -352,27 +376,14 @@ def _reason_of(error: Exception) -> EndReason:
     return EndReason.TARGET_CHANGED if isinstance(error, TargetChangedError) else EndReason.VALIDATION
 
 
-def _found(report: EvidenceReport) -> SnapshotDetails:
-    return SnapshotDetails(
-        verdict=report.verdict,
-        level=report.level,
-        subjects_checked=report.subjects_checked,
-        expected_empty=report.expected_empty,
-        method=report.method,
-        producer=report.tool_version,
-        content_sha256=report.content_sha256,
+def _no_expectation(plan: Plan) -> EvidenceReport:
+    """Say why nothing could be compared: the backup that was restored is not there any more."""
+    check = Check(
+        subject="(backup)",
+        method="SHA-256 of the backup, as planned and after the comparison",
+        level=Level.L0,
+        result=CheckResult.SKIPPED,
+        expected=plan.identity.sha256,
+        observed="source_changed",
     )
-
-
-def _checks(report: EvidenceReport) -> tuple[Check, ...]:
-    return tuple(
-        Check(
-            subject=check.subject,
-            method=check.method,
-            level=check.level,
-            result=CheckResult(check.result),
-            expected=check.expected,
-            observed=check.observed,
-        )
-        for check in report.checks
-    )
+    return EvidenceReport(SnapshotDetails(subjects_checked=0), (check,))

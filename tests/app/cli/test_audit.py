@@ -149,6 +149,30 @@ def damage(cli, *statements):
     connection.close()
 
 
+def test_every_kind_of_event_has_its_words(cli, run):
+    cli.ok("init", "--approvals-required", "2")
+    cli.ok("grant", "udo", "auditor")
+    stray = {
+        "run": {"id": "x1", "workspace": "default", "environment": "local", "status": "draft", "is_dry_run": False}
+    }
+    stray["run"]["operation_run_id"] = "gone"
+    cli.ok("import", "-", stdin=json.dumps(stray | {"operation": None, "evidence": []}).encode())
+    cli.ok("list")
+    cli.ok("audit", "export", str(cli.folder / "out"), "--run", "x1")
+    said = {
+        line.split("\t")[3]: line.split("\t")[5] for line in cli.ok("audit", "list", "--oldest-first").out.splitlines()
+    }
+    assert said["audit.exported"] == "3 events to out (jsonl)"
+    assert said["restore.link.conflicted"] == "operation run gone"
+    assert said["environment.declared"] == "approvals required: 2"
+    assert said["access.granted"] == "auditor: udo"
+    assert said["restore.decision.listed"] == "2 runs shown to owner"
+    assert said["restore.run.imported"] == "draft"
+    assert re.fullmatch(
+        "evidence [0-9a-f]{12}", cli.ok("audit", "list", "--type", "machine.defined").out.split("\t")[5].splitlines()[0]
+    )
+
+
 # audit show
 
 
@@ -251,6 +275,18 @@ def test_a_list_counts_as_shown_and_before_the_first_time_there_was_nothing(cli,
     assert (never["event_id"], never["state"], never["event"]) == (None, None, None)
 
 
+def test_of_a_list_over_foreign_runs_a_person_learns_that_there_is_more_that_they_may_not_see(cli, run):
+    foreign = {"run": {"id": "foreign", "workspace": "w2", "environment": "e2", "status": "draft", "is_dry_run": False}}
+    cli.ok("import", "-", stdin=json.dumps(foreign | {"operation": None, "evidence": []}).encode())
+    cli.ok("list")
+    cli.ok("grant", "udo", "auditor")
+    cli.as_user("udo")
+    result = cli.ok("audit", "as-seen", "--actor", "owner", "--run", run)
+    assert "state\tcompleted_with_evidence" in result.out
+    assert result.err == "The event also names runs that you may not see; its bytes are not shown.\n"
+    assert "foreign" not in result.out
+
+
 # decision
 
 
@@ -309,6 +345,13 @@ def test_the_time_in_each_status_is_a_table_with_percentiles(cli, run):
     found = cli.ok("machine", "table", "--durations", "--machine", "evidence", "--json").json
     assert [row["status"] for row in found["durations"]][:2] == ["queued", "generating"]
     assert {row["max_us"] for row in found["durations"] if not row["count"]} == {None}
+
+
+def test_on_a_terminal_the_times_have_a_head_too(cli):
+    cli.as_user(operating_system_user())
+    cli.in_state("failed")
+    assert "Median" in in_a_terminal(cli, "machine", "table", "--durations")
+    assert "audit event" not in in_a_terminal(cli, "audit", "show", "1")
 
 
 def test_the_table_of_moves_needs_no_ledger_and_takes_no_filter(cli):

@@ -205,8 +205,9 @@ def test_an_expired_preview_cannot_be_queued(cli):
 def test_an_approval_by_somebody_else_is_needed_where_that_is_declared(cli):
     cli.ok("init", "--approvals-required", "1")
     run_id = cli.created()
-    for event in ("scope", "check", "preview"):
-        cli.ok("run", event, run_id)
+    cli.ok("run", "scope", run_id)
+    cli.ok("run", "check", run_id, "--plan-digest", "d1")
+    cli.ok("run", "preview", run_id)
     assert cli("run", "queue", run_id).code == 5
     cli.ok("grant", "second", "operator")
     cli.as_user("second")

@@ -84,6 +84,14 @@ def test_where_nobody_looks_there_is_one_json_line_per_committed_event(cli):
     assert f"event {first['event_id']}" in result.out
 
 
+def test_a_line_for_machines_is_ascii_whoever_it_speaks_of(cli):
+    cli.ok("init")
+    line = cli.ok("grant", "j\u00fcrgen \U0001f980", "viewer", "--log", "json").err.splitlines()[0]
+    assert line.isascii()
+    assert json.loads(line)["principal"] == "j\u00fcrgen \U0001f980"
+    assert list(json.loads(line))[:3] == ["timestamp", "event", "level"]
+
+
 def test_a_refused_attempt_is_logged_because_it_is_recorded(cli):
     run_id = cli.created()
     first, problem = cli("run", "queue", run_id, "--log", "json").err.splitlines()
@@ -176,9 +184,27 @@ def test_on_a_terminal_lists_helps_and_logs_are_not_green_either(cli):
 def test_a_list_on_a_terminal_has_a_head_and_nobody_waits_for_an_animation(cli):
     cli.as_user(operating_system_user())
     cli.created()
-    page = in_a_terminal(cli, "list")
+    page = in_a_terminal(cli, "list", COLUMNS="160")
     assert "Decision" in page
     assert "\r\x1b" not in page
+
+
+def test_on_a_narrow_terminal_every_run_is_a_block_of_lines_that_fit(cli):
+    cli.as_user(operating_system_user())
+    found = [cli.in_state(state) for state in ("needs_review", "not_executed", "completed_with_evidence")]
+    long = "/srv/" + "very/long/way/" * 9 + "backup.tar.gz"
+    found.append(cli.ok("run", "create", long, "--into", "staging", "--json").json["run_id"])
+    page = _SGR.sub("", in_a_terminal(cli, "list", COLUMNS="80")).replace("\r", "")
+    lines = page.splitlines()
+    assert max(map(len, lines)) <= 80
+    heads = [line.split() for line in lines if not line.startswith("  ")]
+    assert [run_id for run_id, _ in heads] == found[::-1]
+    assert [state for _, state in heads] == [
+        "not_executed", "completed_with_evidence", "not_executed", "needs_review",
+    ]  # fmt: skip
+    assert "  48 items, 44 succeeded, 4 skipped; proof Available; evidence Available: match" in " ".join(lines)
+    assert "  default/local: nightly into staging" in lines
+    assert long in page.replace("\n  ", "").replace("\n", "")
 
 
 def test_no_color_means_no_colour(cli):

@@ -18,9 +18,11 @@ from pathlib import Path
 
 import pytest
 
+from proofgap.effects import summary
 from proofgap.outcome import Outcome, outcome_of
+from proofgap.records import Check, Item, SnapshotDetails
 from proofgap_app.drivers import driver_for
-from proofgap_app.drivers.base import EvidenceReport, Execution, ItemOutcome, Plan, Preview, Request
+from proofgap_app.drivers.base import Execution, Plan, Preview, Request
 
 FILES = {
     "a.txt": b"alpha\n",
@@ -38,8 +40,10 @@ class Ran:
     plan: Plan
     preview: Preview
     execution: Execution
-    items: dict[str, ItemOutcome]
-    evidence: EvidenceReport
+    items: dict[str, Item]
+    evidence: SnapshotDetails
+    checks: tuple[Check, ...]
+    can_activate: bool
     outcome: Outcome
 
     def ended(self, *keys: str) -> list[tuple[str, str | None]]:
@@ -89,7 +93,7 @@ def go(  # noqa: PLR0913 - a test names only what it is about
     shares = (preview.created, preview.overwritten, preview.unchanged, preview.skipped, preview.unavailable)
     assert plan.selected == sum(shares)
     between()
-    reported: list[ItemOutcome] = []
+    reported: list[Item] = []
     ticks: list[tuple[int, int]] = []
     execution = driver.execute(
         plan,
@@ -102,9 +106,19 @@ def go(  # noqa: PLR0913 - a test names only what it is about
     assert ticks == sorted(ticks)
     assert not list(target.rglob("*.part")) if target.is_dir() else True
     afterwards()
-    evidence = driver.collect(plan)
+    report = driver.collect(plan)
+    evidence = summary(report.found, report.checks)
     outcome = outcome_of(execution.facts(cancel_requested=stop() if isinstance(stop, Stop) else False))
-    return Ran(plan, preview, execution, {item.key: item for item in reported}, evidence, outcome)
+    return Ran(
+        plan,
+        preview,
+        execution,
+        {item.key: item for item in reported},
+        evidence,
+        report.checks,
+        report.can_activate,
+        outcome,
+    )
 
 
 def tree(root: Path) -> dict[str, tuple[str, bytes, int]]:

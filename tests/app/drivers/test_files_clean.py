@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from proofgap.errors import BadInputError
+from proofgap.records import Verdict
 from proofgap_app.drivers import driver_for
-from proofgap_app.drivers.base import Depth, Request, SourceError, TargetError, Verdict
+from proofgap_app.drivers.base import Depth, Request, SourceError, TargetError
 from tests.app.drivers.conftest import FILES, go, sums, tar_of, tree, zip_of
 
 
@@ -151,7 +152,7 @@ def test_a_selection_that_matches_nothing_restores_nothing_and_proves_nothing(so
     assert not target.exists()
     assert (ran.plan.selected, ran.outcome.status, ran.outcome.rule) == (0, "failed", 3)
     assert (
-        ran.evidence.can_activate,
+        ran.can_activate,
         ran.evidence.verdict,
         ran.evidence.subjects_checked,
     ) == (False, "inconclusive", 0)
@@ -162,9 +163,9 @@ def test_an_empty_archive_is_fine_only_when_emptiness_was_expected(target: Path,
     (tmp_path / "empty").mkdir()
     backup = tmp_path / "empty.tar"
     tarfile.open(backup, "w").close()
-    assert ((ran := go(backup, target)).outcome.status, ran.evidence.can_activate) == ("failed", False)
+    assert ((ran := go(backup, target)).outcome.status, ran.can_activate) == ("failed", False)
     ran = go(backup, target, expects_nothing=True)
-    assert (ran.outcome.status, ran.evidence.can_activate, ran.evidence.verdict) == ("completed", True, "match")
+    assert (ran.outcome.status, ran.can_activate, ran.evidence.verdict) == ("completed", True, "match")
 
 
 def test_the_later_of_two_members_with_one_name_counts(target: Path, tmp_path: Path) -> None:

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from proofgap.outcome import outcome_of
+from proofgap.records import Item
 from proofgap_app.drivers import directory_archive, driver_for
 from proofgap_app.drivers.archives import Archive, Content, DamagedError, content_digests
-from proofgap_app.drivers.base import Depth, ItemOutcome, Plan, Request, SourceChangedError, SourceError, no_progress
+from proofgap_app.drivers.base import Depth, Plan, Request, SourceChangedError, SourceError, no_progress
 from proofgap_app.drivers.files_evidence import DOUBTFUL
 from proofgap_app.drivers.files_execute import execute
 from proofgap_app.drivers.selection import UNREADABLE_KEY
@@ -105,7 +106,7 @@ def test_a_changed_file_in_a_directory_is_found_by_its_manifest(source: Path, ta
 def test_wrong_content_of_the_right_size_is_found_by_evidence(source: Path, target: Path) -> None:
     """The execution was fine; somebody changed the target afterwards; only a digest sees it."""
     ran = go(source, target, afterwards=lambda: (target / "a.txt").write_bytes(b"alphA\n"))
-    wrong = [check for check in ran.evidence.checks if check.result == "failed"]
+    wrong = [check for check in ran.checks if check.result == "failed"]
     assert [(check.subject, check.method, check.level) for check in wrong] == [("a.txt", "SHA-256 of content", "L5")]
     assert (ran.outcome.status, ran.evidence.verdict) == ("completed", "mismatch")
 
@@ -121,7 +122,7 @@ def test_missing_and_shortened_files_are_found_by_evidence(source: Path, target:
         (target / "deep/link").unlink()
         (target / "deep/link").symlink_to("nowhere")
 
-    checks = {check.subject: check for check in go(source, target, afterwards=harm).evidence.checks}
+    checks = {check.subject: check for check in go(source, target, afterwards=harm).checks}
     methods = {key: check.method for key, check in checks.items() if check.result == "failed"}
     assert methods == {
         "a.txt": "existence",
@@ -286,7 +287,7 @@ def test_a_stream_that_breaks_off_late_costs_all_that_follows(target: Path, tmp_
     broken: Any = BreaksOff(TarArchive(backup))
     ended: dict[str, str | None] = {}
 
-    def report(item: ItemOutcome) -> None:
+    def report(item: Item) -> None:
         ended[item.key] = item.reason_code
 
     execution = execute(plan, broken, report=report, progress=no_progress, should_stop=lambda: False)

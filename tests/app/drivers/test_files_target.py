@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from proofgap.records import Item
 from proofgap_app.drivers import draft, driver_for
 from proofgap_app.drivers import target as target_module
-from proofgap_app.drivers.base import ItemOutcome, Request, TargetChangedError, no_progress
+from proofgap_app.drivers.base import Request, TargetChangedError, no_progress
 from proofgap_app.drivers.sink import Sink
 from proofgap_app.drivers.target import Target
 from tests.app.drivers.conftest import FILES, Stop, go, names_in, tree
@@ -223,7 +224,7 @@ def test_a_leftover_that_cannot_be_removed_is_told(four: Path, target: Path, mon
 
     driver = driver_for(None, four)
     plan = driver.plan(Request(backup=four, target=target, select=("f0",)))
-    ended: list[ItemOutcome] = []
+    ended: list[Item] = []
     monkeypatch.setattr(draft.os, "fsync", failing)
     monkeypatch.setattr(draft.os, "unlink", failing)
     execution = driver.execute(

@@ -50,7 +50,7 @@ def test_a_database_comes_back_row_for_row(database: Path, tmp_path: Path) -> No
     assert (ran.outcome.status, ran.outcome.rule) == ("completed", 8)
     assert (ran.evidence.verdict, ran.evidence.level, ran.evidence.subjects_checked) == ("match", "L5", 3)
     assert {"integrity_check", "foreign_key_check", "tables", "number of rows", "SHA-256 of rows"} <= {
-        check.method for check in ran.evidence.checks
+        check.method for check in ran.checks
     }
     assert (names_in(target.parent), list(ran.items)) == (["place.db"], TABLES)
     assert (ran.preview.depth, ran.preview.created, ran.plan.unit) == (Depth.DATA, 3, "table")
@@ -139,7 +139,7 @@ def test_changed_payload_is_found_by_digest_only(database: Path, tmp_path: Path)
     target = tmp_path / "t.db"
     harm = "UPDATE customer SET name = 'X' || substr(name, 2) WHERE id = 1500"
     ran = go(database, target, afterwards=lambda: change(target, harm))
-    wrong = [(check.subject, check.method, check.level) for check in ran.evidence.checks if check.result == "failed"]
+    wrong = [(check.subject, check.method, check.level) for check in ran.checks if check.result == "failed"]
     assert wrong == [("customer", "SHA-256 of rows", "L5")]
     assert (ran.outcome.status, ran.evidence.verdict) == ("completed", "mismatch")
 
@@ -160,7 +160,7 @@ def test_every_rung_of_the_comparison_sees_its_own_kind_of_wrong(
     """Rows that are gone, tables that are gone or too many, broken references, and even another type of the same value."""
     target = tmp_path / "t.db"
     ran = go(database, target, afterwards=lambda: change(target, statement))
-    assert methods == {check.method for check in ran.evidence.checks if check.result == "failed"}
+    assert methods == {check.method for check in ran.checks if check.result == "failed"}
 
 
 def test_a_target_that_vanished_or_broke_is_a_mismatch(database: Path, tmp_path: Path) -> None:
@@ -236,7 +236,7 @@ def test_a_part_of_a_database_cannot_be_selected(database: Path, tmp_path: Path)
     with pytest.raises(BadInputError, match=r"select: it chooses 1 of 3 tables, .* Leave the selection out"):
         driver.plan(Request(backup=database, target=tmp_path / "t.db", select=("customer",)))
     ran = go(database, tmp_path / "t.db", select=("nothing",))
-    assert (ran.plan.selected, ran.outcome.rule, ran.evidence.can_activate) == (0, 3, False)
+    assert (ran.plan.selected, ran.outcome.rule, ran.can_activate) == (0, 3, False)
     assert not (tmp_path / "t.db").exists()
     assert go(database, tmp_path / "t.db", select=("*",)).outcome.status == "completed"
 
@@ -246,8 +246,8 @@ def test_an_empty_database_proves_nothing(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "b.db")) as connection:
         connection.execute("CREATE TABLE t (a)")
         connection.execute("DROP TABLE t")
-    assert not go(tmp_path / "b.db", tmp_path / "t.db").evidence.can_activate
-    assert go(tmp_path / "b.db", tmp_path / "t.db", expects_nothing=True).evidence.can_activate
+    assert not go(tmp_path / "b.db", tmp_path / "t.db").can_activate
+    assert go(tmp_path / "b.db", tmp_path / "t.db", expects_nothing=True).can_activate
 
 
 def test_a_manifest_is_held_against_the_database_file(database: Path, tmp_path: Path) -> None:
@@ -286,7 +286,7 @@ def test_a_failed_restore_over_an_old_database_proves_nothing(database: Path, du
     change(target, "DELETE FROM purchase")
     dump.write_text(dump.read_text().removesuffix("COMMIT;\n"))
     ran = go(dump, target, overwrite=True)
-    assert ("failed", 0, False) == (ran.outcome.status, ran.evidence.subjects_checked, ran.evidence.can_activate)
+    assert ("failed", 0, False) == (ran.outcome.status, ran.evidence.subjects_checked, ran.can_activate)
     assert 2000 == len(rows(target))
 
 

@@ -49,7 +49,7 @@ def test_a_dump_that_breaks_off_is_not_applied_at_all(dump: Path, tmp_path: Path
     assert [("failed", reason_code)] * 2 == ran.ended("customer", UNREADABLE_KEY)
     assert (ran.outcome.status, ran.outcome.rule, ran.plan.source_completeness) == ("failed", 5, "incomplete")
     assert ran.preview.problems[0].startswith("THE BACKUP IS DAMAGED")
-    assert (ran.evidence.subjects_checked, ran.evidence.can_activate) == (0, False)
+    assert (ran.evidence.subjects_checked, ran.can_activate) == (0, False)
 
 
 @pytest.mark.parametrize("statement", REFUSED)
@@ -85,7 +85,7 @@ def test_a_dump_in_one_line_is_understood(tmp_path: Path) -> None:
     """Statements need not stand on lines of their own."""
     (tmp_path / "b.sql").write_text("CREATE TABLE t (a); INSERT INTO t VALUES ('x;y');\nINSERT INTO t VALUES (2);\n")
     ran = go(tmp_path / "b.sql", tmp_path / "t.db")
-    assert ("completed", "2") == (ran.outcome.status, next(c.observed for c in ran.evidence.checks if c.subject == "t"))
+    assert ("completed", "2") == (ran.outcome.status, next(c.observed for c in ran.checks if c.subject == "t"))
 
 
 def test_statements_are_split_outside_of_values_comments_and_triggers() -> None:
