@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from msgspec import convert
 from msgspec.structs import replace
 
 from proofgap.access import ANY_ENVIRONMENT, Action, authorize
@@ -126,7 +127,7 @@ def listing(connection: Connection, principal: str) -> tuple[Hold, ...]:
 
 
 def _read(connection: Connection, hold: str | None) -> list[Hold]:
-    return [Hold(**row | {"active": bool(row["active"])}) for row in rows(connection, _HOLDS, hold=hold)]
+    return [convert(row | {"active": bool(row["active"])}, Hold) for row in rows(connection, _HOLDS, hold=hold)]
 
 
 def _is_visible(hold: Hold, scopes: Sequence[Scope]) -> bool:
