@@ -145,7 +145,7 @@ MEANINGS = MappingProxyType(
         ),
         Code.GAP_DECLARED: Meaning(_W, "guards were missing for a time that nobody knows", "Read the reason given."),
         Code.PRUNED: Meaning(_N, "payloads were pruned; the root is intact", "Look into the export that was kept."),
-        Code.RESTORE_DECLARED: Meaning(_W, "this ledger was itself restored from a copy", "Pin it anew, if you agree."),
+        Code.RESTORE_DECLARED: Meaning(_N, "this ledger was itself restored from a copy", "Pin it anew, if you agree."),
     }
 )
 """What each code means. A test holds that none is forgotten."""

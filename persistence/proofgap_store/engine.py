@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import QueuePool
@@ -70,12 +70,8 @@ def library_warning() -> str | None:
     )
 
 
-def make_engine(url: str, *, synchronous: str = "FULL") -> Engine:
-    """Open the way to a ledger.
-
-    Args:
-        url: an SQLAlchemy URL; ``sqlite:///FILE``, or ``sqlite://`` for one that lives in memory.
-        synchronous: ``FULL`` (every commit survives a power cut) or ``NORMAL``.
+def address(url: str) -> URL:
+    """Read where a ledger is.
 
     Raises:
         BadInputError: the URL is none, or names a database that is not supported.
@@ -87,6 +83,21 @@ def make_engine(url: str, *, synchronous: str = "FULL") -> Engine:
         raise BadInputError("ledger", f"{url!r} is no database URL", "Use sqlite:///FILE.") from None
     if parsed.drivername != "sqlite":
         raise BadInputError("ledger", f"{parsed.drivername!r} is not supported", "Use sqlite:///FILE.")
+    return parsed
+
+
+def make_engine(url: str, *, synchronous: str = "FULL") -> Engine:
+    """Open the way to a ledger.
+
+    Args:
+        url: an SQLAlchemy URL; ``sqlite:///FILE``, or ``sqlite://`` for one that lives in memory.
+        synchronous: ``FULL`` (every commit survives a power cut) or ``NORMAL``.
+
+    Raises:
+        BadInputError: the URL is none, or names a database that is not supported.
+
+    """
+    parsed = address(url)
     options: dict[str, Any] = dict(_IN_MEMORY) if parsed.database in {None, "", ":memory:"} else {}
     engine = create_engine(
         parsed,

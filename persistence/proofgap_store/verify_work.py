@@ -15,12 +15,10 @@ from contextlib import closing, contextmanager
 from itertools import pairwise
 from typing import NamedTuple
 
-from sqlalchemy import make_url
-
 from proofgap.errors import BadInputError
 from proofgap.findings import Code, Finding
 from proofgap.replay import Report
-from proofgap_store.engine import Connection, UnavailableError, rows, transaction, unavailable
+from proofgap_store.engine import Connection, UnavailableError, address, rows, transaction, unavailable
 from proofgap_store.schema import REVISION, revision
 from proofgap_store.sqlite_library import sqlite
 from proofgap_store.verification import Findings
@@ -46,8 +44,8 @@ def reading(url: str) -> Iterator[Connection]:
         BadInputError, UnavailableError: as for `verify_file`.
 
     """
-    parsed = make_url(url)
-    if parsed.drivername != "sqlite" or not parsed.database:
+    parsed = address(url)
+    if parsed.database in {None, "", ":memory:"}:
         raise BadInputError("ledger", f"{url!r} is no file of a ledger", "Use sqlite:///FILE.")
     try:
         connection = sqlite.connect(f"file:{parsed.database}?mode=ro", uri=True, isolation_level=None)

@@ -1,0 +1,23 @@
+"""The documents say everything that they promise to list."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from proofgap.audit import EventType
+from proofgap.findings import Code, Verdict
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def test_every_code_and_every_verdict_of_a_verification_is_explained():
+    text = (DOCS / "verifying.md").read_text("utf-8")
+    assert [code for code in Code if f"`{code}`" not in text] == []
+    assert [verdict for verdict in Verdict if f"| {verdict.name} |" not in text] == []
+
+
+def test_every_type_of_event_is_explained():
+    text = (DOCS / "audit-format.md").read_text("utf-8")
+    spelled = text.replace("`.transitioned`, `.imported`", "")
+    short = {kind for kind in EventType if kind.startswith(("restore.operation.", "restore.evidence."))}
+    assert [kind for kind in EventType if f"`{kind}`" not in spelled and kind not in short] == []
