@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from proofgap.audit import (
     FORMAT_VERSION,
     GENESIS,
-    Actor,
+    Author,
     Entry,
     EventType,
     canonical,
@@ -53,7 +53,7 @@ ENTRIES = st.builds(
     op=MAYBE,
     at_us=NUMBERS,
     rec_us=NUMBERS,
-    actor=st.builds(Actor, id=TEXTS, kind=TEXTS, via=TEXTS),
+    actor=st.builds(Author, id=TEXTS, kind=TEXTS, via=TEXTS),
     data=st.dictionaries(NAMES, VALUES, max_size=5),
 )
 COUNT = st.none() | st.integers(0, LARGEST)
@@ -104,7 +104,7 @@ def entry_of(data):
     """Give an entry with the least that one holds."""
     return Entry(
         v=FORMAT_VERSION, type=EventType.RUN_CREATED, id="e1", stream="run/r1", seq=0, prev=GENESIS, ws=None, env=None,
-        run=None, op=None, at_us=1, rec_us=2, actor=Actor(id="ada"), data=data,
+        run=None, op=None, at_us=1, rec_us=2, actor=Author(id="ada", kind="user", via="library"), data=data,
         commit={},
     )  # fmt: skip
 
@@ -167,8 +167,8 @@ def test_the_set_of_event_types_is_closed():
         *("restore.operation.transitioned", "restore.evidence.created", "restore.evidence.imported"),
         *("restore.evidence.transitioned", "restore.link.conflicted", "restore.decision.projected"),
         *("restore.decision.listed", "access.granted", "access.revoked", "environment.declared", "machine.defined"),
-        *("audit.exported", "audit.key_rotated", "audit.gap_declared"),
-        "access.denied",
+        *("audit.exported", "audit.key_rotated", "audit.gap_declared", "audit.redacted", "audit.held"),
+        *("audit.hold_released", "audit.pruned", "audit.restore_declared", "access.denied"),
     }
     with pytest.raises(msgspec.ValidationError, match="Invalid enum value"):
         msgspec.convert({**msgspec.to_builtins(entry_of({})), "type": "restore.run.vanished"}, Entry)

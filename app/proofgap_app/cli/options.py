@@ -18,7 +18,7 @@ from cyclopts import Parameter, Token
 from proofgap.errors import BadInputError
 from proofgap.facts import Struct, instant_text
 from proofgap.intake import LINE_BYTES_MAX, convert, parse_json
-from proofgap.text import check_id, check_text, shown
+from proofgap.text import check_id, check_text, check_words, shown
 from proofgap_app import settings
 from proofgap_app.settings import LogStyle
 
@@ -89,11 +89,13 @@ class Firing:
     Attributes:
         key: an idempotency key: the same key with the same request gives the first answer again.
         if_version: refuse unless the run has this version.
+        note: why, in your words. The log holds a commitment to it only, and it can be erased.
 
     """
 
     key: str | None = None
     if_version: Whole | None = None
+    note: str | None = None
 
 
 ACCESS, SCOPE, FIRING = Access(), Scope(), Firing()
@@ -102,6 +104,11 @@ ACCESS, SCOPE, FIRING = Access(), Scope(), Firing()
 def key_of(firing: Firing) -> str | None:
     """Give the idempotency key, checked."""
     return None if firing.key is None else check_id("--key", firing.key)
+
+
+def note_of(firing: Firing) -> str | None:
+    """Give the note, checked."""
+    return None if firing.note is None else check_words("--note", firing.note)
 
 
 def checked(values: S) -> S:

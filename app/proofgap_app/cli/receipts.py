@@ -7,7 +7,7 @@ from proofgap.records import RunDetails
 from proofgap.text import check_id
 from proofgap_app.cli import output
 from proofgap_app.cli.ledgers import me, opened
-from proofgap_app.cli.options import Access, Firing, checked, key_of
+from proofgap_app.cli.options import Access, Firing, checked, key_of, note_of
 from proofgap_store import Receipt
 
 _NEXT = {
@@ -38,7 +38,7 @@ def answer(receipt: Receipt, *, as_json: bool) -> int:
 def fired(run: str, event: RunEvent, details: RunDetails, firing: Firing, access: Access) -> int:
     """Fire one event with its facts, and answer."""
     check_id("RUN", run)
-    given, key = checked(details), key_of(firing)
+    given, key, note = checked(details), key_of(firing), note_of(firing)
     with opened(access) as ledger:
-        receipt = ledger.fire(run, event, me(), given=given, key=key, expected_version=firing.if_version)
+        receipt = ledger.fire(run, event, me(), given=given, key=key, expected_version=firing.if_version, note=note)
     return answer(receipt, as_json=access.json)

@@ -24,6 +24,7 @@ from proofgap_app.cli.options import (
     checked,
     facts_from,
     key_of,
+    note_of,
 )
 from proofgap_app.cli.receipts import answer, fired
 from proofgap_app.cli.run_facts import PLAN, SHOWN, WANTED, BlockReason, Plan, Shown, Wanted, expiry
@@ -282,7 +283,7 @@ def fire(
     name="cancel",
     help_prologue="""Examples:
   proofgap run cancel rr_01KB2M95QF7T3ZC8H
-  proofgap run cancel rr_01KB2M95QF7T3ZC8H --json
+  proofgap run cancel rr_01KB2M95QF7T3ZC8H --note "the database team asked for another night"
 """,
 )
 def cancel(run: str, /, *, firing: Firing = FIRING, access: Access = ACCESS) -> int:
@@ -293,13 +294,13 @@ def cancel(run: str, /, *, firing: Firing = FIRING, access: Access = ACCESS) -> 
 
     """
     check_id("RUN", run)
-    checked_key = key_of(firing)
+    checked_key, note = key_of(firing), note_of(firing)
     with opened(access) as ledger:
         actor = me()
         record = ledger.peek(run, actor)
         event = RunEvent.REQUEST_CANCEL if record.status is RunStatus.RUNNING else RunEvent.CANCEL
         version = record.version if firing.if_version is None else firing.if_version
-        receipt = ledger.fire(run, event, actor, key=checked_key, expected_version=version)
+        receipt = ledger.fire(run, event, actor, key=checked_key, expected_version=version, note=note)
     return answer(receipt, as_json=access.json)
 
 
