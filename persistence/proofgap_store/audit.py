@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from proofgap.audit import Actor
 from proofgap_store import (
+    bundling,
     declaring,
     denials,
     durations,
@@ -24,6 +26,7 @@ from proofgap_store import (
     seen,
     tree,
 )
+from proofgap_store.bundling import Bundled
 from proofgap_store.custody import Custody
 from proofgap_store.declaring import Gap, RestoredLedger
 from proofgap_store.durations import StayQuery, Stays
@@ -96,6 +99,26 @@ class Audit:
         """
         with denials.recorded(self.gate, actor, self.clock):
             return rotation.rotate(self._sequencer, actor, lost=lost)
+
+    def bundle(self, run: str, actor: Actor, file: Path, *, previous: Path | None = None) -> Bundled:
+        """Take everything about a run out into one file that can be verified without the ledger; it is an event.
+
+        Args:
+            run: the run.
+            actor: who takes it.
+            file: a new zip file.
+            previous: an earlier bundle of this ledger, from which the log is then proven to have only grown.
+
+        Raises:
+            BadInputError: the file is there already or cannot be written, ``previous`` is none, or events were pruned.
+            NotFoundError: there is no such run, or it is not visible.
+            UnsignedError, UnavailableError: no checkpoint could be signed.
+            OSError: writing failed. There is no bundle without its event.
+
+        """
+        note = None if previous is None else bundling.previous_checkpoint(previous)
+        order = bundling.Order(run, actor, file, note, self.clock())
+        return bundling.bundle(self.gate, self.custody, order, self.checkpoint)
 
     def list(self, query: LogQuery, actor: Actor, page: LogPage = NEWEST) -> LogListing:
         """Read a page of events, newest first unless asked otherwise. Events that come meanwhile move no page."""

@@ -22,6 +22,10 @@ _COMMANDS = {
     "show": ("audit_reading:show_app", "Show one event, with everything that it says."),
     "tail": ("audit_reading:tail_app", "Print the last events, and with --follow those that come."),
     "export": ("audit_export:app", "Take events out into a file, with a manifest. It is recorded."),
+    "bundle": (
+        "audit_bundle:app",
+        "Take everything about a run out, to be verified without the ledger. It is recorded.",
+    ),
     "verify": ("audit_verify:app", "Verify that the log is complete, unedited and not rolled back."),
     "as-seen": ("audit_seen:app", "Say what a person had been shown of a run, at a moment."),
     "checkpoint": ("audit_signing:checkpoint_app", "Sign the log as it is now."),

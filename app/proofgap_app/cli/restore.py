@@ -25,7 +25,7 @@ from proofgap.text import check_id, check_text
 from proofgap.wording import DecisionState
 from proofgap_app.cli import output
 from proofgap_app.cli.ledgers import me, opened, sign_off
-from proofgap_app.cli.options import ACCESS, SCOPE, Access, Scope, option
+from proofgap_app.cli.options import ACCESS, OBJECTIVES, SCOPE, Access, Objectives, Scope, option
 from proofgap_app.cli.problems import EXIT_OF_STATE, Exit
 from proofgap_app.cli.progress import ProgressBars
 from proofgap_app.cli.show import present
@@ -110,6 +110,7 @@ def restore(  # noqa: PLR0913 - groups of options, and the two ways to say what 
     resume: str | None = None,
     selection: Selection = _SELECTION,
     conduct: Conduct = _CONDUCT,
+    objectives: Objectives = OBJECTIVES,
     scope: Scope = SCOPE,
     access: Access = ACCESS,
 ) -> int:
@@ -122,7 +123,7 @@ def restore(  # noqa: PLR0913 - groups of options, and the two ways to say what 
 
     """
     if resume is not None:
-        _refuse_besides_resume(backup, into, selection, conduct, scope)
+        _refuse_besides_resume(backup, into, selection, conduct, scope, objectives)
         _check(conduct)
         return _resumed(check_id("--resume", resume), conduct, access)
     if backup is None:
@@ -130,7 +131,7 @@ def restore(  # noqa: PLR0913 - groups of options, and the two ways to say what 
     if into is None:
         raise BadInputError("--into", "is missing", "Name where to restore it.")
     _check(conduct)
-    details = _details(backup, into, conduct)
+    details = objectives.on(_details(backup, into, conduct))
     request = _request(details, selection)
     driver = driver_for(selection.driver, request.backup)
     new = _new_run(details, driver.name, conduct, scope)
@@ -182,7 +183,12 @@ def _conducted(
 
 
 def _refuse_besides_resume(
-    backup: Path | None, into: Path | None, selection: Selection, conduct: Conduct, scope: Scope
+    backup: Path | None,
+    into: Path | None,
+    selection: Selection,
+    conduct: Conduct,
+    scope: Scope,
+    objectives: Objectives,
 ) -> None:
     """Refuse what only a new run can be told: the one that is resumed was previewed with what it was told."""
     given = {
@@ -191,7 +197,7 @@ def _refuse_besides_resume(
         "--dry-run": conduct.dry_run,
         "--purpose": conduct.purpose is not None,
         **{option(name): value != getattr(_SELECTION, name) for name, value in asdict(selection).items()},
-        **{option(name): value is not None for name, value in asdict(scope).items()},
+        **{option(name): value is not None for name, value in (asdict(scope) | asdict(objectives)).items()},
     }
     for name, is_given in given.items():
         if is_given:

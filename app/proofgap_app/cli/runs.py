@@ -16,9 +16,11 @@ from proofgap_app.cli.ledgers import me, opened
 from proofgap_app.cli.options import (
     ACCESS,
     FIRING,
+    OBJECTIVES,
     SCOPE,
     Access,
     Firing,
+    Objectives,
     Scope,
     Whole,
     checked,
@@ -62,14 +64,16 @@ app.command(
     help_prologue="""Examples:
   proofgap run create nightly-2026-11-21 --into staging
   proofgap run create nightly-2026-11-21 --into staging --dry-run --json
+  proofgap run create nightly-2026-11-21 --rto 4h --rpo 24h --recovery-point 2026-11-21T02:00:00Z
 """,
 )
-def create(
+def create(  # noqa: PLR0913 - one argument per group of options
     backup: str | None = None,
     /,
     *,
     dry_run: bool = False,
     wanted: Wanted = WANTED,
+    objectives: Objectives = OBJECTIVES,
     key: str | None = None,
     scope: Scope = SCOPE,
     access: Access = ACCESS,
@@ -85,7 +89,7 @@ def create(
     workspace, environment = scope.chosen()
     check_text("BACKUP", backup or "")
     details = checked(RunDetails(backup=backup, target=wanted.into, driver=wanted.driver, purpose=wanted.purpose))
-    new = NewRun(workspace=workspace, environment=environment, is_dry_run=dry_run, details=details)
+    new = NewRun(workspace=workspace, environment=environment, is_dry_run=dry_run, details=objectives.on(details))
     checked_key = key_of(Firing(key=key))
     with opened(access, create=True) as ledger:
         receipt = ledger.create(new, me(), key=checked_key)
@@ -105,6 +109,7 @@ def scope(  # noqa: PLR0913 - one argument per fact
     *,
     backup: str | None = None,
     wanted: Wanted = WANTED,
+    objectives: Objectives = OBJECTIVES,
     selected: Whole | None = None,
     expects_nothing: bool = False,
     firing: Firing = FIRING,
@@ -127,7 +132,7 @@ def scope(  # noqa: PLR0913 - one argument per fact
         selected=selected,
         expects_nothing=expects_nothing,
     )
-    return fired(run, RunEvent.SCOPE, details, firing, access)
+    return fired(run, RunEvent.SCOPE, objectives.on(details), firing, access)
 
 
 @app.command(

@@ -26,7 +26,7 @@ def scoped(wanted: RunDetails, request: Request) -> RunDetails:
     return replace(wanted, manifest=manifest, select=request.select, overwrite=request.overwrite)
 
 
-def checked(plan: Plan, target_fingerprint: str) -> RunDetails:
+def checked(plan: Plan, target_fingerprint: str, known: RunDetails) -> RunDetails:
     """Say what the plan is, and what the target was when it was made."""
     return RunDetails(
         plan_digest=plan.digest,
@@ -34,6 +34,7 @@ def checked(plan: Plan, target_fingerprint: str) -> RunDetails:
         expects_nothing=plan.expects_nothing,
         source_completeness=plan.source_completeness,
         target_fingerprint=target_fingerprint,
+        **plan.identity.recovery_point(known),
     )
 
 

@@ -168,7 +168,8 @@ class Restore:
         self._fire(RunEvent.SCOPE, record.scoped(new.details, self.request))
         with self._looking():
             plan = self.driver.plan(self.request)
-            checked = record.checked(plan, self.driver.fingerprint(plan))
+            known = self.ledger.peek(self.run_id, self.actor).details
+            checked = record.checked(plan, self.driver.fingerprint(plan), known)
         self._fire(RunEvent.CHECK, checked)
         with self._looking():
             preview = self.driver.preview(plan, progress=self.watcher.working("preview", plan.bytes_total))
