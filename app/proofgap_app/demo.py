@@ -39,8 +39,8 @@ def main() -> None:
     folder = _HOME / utc_text(instant(now_us())).replace(":", "")[:17]
     folder.mkdir(parents=True)
     ledger = f"sqlite:///{_HOME / 'ledger.db'}"
-    own = {"PROOFGAP_LEDGER": ledger, "PROOFGAP_LOG": "off", "PROOFGAP_WORKSPACE": "", "PROOFGAP_ENVIRONMENT": ""}
-    os.environ |= own
+    unset = dict.fromkeys(("PROOFGAP_WORKSPACE", "PROOFGAP_ENVIRONMENT", "PROOFGAP_KEY", "PROOFGAP_HEAD"), "")
+    os.environ |= {"PROOFGAP_LEDGER": ledger, "PROOFGAP_LOG": "off", **unset}
     logs.configure()
     library_files = list(_standard_library())
     _say(f"Backing up {len(library_files)} files of the standard library and a SQLite database about them ...")
@@ -63,6 +63,8 @@ def main() -> None:
     _say("Everything that was recorded of that run:")
     for event in _history(ledger, run_id):
         print(_line(event))
+    _say("All of it is signed, so that nobody can change it unseen, not even its owner, once somebody kept this line:")
+    _proofgap("audit", "checkpoint", must=False)
     _say(f"The ledger is {_HOME / 'ledger.db'}; the diagrams of its machines are in {Path('diagrams')}.")
     print(f"Look around:  .venv/bin/proofgap list --ledger {ledger}")
 
@@ -128,11 +130,11 @@ def _damaged_archive(folder: Path, files: list[tuple[str, Path]]) -> Path:
     return path
 
 
-def _proofgap(*arguments: object) -> None:
-    """Run a command as a person would, and show it."""
+def _proofgap(*arguments: object, must: bool = True) -> None:
+    """Run a command as a person would, and show it; one that must succeed ends the demo if it does not."""
     words = [str(argument) for argument in arguments]
     print(f"\n$ proofgap {shlex.join(words)}", flush=True)
-    subprocess.run([sys.executable, "-m", "proofgap_app", *words], check=True)  # noqa: S603 - our own command
+    subprocess.run([sys.executable, "-m", "proofgap_app", *words], check=must)  # noqa: S603 - our own command
 
 
 def _last_run(ledger: str) -> str:

@@ -11,9 +11,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import IO
 
+from proofgap.text import check_text
+
 LEDGER_VARIABLE = "PROOFGAP_LEDGER"
 WORKSPACE_VARIABLE = "PROOFGAP_WORKSPACE"
 ENVIRONMENT_VARIABLE = "PROOFGAP_ENVIRONMENT"
+KEY_VARIABLE = "PROOFGAP_KEY"
+HEAD_VARIABLE = "PROOFGAP_HEAD"
 LOG_VARIABLE = "PROOFGAP_LOG"
 DEBUG_VARIABLE = "PROOFGAP_DEBUG"
 _FILE_URL = "sqlite:///"
@@ -47,6 +51,21 @@ def default_ledger_file() -> Path:
     from platformdirs import user_data_path  # noqa: PLC0415 - not needed where a ledger is named
 
     return user_data_path("proofgap", appauthor=False) / "proofgap.db"
+
+
+def key_file() -> Path | None:
+    """Give the file of the key that signs checkpoints; ``None``: beside the ledger."""
+    return _file(KEY_VARIABLE)
+
+
+def head_file() -> Path | None:
+    """Give the file that keeps the last checkpoint; ``None``: beside the ledger."""
+    return _file(HEAD_VARIABLE)
+
+
+def _file(variable: str) -> Path | None:
+    chosen = os.environ.get(variable)
+    return Path(check_text(variable, chosen)) if chosen else None
 
 
 def workspace(given: str | None) -> str:

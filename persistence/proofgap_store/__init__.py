@@ -11,12 +11,18 @@ from proofgap_store.exporting import Export, Manifest
 from proofgap_store.formats import ExportFormat
 from proofgap_store.holds import Hold, HoldOn
 from proofgap_store.ledger import Ledger
+from proofgap_store.maintenance import Database, upgrade
+from proofgap_store.outside import CustodyError
 from proofgap_store.pruning import Pruned, PruneOrder
 from proofgap_store.reasons import Cause, Change, Why
 from proofgap_store.redaction import Erasure, Redaction
 from proofgap_store.replaying import Replay
+from proofgap_store.rotation import LogKey
+from proofgap_store.schema import GuardsError
 from proofgap_store.seen import Seen
+from proofgap_store.sequencer import Checkpointed, UnsignedError
 from proofgap_store.shapes import (
+    DatabaseCheck,
     Diagnosis,
     HistoryEvent,
     ImportResult,
@@ -30,6 +36,8 @@ from proofgap_store.shapes import (
     Opening,
     Receipt,
     Shown,
+    Signing,
+    Upgraded,
 )
 from proofgap_store.verification import Anchors, Depth, Verification
 from proofgap_store.verifying import verify_file
@@ -40,12 +48,17 @@ __all__ = [
     "Audit",
     "Cause",
     "Change",
+    "Checkpointed",
+    "CustodyError",
+    "Database",
+    "DatabaseCheck",
     "Depth",
     "Diagnosis",
     "Erasure",
     "Export",
     "ExportFormat",
     "Gap",
+    "GuardsError",
     "HistoryEvent",
     "Hold",
     "HoldOn",
@@ -53,6 +66,7 @@ __all__ = [
     "Ledger",
     "ListedRun",
     "Listing",
+    "LogKey",
     "LogListing",
     "LogPage",
     "LogQuery",
@@ -71,10 +85,14 @@ __all__ = [
     "RestoredLedger",
     "Seen",
     "Shown",
+    "Signing",
     "StayQuery",
     "Stays",
     "UnavailableError",
+    "UnsignedError",
+    "Upgraded",
     "Verification",
     "Why",
+    "upgrade",
     "verify_file",
 ]

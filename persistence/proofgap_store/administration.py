@@ -1,7 +1,7 @@
-"""How a ledger comes into being, and what its administrators do: grants, environments, a look at its health.
+"""How a ledger comes into being, and what its administrators do: grants, environments.
 
-Owns the first events of a ledger, and what admins may change. Refuses to know restores, and how a schema comes to be
-(`schema`).
+Owns the first events of a ledger, and what admins may change. Refuses to know restores, how a schema comes to be
+(`schema`), and how a ledger is (`health`).
 """
 
 from __future__ import annotations
@@ -12,19 +12,18 @@ from proofgap.access import ANY_ENVIRONMENT, Action, Place, Role, authorize
 from proofgap.admission import known
 from proofgap.audit import Actor, EventType, system_stream
 from proofgap.errors import BadInputError
+from proofgap.notes import VerifierKey
 from proofgap.records import Machine
 from proofgap.text import check_id
 from proofgap_store import keys
 from proofgap_store.audit_log import Draft, head_of, link
 from proofgap_store.clock import new_id, now_us, operating_system_user
 from proofgap_store.documents import definition, definition_draft
-from proofgap_store.engine import Connection, UnavailableError, library_warning, rows
+from proofgap_store.engine import Connection, UnavailableError, rows
 from proofgap_store.gate import Gate, Writing
 from proofgap_store.keys import KeyFile
 from proofgap_store.read import grants, roles
-from proofgap_store.schema import REVISION, drift, migrate, revision
-from proofgap_store.shapes import Diagnosis
-from proofgap_store.sqlite_library import sqlite
+from proofgap_store.schema import REVISION, migrate, revision
 from proofgap_store.transitions import Call
 
 DEFAULT_SCOPE = ("default", "local")
@@ -89,12 +88,18 @@ def _first_events(connection: Connection, key_file: KeyFile, owner: str | None) 
         *link(head_of(connection, _LEDGER), drafts, actor, now, now),
         *link(head_of(connection, keys.AUDIT_STREAM), first_key, actor, now, now),
     ]
-    return Writing(events=events, answer=lambda _written: None)
+    return Writing(events=events, answer=lambda _written: _settle_first_key(first_key, key_file))
 
 
 def _first_key_draft(key_file: KeyFile) -> Draft:
     """Give the event that puts the first key in force; its name is the name of the log for ever."""
     return keys.rotation_draft(key_file.propose(f"proofgap/{new_id('log')}", None).verifier, None, None)
+
+
+def _settle_first_key(drafts: Sequence[Draft], key_file: KeyFile) -> None:
+    """Give the first key its place; a crash before this: whoever signs first does it."""
+    for draft in drafts:
+        key_file.found(VerifierKey.parse(draft.data["key"]))
 
 
 def _refuse_older_law(connection: Connection, missing: Sequence[Machine]) -> None:
@@ -215,23 +220,3 @@ def _environment_draft(scope: tuple[str, str], approvals_required: int) -> Draft
         raise BadInputError("environment", "'*' means all environments", "Name one.")
     data = {"approvals_required": approvals_required}
     return Draft(EventType.ENVIRONMENT_DECLARED, *scope, None, None, data)
-
-
-def diagnose(gate: Gate) -> Diagnosis:
-    """Compare the schema that is there with the one that a new ledger has, and count what is stored."""
-    return gate.read(lambda connection: _diagnosis(connection, gate.log_failures))
-
-
-def _diagnosis(connection: Connection, log_failures: int) -> Diagnosis:
-    found, warning = drift(connection), library_warning()
-    return Diagnosis(
-        sqlite_version=sqlite.sqlite_version,
-        sqlite_library=sqlite.__name__,
-        revision=revision(connection),
-        runs=rows(connection, "SELECT count(*) AS n FROM restore_run")[0]["n"],
-        events=rows(connection, "SELECT count(*) AS n FROM audit_event")[0]["n"],
-        missing_guards=found.missing,
-        foreign_guards=found.foreign,
-        log_failures=log_failures,
-        warnings=(warning,) if warning else (),
-    )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from proofgap.audit import Actor
 from proofgap_store import (
     declaring,
+    denials,
     durations,
     exporting,
     holds,
@@ -19,7 +20,9 @@ from proofgap_store import (
     reasons,
     redaction,
     replaying,
+    rotation,
     seen,
+    tree,
 )
 from proofgap_store.custody import Custody
 from proofgap_store.declaring import Gap, RestoredLedger
@@ -32,6 +35,7 @@ from proofgap_store.questions import EVERY_EVENT, NEWEST, Progress
 from proofgap_store.reasons import Change, Why
 from proofgap_store.redaction import Erasure, Redaction
 from proofgap_store.replaying import Replay
+from proofgap_store.rotation import LogKey
 from proofgap_store.seen import Moment, Seen
 from proofgap_store.sequencer import Checkpointed, Sequencer
 from proofgap_store.shapes import LoggedEvent, LogListing, LogPage, LogQuery
@@ -58,10 +62,40 @@ class Audit:
 
         Raises:
             UnsignedError: what is stored is not what was signed before.
-            UnavailableError: the key or the head file cannot be used.
+            CustodyError: the key file or the head file cannot be used.
 
         """
-        return Sequencer(gate=self.gate, custody=self.custody, clock=self.clock).run()
+        return self._sequencer.run()
+
+    def waiting(self) -> int:
+        """Count the events that no checkpoint covers yet, for whoever decides when to make the next."""
+        return self.gate.read(tree.queue).events
+
+    @property
+    def _sequencer(self) -> Sequencer:
+        return Sequencer(gate=self.gate, custody=self.custody, clock=self.clock)
+
+    def keys(self, actor: Actor) -> tuple[LogKey, ...]:
+        """Read which keys the log named as its own, one after the other; an auditor pins them."""
+        return self.gate.read(lambda connection: rotation.key_periods(connection, actor.id))
+
+    def policy(self, actor: Actor) -> str:
+        """Write the policy (C2SP tlog-policy) that takes every key of the log, and asks for no witness."""
+        return self.gate.read(lambda connection: rotation.policy_of(connection, actor.id))
+
+    def rotate_key(self, actor: Actor, *, lost: bool = False) -> LogKey:
+        """Put a new key in force, endorsed by the old one; without the endorsement where the old one is lost.
+
+        Raises:
+            ForbiddenError: the actor is no admin of the environment that the ledger began with. Recorded.
+            NotFoundError: they hold no role there at all.
+            BadInputError: the key is said to be lost, and is there.
+            CustodyError: the old key is not there, or the new one cannot be kept.
+            UnsignedError: what waits cannot be signed with the old key.
+
+        """
+        with denials.recorded(self.gate, actor, self.clock):
+            return rotation.rotate(self._sequencer, actor, lost=lost)
 
     def list(self, query: LogQuery, actor: Actor, page: LogPage = NEWEST) -> LogListing:
         """Read a page of events, newest first unless asked otherwise. Events that come meanwhile move no page."""

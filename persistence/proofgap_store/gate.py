@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
+from urllib.parse import unquote
 
 import structlog
 from sqlalchemy import Engine
@@ -66,8 +67,10 @@ class Gate:
     @property
     def file(self) -> Path | None:
         """The file of the ledger; ``None`` for one in memory."""
-        name = self.engine.url.database
-        return None if not name or name == ":memory:" or name.startswith("file:") else Path(name)
+        name = self.engine.url.database or ""
+        if name.startswith("file:"):  # https://sqlite.org/uri.html
+            name = "" if self.engine.url.query.get("mode") == "memory" else unquote(name.removeprefix("file:"))
+        return None if name in {"", ":memory:"} else Path(name)
 
     def read(self, look: Callable[[Connection], Answer]) -> Answer:
         """Run one reading transaction."""

@@ -7,15 +7,16 @@ Refuses to know what a checkpoint says, except its size.
 
 from __future__ import annotations
 
-import fcntl
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from proofgap.checkpoints import Checkpoint, parse_checkpoint
+from proofgap.checkpoints import parse_checkpoint
+from proofgap.errors import MalformedError
 from proofgap.notes import parse_note
-from proofgap_store.engine import UnavailableError
+from proofgap_store import outside
+from proofgap_store.outside import CustodyError
+
+_WHAT = "head file"
+_FOR_ALL_TO_READ = 0o644
 
 
 class HeadFile:
@@ -25,58 +26,44 @@ class HeadFile:
         """Name the file; it need not be there."""
         self.path = path
 
+    @property
+    def place(self) -> str:
+        """Where the file is, for people."""
+        return "none" if self.path is None else str(self.path)
+
     def read(self) -> str | None:
         """Give the signed note that was kept last, or ``None``.
 
         Raises:
-            UnavailableError: the file cannot be read.
+            CustodyError: the file cannot be read.
 
         """
-        try:
-            return None if self.path is None else self.path.read_text("utf-8")
-        except FileNotFoundError:
-            return None
-        except (OSError, UnicodeDecodeError) as error:
-            raise UnavailableError(f"its head file {self.path} cannot be read: {error}", "Check the file.") from error
+        found = None if self.path is None else outside.read(self.path, _WHAT)
+        return None if found is None else found[0]
 
     def advance(self, note: str) -> None:
-        """Keep a checkpoint, unless one of a larger tree is kept already."""
+        """Keep a checkpoint, unless one of a larger tree is kept already.
+
+        Raises:
+            CustodyError: the file cannot be written, or what is in it is no checkpoint.
+
+        """
         self._write(note, only_forward=True)
 
     def reset(self, note: str) -> None:
-        """Keep a checkpoint of a smaller tree: only when a restored copy is declared."""
+        """Keep a checkpoint of a smaller tree: only when a restored copy is declared. Errors: those of `advance`."""
         self._write(note, only_forward=False)
 
     def _write(self, note: str, *, only_forward: bool) -> None:
         if self.path is None:
             return
+        with outside.writing(self.path, _WHAT):
+            kept = self.read() if only_forward else None
+            if kept is None or self._size(kept) < self._size(note):
+                outside.replace(self.path, note, _FOR_ALL_TO_READ)
+
+    def _size(self, note: str) -> int:
         try:
-            with _locked(self.path.with_name(f"{self.path.name}.lock")):
-                kept = self.read()
-                if only_forward and kept is not None and _opened(kept).size >= _opened(note).size:
-                    return
-                _replace(self.path, note)
-        except OSError as error:
-            problem = f"its head file {self.path} cannot be written: {error.strerror}"
-            raise UnavailableError(problem, "Check the folder.") from error
-
-
-def _opened(note: str) -> Checkpoint:
-    return parse_checkpoint(parse_note(note).text)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("a") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write a file wholly or not at all."""
-    written = path.with_name(f"{path.name}.part")
-    with written.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    written.replace(path)
+            return parse_checkpoint(parse_note(note).text).size
+        except MalformedError as error:
+            raise CustodyError(f"its head file {self.place} holds no checkpoint", "Look at the file.") from error

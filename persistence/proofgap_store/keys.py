@@ -2,7 +2,8 @@
 
 Owns the key file, and the events by which one key follows another. The log names the key that is in force; the file
 holds it. A new key is written beside the old one first, then the log names it, then it takes the place of the old one:
-after a crash in between, whoever signs next finishes that. Refuses to know what is signed.
+after a crash in between, whoever signs next finishes that. A key that is in the file and that the log does not name is
+never overwritten: it may be the only copy of another log's key. Refuses to know what is signed.
 
 Source of the form of keys: C2SP signed-note.
 """
@@ -17,13 +18,18 @@ from typing import NamedTuple
 import msgspec
 
 from proofgap.audit import EventType, system_stream
+from proofgap.errors import MalformedError
 from proofgap.notes import SignerKey, VerifierKey, sign
+from proofgap_store import outside
 from proofgap_store.audit_log import Draft
-from proofgap_store.engine import Connection, UnavailableError, rows
+from proofgap_store.documents import DamagedError
+from proofgap_store.engine import Connection, rows
+from proofgap_store.outside import CustodyError
 
 AUDIT_STREAM = system_stream("audit")
 """The stream of what is done to the log itself."""
 
+_WHAT = "key file"
 _SEED_LENGTH = 32
 _PRIVATE = 0o600
 _FOR_OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -31,6 +37,19 @@ _HISTORY = """
 SELECT e.event_id, l.idx, e.payload FROM audit_event AS e LEFT JOIN audit_leaf AS l ON l.event_id = e.event_id
 WHERE e.type = 'audit.key_rotated' ORDER BY e.event_id
 """
+
+
+class _Data(msgspec.Struct, frozen=True):
+    key: str
+    previous: str | None
+    endorsement: str | None
+
+
+class _Rotated(msgspec.Struct, frozen=True):
+    data: _Data
+
+
+_ROTATED = msgspec.json.Decoder(_Rotated)
 
 
 class KeyPeriod(NamedTuple):
@@ -44,14 +63,22 @@ class KeyPeriod(NamedTuple):
 
 
 def history(connection: Connection) -> list[KeyPeriod]:
-    """Read which keys were in force, one after the other."""
+    """Read which keys were in force, one after the other.
+
+    Raises:
+        DamagedError: an event that names one is not as it was written.
+
+    """
     return [_period(row["event_id"], row["idx"], row["payload"]) for row in rows(connection, _HISTORY)]
 
 
 def _period(event_id: int, idx: int | None, payload: str) -> KeyPeriod:
-    data = msgspec.json.decode(payload)["data"]
-    previous = data["previous"] and VerifierKey.parse(data["previous"])
-    return KeyPeriod(VerifierKey.parse(data["key"]), previous, data["endorsement"], event_id, idx)
+    try:
+        data = _ROTATED.decode(payload).data
+        previous = None if data.previous is None else VerifierKey.parse(data.previous)
+        return KeyPeriod(VerifierKey.parse(data.key), previous, data.endorsement, event_id, idx)
+    except (msgspec.MsgspecError, MalformedError) as error:
+        raise DamagedError(f"event {event_id}", str(error)) from error
 
 
 def endorsement_text(new: VerifierKey) -> str:
@@ -71,100 +98,122 @@ class KeyFile:
 
     def __init__(self, path: Path | None) -> None:
         """Name the file; nothing is read yet."""
-        self._path, self._in_memory = path, dict[str, SignerKey]()
+        self.path, self._in_memory = path, dict[str, SignerKey]()
 
     @property
     def place(self) -> str:
         """Where the key is, for people."""
-        return "memory" if self._path is None else str(self._path)
+        return "memory" if self.path is None else str(self.path)
 
     def propose(self, name: str, current: VerifierKey | None) -> SignerKey:
         """Give a new key for a log of this name, kept already; what an interrupted rotation proposed is proposed again.
 
         Raises:
-            UnavailableError: it cannot be kept.
+            CustodyError: it cannot be kept, or a key is there that is not the one in force.
 
         """
-        if self._path is None:
+        if self.path is None:
             return self._remembered(_generated(name))
-        staged = self._staged(self._path)
-        found = self._read(staged)
-        if found is not None and found.verifier != current:
-            return found
-        if found is not None:
-            self.signer(found.verifier)  # the rotation before this one was interrupted after its event
-        return self._stage(staged, _generated(name))
+        with outside.writing(self.path, _WHAT):
+            self._settle(self.path, current)  # the rotation before this one may have been interrupted after its event
+            return self._staged_for(self.path, name, current)
 
     def signer(self, key: VerifierKey) -> SignerKey:
         """Give the key that the log says is in force.
 
         Raises:
-            UnavailableError: it is not there, or others may read it.
+            CustodyError: it is not there, or others may read it.
 
         """
-        found = self._in_memory.get(key.text) if self._path is None else self._settled(self._path, key)
+        found = self.found(key)
         if found is None:
-            raise UnavailableError(
-                f"the key that signs its checkpoints, {key.label}, is not at {self.place}",
-                "Put it back; if it is lost: proofgap audit key rotate --lost.",
-            )
+            remedy = "Put it back; if it is lost: proofgap audit key rotate --lost."
+            raise CustodyError(f"the key {key.label} is not at {self.place}", remedy)
         return found
 
-    def _settled(self, path: Path, key: VerifierKey) -> SignerKey | None:
-        kept, staged = self._read(path), self._staged(path)
-        if kept is not None and kept.verifier == key:
-            return kept
-        proposed = self._read(staged)
-        if proposed is None or proposed.verifier != key:
-            return None
-        staged.replace(path)  # a crash before this: the next one who signs does it
-        return proposed
+    def found(self, key: VerifierKey) -> SignerKey | None:
+        """Give the key that the log says is in force, if it is there; a rotation that was interrupted is finished.
+
+        Raises:
+            CustodyError: a file cannot be read or written, holds no key, or is open to others.
+
+        """
+        held = self.held(key)
+        if held is not None or self.path is None or _read(_staged(self.path)) is None:
+            return held
+        with outside.writing(self.path, _WHAT):
+            self._settle(self.path, key)
+        return self.held(key)
+
+    def held(self, key: VerifierKey) -> SignerKey | None:
+        """Give the key if it has its place in the file; nothing is written.
+
+        Raises:
+            CustodyError: the file cannot be read, holds no key, or is open to others.
+
+        """
+        if self.path is None:
+            return self._in_memory.get(key.text)
+        found = _read(self.path)
+        return found if found is not None and found.verifier == key else None
+
+    def can_sign(self, key: VerifierKey) -> bool:
+        """Tell whether the key is there, in its place or on its way; nothing is written. Errors: those of `held`."""
+        if self.held(key) is not None:
+            return True
+        waiting = None if self.path is None else _read(_staged(self.path))
+        return waiting is not None and waiting.verifier == key
+
+    @staticmethod
+    def _settle(path: Path, key: VerifierKey | None) -> None:
+        """Give a staged key its place, if the log names it: the last step of a rotation."""
+        staged = _staged(path)
+        found, before = _read(staged), _read(path)
+        if found is None or found.verifier != key:
+            return
+        if before is not None and before.name != found.name:
+            raise _foreign(path, before)
+        outside.move(staged, path)  # a crash before this: the next one who signs does it
+
+    def _staged_for(self, path: Path, name: str, current: VerifierKey | None) -> SignerKey:
+        """Give the key that waits beside the file, and make one where there is none."""
+        kept, staged = _read(path), _staged(path)
+        if kept is not None and kept.verifier != current:
+            raise _foreign(path, kept)
+        found = _read(staged)
+        if found is not None and current is not None and found.name != name:
+            raise _foreign(staged, found)
+        if found is None:
+            found = _generated(name)
+            outside.replace(staged, found.text + "\n", _PRIVATE)
+        return found
 
     def _remembered(self, key: SignerKey) -> SignerKey:
         self._in_memory[key.verifier.text] = key
         return key
 
-    @staticmethod
-    def _staged(path: Path) -> Path:
-        return path.with_name(f"{path.name}.new")
 
-    @staticmethod
-    def _read(path: Path) -> SignerKey | None:
-        try:
-            mode = path.stat().st_mode
-            text = path.read_text("ascii")
-        except FileNotFoundError:
-            return None
-        except (OSError, UnicodeDecodeError) as error:
-            raise UnavailableError(f"its key file {path} cannot be read: {error}", "Check the file.") from error
-        if mode & _FOR_OTHERS:
-            raise UnavailableError(f"its key file {path} is open to others", f"Run: chmod 600 {path}")
-        return SignerKey.parse(text.strip())
-
-    def _stage(self, staged: Path, key: SignerKey) -> SignerKey:
-        """Write a key under its name for later, wholly or not at all; if another process was faster, take its key."""
-        written = staged.with_name(f"{staged.name}.{os.getpid()}")
-        try:
-            descriptor = os.open(written, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _PRIVATE)
-            with os.fdopen(descriptor, "w", encoding="ascii") as stream:
-                stream.write(key.text + "\n")
-                stream.flush()
-                os.fsync(stream.fileno())
-            _link(written, staged)
-        except OSError as error:
-            raise UnavailableError(
-                f"its key file {staged} cannot be written: {error.strerror}", "Check the folder."
-            ) from error
-        finally:
-            written.unlink(missing_ok=True)
-        return self._read(staged) or key
+def _foreign(path: Path, found: SignerKey) -> CustodyError:
+    problem = f"{path} holds {found.verifier.label}, which this log does not name as its key"
+    return CustodyError(problem, "Move it away, or name another file with PROOFGAP_KEY.")
 
 
-def _link(written: Path, staged: Path) -> None:
+def _staged(path: Path) -> Path:
+    return path.with_name(f"{path.name}.new")
+
+
+def _read(path: Path) -> SignerKey | None:
+    found = outside.read(path, _WHAT)
+    if found is None:
+        return None
+    text, mode = found
+    if mode & _FOR_OTHERS:
+        raise CustodyError(f"its key file {path} is open to others", f"Run: chmod 600 {path}")
     try:
-        os.link(written, staged)
-    except FileExistsError:
-        return
+        return SignerKey.parse(text.strip())
+    except MalformedError as error:
+        problem = f"its key file {path} holds no key: {error.problem}"
+        raise CustodyError(problem, "Put the key back, or move the file away.") from error
 
 
 def _generated(name: str) -> SignerKey:

@@ -27,7 +27,7 @@ from proofgap.hooks import ProjectForRecord
 from proofgap.moves import begin, begin_snapshot, move, move_snapshot, retry
 from proofgap.records import Check, Item, Moment, RunDetails, RunRecord, SnapshotDetails, draft, queued_snapshot
 from proofgap.text import check_id, check_words
-from proofgap_store import administration, denials, importing, views
+from proofgap_store import administration, denials, health, importing, views
 from proofgap_store.audit import Audit
 from proofgap_store.audit_log import head_of
 from proofgap_store.calls import check_report, check_time, digest_of_items
@@ -35,6 +35,7 @@ from proofgap_store.clock import new_id, now_us
 from proofgap_store.custody import Custody
 from proofgap_store.engine import Connection, make_engine
 from proofgap_store.gate import Answer, Gate, Writing
+from proofgap_store.maintenance import Database
 from proofgap_store.read import Found, law, roles, run_of_snapshot
 from proofgap_store.shapes import Diagnosis, HistoryEvent, ImportResult, Listing, NewRun, Receipt, Shown
 from proofgap_store.transitions import (
@@ -341,6 +342,11 @@ class Ledger:
         """Give the log, for its auditors."""
         return Audit(self._gate, self._custody, self._clock)
 
+    @property
+    def database(self) -> Database:
+        """Give the database that the ledger lives in, for whoever operates it."""
+        return Database(self._gate)
+
     def verify(self, *, anchors: Anchors | None = None, is_quick: bool = False) -> Verification:
         """Verify the log of this ledger, and that its records follow from it; held against its own head file.
 
@@ -357,7 +363,7 @@ class Ledger:
 
     def diagnose(self) -> Diagnosis:
         """Say how the ledger and its database are."""
-        return administration.diagnose(self._gate)
+        return health.diagnose(self._gate, self._custody)
 
     def _read(self, actor: Actor, look: Callable[[Connection], Answer]) -> Answer:
         with denials.recorded(self._gate, actor, self._clock):

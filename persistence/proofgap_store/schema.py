@@ -62,9 +62,9 @@ class Drift(NamedTuple):
 NO_DRIFT = Drift((), ())
 
 
-def drift(connection: Connection) -> Drift:
-    """Compare the schema that is there with the one that the migrations make."""
-    found, expected = _definitions(connection), wanted()
+def drift(connection: Connection, upto: str = REVISION) -> Drift:
+    """Compare the schema that is there with the one that the migrations make, up to a revision."""
+    found, expected = _definitions(connection), wanted(upto)
     return Drift(
         tuple(sorted(name for name in expected if found.get(name) != expected[name])),
         tuple(sorted(name for name in found if name not in expected)),
@@ -101,10 +101,10 @@ def _is_table(kind: str | None, definition: str | None) -> bool:
 
 
 @cache
-def wanted() -> dict[str, str]:
-    """Give the definition of everything in a new ledger's schema, by name."""
+def wanted(upto: str = REVISION) -> dict[str, str]:
+    """Give the definition of everything in the schema of a ledger of some revision, by name."""
     with closing(sqlite.connect(":memory:")) as connection:
-        for name in NAMES:
+        for name in (name for name in NAMES if name.partition("_")[0] <= upto):
             for statement in statements(name, "sqlite"):
                 connection.execute(statement)
         return _definitions(connection)

@@ -143,6 +143,28 @@ class ImportResult(Struct):
     conflicts: int
 
 
+class Signing(Struct):
+    """Whether the log can be signed, and how far it is.
+
+    ``key`` names the key in force by name and id; ``key_mode`` is the mode of its file in octal. ``head_size`` is how
+    many events the head file saw. What keeps the next checkpoint from being signed is in ``key_problem`` and
+    ``head_problem``; ``head_conflict`` says that the head file saw another log than this one.
+    """
+
+    key: str
+    key_file: str
+    key_mode: str | None
+    key_problem: str | None
+    head_file: str
+    head_size: int | None
+    head_problem: str | None
+    head_conflict: str | None
+    unsequenced: int
+    unsequenced_since_us: int | None
+    checkpoint_size: int | None
+    checkpoint_at_us: int | None
+
+
 class Diagnosis(Struct):
     """How the ledger and its database are."""
 
@@ -154,4 +176,23 @@ class Diagnosis(Struct):
     missing_guards: tuple[str, ...]
     foreign_guards: tuple[str, ...]
     log_failures: int
+    signing: Signing
     warnings: tuple[str, ...]
+
+
+class DatabaseCheck(Struct):
+    """What a look at the database found: parts that are missing or foreign, damaged pages, rows that point nowhere."""
+
+    missing_guards: tuple[str, ...]
+    foreign_guards: tuple[str, ...]
+    damage: tuple[str, ...]
+    dangling: tuple[str, ...]
+
+
+class Upgraded(Struct):
+    """What an upgrade did: the revisions of the schema before and after it, and how many events were there."""
+
+    before: str
+    after: str
+    events: int
+    unsequenced: int

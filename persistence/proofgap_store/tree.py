@@ -11,6 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from proofgap.merkle import CompactRange
+from proofgap_store.audit_log import SwallowedError
 from proofgap_store.engine import Connection, execute, rows
 
 _LEAF = "SELECT hash FROM audit_leaf WHERE idx = :idx"
@@ -19,8 +20,17 @@ _LAST = "SELECT size, root, at_us, note FROM audit_checkpoint ORDER BY size DESC
 _AT_LEAST = "SELECT size, root, at_us, note FROM audit_checkpoint WHERE size >= :size ORDER BY size LIMIT 1"
 _SIZE = "SELECT coalesce(max(idx) + 1, 0) AS size FROM audit_leaf"
 _WAITING = """
-SELECT e.event_id, e.payload, e.leaf FROM audit_unsequenced AS u JOIN audit_event AS e ON e.event_id = u.event_id
-ORDER BY e.event_id LIMIT :limit
+SELECT u.event_id, e.payload, e.leaf FROM audit_unsequenced AS u LEFT JOIN audit_event AS e ON e.event_id = u.event_id
+ORDER BY u.event_id LIMIT :limit
+"""
+_LEFT_OUT = """
+SELECT event_id FROM audit_event AS e
+WHERE event_id > (SELECT coalesce(max(event_id), 0) FROM audit_leaf) AND event_id <= :upto
+  AND NOT EXISTS (SELECT 1 FROM audit_unsequenced WHERE event_id = e.event_id) LIMIT 1
+"""
+_QUEUE = """
+SELECT (SELECT count(*) FROM audit_unsequenced) AS events,
+       (SELECT payload ->> '$.rec_us' FROM audit_event WHERE event_id = (SELECT min(event_id) FROM audit_unsequenced)) AS oldest_us
 """
 _ADD_LEAVES = "INSERT INTO audit_leaf SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(:leaves)"
 _ADD_NODES = "INSERT INTO audit_node SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(:nodes)"
@@ -53,7 +63,10 @@ def node_reader(connection: Connection) -> Callable[[int, int], bytes]:
         found = rows(connection, _LEAF if level == 0 else _NODE, **({"level": level} if level else {}), idx=index)
         if not found:
             raise MissingNodeError(f"node {index} of level {level}")
-        return bytes.fromhex(found[0]["hash"])
+        try:
+            return bytes.fromhex(found[0]["hash"])
+        except ValueError:
+            raise MissingNodeError(f"the hash of node {index} of level {level}") from None
 
     return node
 
@@ -80,16 +93,33 @@ def checkpoint_covering(connection: Connection, leaves: int) -> StoredCheckpoint
 
 
 class Waiting(NamedTuple):
-    """An event that has no leaf yet."""
+    """An event that has no leaf yet; without payload and leaf, if it is gone from the log."""
 
     event_id: int
-    payload: str
-    leaf: str
+    payload: str | None
+    leaf: str | None
 
 
 def waiting(connection: Connection, limit: int) -> list[Waiting]:
     """Read the events that wait for their leaf, oldest first."""
     return [Waiting(**row) for row in rows(connection, _WAITING, limit=limit)]
+
+
+def left_out(connection: Connection, upto: int) -> int | None:
+    """Find an event after the last leaf, up to one event, that does not wait for its own: somebody took it away."""
+    return next((int(row["event_id"]) for row in rows(connection, _LEFT_OUT, upto=upto)), None)
+
+
+class Queue(NamedTuple):
+    """How many events wait for their leaf, and when the oldest of them was recorded, in microseconds."""
+
+    events: int
+    oldest_us: int | None
+
+
+def queue(connection: Connection) -> Queue:
+    """Count the events that wait."""
+    return Queue(**rows(connection, _QUEUE)[0])
 
 
 class Batch(NamedTuple):
@@ -101,9 +131,19 @@ class Batch(NamedTuple):
 
 
 def add(connection: Connection, batch: Batch) -> None:
-    """Write a batch in the transaction that is open; triggers hold it to the log and to the tree so far."""
-    leaves = msgspec.json.encode(batch.leaves).decode()
-    execute(connection, _ADD_LEAVES, {"leaves": leaves})
-    execute(connection, _ADD_NODES, {"nodes": msgspec.json.encode(batch.nodes).decode()})
-    execute(connection, _ADD_CHECKPOINT, batch.checkpoint._asdict())
-    execute(connection, _LEAVE_QUEUE, {"leaves": leaves})
+    """Write a batch in the transaction that is open; triggers hold it to the log and to the tree so far.
+
+    Raises:
+        SwallowedError: the database took a row and did not keep it.
+
+    """
+    leaves = {"leaves": msgspec.json.encode(batch.leaves).decode()}
+    nodes = {"nodes": msgspec.json.encode(batch.nodes).decode()}
+    kept = (
+        execute(connection, _ADD_LEAVES, leaves).rowcount,
+        execute(connection, _ADD_NODES, nodes).rowcount,
+        execute(connection, _ADD_CHECKPOINT, batch.checkpoint._asdict()).rowcount,
+        execute(connection, _LEAVE_QUEUE, leaves).rowcount,
+    )
+    if kept != (len(batch.leaves), len(batch.nodes), 1, len(batch.leaves)):
+        raise SwallowedError

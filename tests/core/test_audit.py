@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import string
 
 import msgspec
 import pytest
@@ -30,12 +31,12 @@ from proofgap.records import PreviewFacts, RunDetails
 
 LARGEST = 2**53 - 1
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=20)
-NAMES = st.from_regex(r"[a-z0-9_]{1,12}", fullmatch=True)
+NAMES = st.text(string.ascii_lowercase + string.digits + "_", min_size=1, max_size=12)
 NUMBERS = st.integers(-LARGEST, LARGEST)
 VALUES = st.recursive(
     st.none() | st.booleans() | NUMBERS | TEXTS,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NAMES, inner, max_size=4),
-    max_leaves=12,
+    max_leaves=6,
 )
 MAYBE = st.none() | TEXTS
 ENTRIES = st.builds(
@@ -45,7 +46,7 @@ ENTRIES = st.builds(
     id=TEXTS,
     stream=TEXTS,
     seq=st.integers(0, LARGEST),
-    prev=st.from_regex(r"[0-9a-f]{64}", fullmatch=True),
+    prev=st.binary(min_size=32, max_size=32).map(bytes.hex),
     ws=MAYBE,
     env=MAYBE,
     run=MAYBE,

@@ -10,9 +10,9 @@ import structlog
 from proofgap.errors import ProofgapError
 from proofgap.facts import ItemResult, RunEvent, SnapshotEvent
 from proofgap.records import Item
-from proofgap_store import Ledger, NewRun
+from proofgap_store import Ledger, NewRun, upgrade
 from tests.conformance.lives import ADA, PASSED, PATHS, fire
-from tests.store.faults import Plan, armed, die, expose
+from tests.store.faults import Plan, armed, die, expose, expose_files
 
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["tests.store.children"])
@@ -47,6 +47,53 @@ def killed(path: str, write: str, subject: str, number: int, side: str) -> bool:
     child.start()
     child.join(60)
     return child.exitcode == -9
+
+
+SIGNING = {
+    "checkpoint": lambda ledger: ledger.audit.checkpoint(),
+    "rotate": lambda ledger: ledger.audit.rotate_key(ADA),
+}
+"""What is done with the key file and the head file as well as with the database."""
+
+
+def crash_signing(path: str, work: str, number: int, side: str) -> None:
+    """Sign, and die at one step of it: a statement, or a step of a file."""
+    ledger = expose(open_file(path))
+    expose_files()
+    armed(Plan(number, side, die), lambda: SIGNING[work](ledger))
+
+
+def killed_signing(path: str, work: str, number: int, side: str) -> bool:
+    """Let a process sign and die in it; tell whether it did die of that."""
+    child = PROCESSES.Process(target=crash_signing, args=(path, work, number, side))
+    child.start()
+    child.join(60)
+    return child.exitcode == -9
+
+
+def sign_or_live(path: str, number: int) -> str:
+    """Sign again and again, or lead runs from birth to end, at the same time as everybody else."""
+    with open_file(path) as ledger:
+        ready()
+        for _ in range(6):
+            if number % 2:
+                _answer(ledger.audit.checkpoint)
+            else:
+                fire(ledger, ledger.create(NewRun(), ADA).run_id, *PATHS["completed"])
+        return _answer(lambda: type(ledger.audit.checkpoint()).__name__)
+
+
+def rotate_and_sign(path: str, number: int) -> str:
+    """Put a new key in force at the same time as everybody else, and sign with whichever is."""
+    with open_file(path) as ledger:
+        ready()
+        return _answer(lambda: SIGNING["rotate"](ledger) and type(ledger.audit.checkpoint()).__name__)
+
+
+def upgrade_at_once(path: str, number: int) -> str:
+    """Bring a ledger up at the same time as everybody else."""
+    ready()
+    return _answer(lambda: upgrade(f"sqlite:///{path}").after)
 
 
 def try_event(path: str, number: int, run_id: str, event: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import event
 
-from proofgap_store import Ledger
+from proofgap_store import Ledger, outside
 from proofgap_store.sqlite_library import sqlite
 
 Action = Callable[[], None]
@@ -58,6 +58,34 @@ def expose(ledger: Ledger) -> Ledger:
     engine.dispose()
     with engine.connect():
         return ledger
+
+
+class FaultyFiles:
+    """What the module of files outside the database asks of the system; every step of it can be struck."""
+
+    def __getattr__(self, name: str) -> Any:
+        """Give a function of the system as it is, or one that can be struck."""
+        found = getattr(os, name)
+        return struck(found) if name in {"open", "fsync"} else found
+
+
+def struck(work: Callable[..., Any]) -> Callable[..., Any]:
+    """Let the faults of this module reach a step that is no statement."""
+
+    def step(*arguments: Any) -> Any:
+        plan = _armed[0]
+        plan.seen.append(f"file:{work.__name__}")
+        plan.strike("before")
+        answer = work(*arguments)
+        plan.strike("after")
+        return answer
+
+    return step
+
+
+def expose_files(patch: Callable[[object, str, object], None] = setattr) -> None:
+    """Let the faults of this module reach the key file and the head file: before and after each rename, too."""
+    patch(outside, "os", FaultyFiles())
 
 
 def armed(plan: Plan, work: Callable[[], Any]) -> Any:

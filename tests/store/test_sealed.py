@@ -7,6 +7,7 @@ import pytest
 from proofgap.facts import TERMINAL_RUN_STATUSES, ItemResult, RunEvent, SnapshotEvent
 from proofgap.records import Item
 from proofgap_store import Ledger
+from proofgap_store.sqlite_library import sqlite
 from tests.conformance.lives import ADA, PASSED, TERMINAL, live, prove, settle
 from tests.store.raw import SETTINGS, connect, contents, refused
 
@@ -29,6 +30,8 @@ def sealed(tmp_path_factory):
         ledger.fire_evidence(ids["evidence_snapshot", "failed"], SnapshotEvent.FAIL, ADA, checks=PASSED)
         running = live(ledger, "running")
         ledger.fire(running, RunEvent.REPORT, ADA, items=[Item(key="a", result=ItemResult.SUCCEEDED)], key="k1")
+        ledger.audit.checkpoint()
+        live(ledger, "draft")
     return path, ids
 
 
@@ -136,6 +139,7 @@ def test_an_ended_record_is_neither_deleted_nor_replaced_nor_written_over(sealed
 APPEND_ONLY = ("audit_event", "machine_definition", "machine_edge", "result_item", "receipt")
 NEVER_DELETED = (
     *APPEND_ONLY,
+    *("audit_leaf", "audit_node", "audit_checkpoint"),
     *("evidence_check", "audit_stream", "environment", "access_grant"),
     *("restore_run", "operation_run", "evidence_snapshot"),
 )
@@ -203,6 +207,48 @@ INSERTS = {
     "the number of a stream": "UPDATE audit_stream SET seq = seq + 1",
     "an item without its report": "INSERT INTO result_item SELECT id, 'k', 'succeeded', '{}', last_event_id FROM restore_run",
     "an item of an unknown run": "INSERT INTO result_item VALUES ('x', 'k', 'succeeded', '{}', 1)",
+    "an event in the queue that is not in the log": "INSERT INTO audit_unsequenced VALUES (999999)",
+    "an event in the queue that has its leaf": "INSERT INTO audit_unsequenced SELECT event_id FROM audit_leaf",
+    "another place in the queue": "UPDATE audit_unsequenced SET event_id = event_id + 1",
+    "the same place in the queue": "UPDATE OR REPLACE audit_unsequenced SET event_id = event_id",
+    "the queue, emptied": "DELETE FROM audit_unsequenced",
+    "the queue, replaced": "REPLACE INTO audit_unsequenced SELECT event_id FROM audit_leaf",
+    "a leaf of no event": "INSERT INTO audit_leaf VALUES ((SELECT count(*) FROM audit_leaf), 999999, printf('%064d', 7))",
+    "a leaf with another hash": (
+        "INSERT INTO audit_leaf SELECT (SELECT count(*) FROM audit_leaf), min(event_id), printf('%064d', 7) FROM audit_unsequenced"
+    ),
+    "a leaf further on": (
+        "INSERT INTO audit_leaf SELECT (SELECT count(*) + 1 FROM audit_leaf), event_id, leaf FROM audit_event "
+        "WHERE event_id = (SELECT min(event_id) FROM audit_unsequenced)"
+    ),
+    "a leaf in the place of another": (
+        "INSERT OR REPLACE INTO audit_leaf SELECT 0, event_id, leaf FROM audit_event "
+        "WHERE event_id = (SELECT min(event_id) FROM audit_unsequenced)"
+    ),
+    "a second leaf of an event": (
+        "INSERT INTO audit_leaf SELECT (SELECT count(*) FROM audit_leaf), event_id, hash FROM audit_leaf WHERE idx = 0"
+    ),
+    "another hash of a leaf": "UPDATE audit_leaf SET hash = printf('%064d', 7)",
+    "the same leaf": "UPDATE OR REPLACE audit_leaf SET hash = hash",
+    "a node whose leaves are not there": "INSERT INTO audit_node VALUES (9, 7, printf('%064d', 7))",
+    "a node again": "INSERT INTO audit_node SELECT * FROM audit_node",
+    "a node in the place of another": "REPLACE INTO audit_node SELECT level, idx, printf('%064d', 7) FROM audit_node",
+    "another hash of a node": "UPDATE audit_node SET hash = printf('%064d', 7)",
+    "a checkpoint over more leaves than there are": (
+        "INSERT INTO audit_checkpoint SELECT size + 1, root, at_us + 1, note FROM audit_checkpoint"
+    ),
+    "a checkpoint over fewer leaves": (
+        "INSERT INTO audit_checkpoint SELECT size - 1, root, at_us + 1, note FROM audit_checkpoint"
+    ),
+    "a checkpoint in the place of another": (
+        "REPLACE INTO audit_checkpoint SELECT size, printf('%064d', 7), at_us + 1, note FROM audit_checkpoint"
+    ),
+    "another root of a checkpoint": "UPDATE audit_checkpoint SET root = printf('%064d', 7)",
+    "another note of a checkpoint": "UPDATE OR REPLACE audit_checkpoint SET note = ''",
+    "an opening of what was not committed to": (
+        "INSERT INTO audit_private VALUES ((SELECT min(event_id) FROM audit_unsequenced), 'data.x', printf('%032d', 7), 'x')"
+    ),
+    "a hold out of nowhere": "INSERT INTO audit_hold VALUES ('h', NULL, NULL, NULL, 1, 1)",
     "a check without its snapshot": "INSERT INTO evidence_check VALUES ('x', 0, 'passed', '{}', 1)",
 }
 
@@ -214,6 +260,28 @@ def test_nothing_is_put_into_a_table_past_the_log(sealed, statement, settings):
     answer = refused(connection, statement)
     assert answer is not None
     assert "proofgap: " in answer
+    connection.close()
+
+
+WITH_THE_BATCH = {
+    "a checkpoint whose time did not advance": "INSERT INTO audit_checkpoint SELECT size + 1, root, at_us, note FROM audit_checkpoint",
+    "a checkpoint whose time went back": "INSERT INTO audit_checkpoint SELECT size + 1, root, at_us - 1, note FROM audit_checkpoint",
+}
+
+
+@pytest.mark.parametrize("statement", WITH_THE_BATCH.values(), ids=WITH_THE_BATCH)
+def test_even_with_a_new_leaf_no_checkpoint_is_older_than_the_one_before(sealed, statement):
+    connection = connect(sealed[0])
+    before = contents(connection)
+    connection.execute("BEGIN")
+    connection.execute(
+        "INSERT INTO audit_leaf SELECT (SELECT count(*) FROM audit_leaf), event_id, leaf FROM audit_event "
+        "WHERE event_id = (SELECT min(event_id) FROM audit_unsequenced)"
+    )
+    with pytest.raises(sqlite.IntegrityError, match="the time of a checkpoint did not advance"):
+        connection.execute(statement)
+    connection.execute("ROLLBACK")
+    assert contents(connection) == before
     connection.close()
 
 

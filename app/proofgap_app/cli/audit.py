@@ -9,11 +9,12 @@ from cyclopts import App
 
 app = App(
     name="audit",
-    help="Read the log, take parts of it out, ask what somebody had been shown; keep, erase and prune.",
+    help="Read the log, sign it, verify it, ask what somebody had been shown; keep, erase and prune.",
     help_prologue="""Examples:
   proofgap audit list --refused
   proofgap audit show 1234
   proofgap audit export events.jsonl --from 2026-11-01T00:00:00Z
+  proofgap audit checkpoint
 """,
 )
 _COMMANDS = {
@@ -23,6 +24,9 @@ _COMMANDS = {
     "export": ("audit_export:app", "Take events out into a file, with a manifest. It is recorded."),
     "verify": ("audit_verify:app", "Verify that the log is complete, unedited and not rolled back."),
     "as-seen": ("audit_seen:app", "Say what a person had been shown of a run, at a moment."),
+    "checkpoint": ("audit_signing:checkpoint_app", "Sign the log as it is now."),
+    "key": ("audit_signing:key_app", "Show and rotate the keys that sign the log."),
+    "policy": ("audit_signing:policy_app", "Write the policy by which others verify this log."),
     "redact": ("audit_redact:app", "Erase a name or a note that an event committed to. It is recorded."),
     "hold": ("audit_hold:hold_app", "Keep events from being pruned. It is recorded."),
     "release": ("audit_hold:release_app", "Release a hold. It is recorded."),

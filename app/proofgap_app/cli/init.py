@@ -40,10 +40,13 @@ def init(*, approvals_required: Whole | None = None, scope: Scope = SCOPE, acces
         if approvals_required is not None:
             ledger.declare_environment(chosen, actor, approvals_required=approvals_required)
         found = ledger.diagnose()
-    url = settings.ledger_url(access.ledger)
+    url, signing = settings.ledger_url(access.ledger), found.signing
     if access.json:
-        output.json_line({"ledger": url, "revision": found.revision, "runs": found.runs, "events": found.events})
+        counts = {"revision": found.revision, "runs": found.runs, "events": found.events}
+        output.json_line({"ledger": url, **counts, "key_file": signing.key_file, "head_file": signing.head_file})
     else:
         output.data(f"Ledger ready: {url} ({found.runs} runs, {found.events} audit events)")
+        output.note(f"Key that signs its checkpoints: {signing.key_file} - back it up, and let nobody else read it.")
+        output.note(f"Last checkpoint, as a witness: {signing.head_file} - better on another disk: set PROOFGAP_HEAD.")
         output.note("Next: proofgap run create BACKUP --into TARGET")
     return 0

@@ -1,7 +1,7 @@
 """How commands reach the ledger, and as whom.
 
-Owns opening it and the person at the keyboard. A ledger is made only where one is to be written: looking at something
-leaves no file behind.
+Owns opening it, the person at the keyboard, and the checkpoint at the end of a command that makes one. A ledger is
+made only where one is to be written: looking at something leaves no file behind.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from proofgap.audit import Actor
+from proofgap.errors import ProofgapError
 from proofgap.text import ID_LENGTH_MAX, check_text, unfit
 from proofgap_app import logs, settings
+from proofgap_app.cli import output
 from proofgap_app.cli.options import Access
 from proofgap_store import Ledger, UnavailableError
 from proofgap_store.clock import display_name, operating_system_user
@@ -41,8 +43,17 @@ def opened(access: Access, *, create: bool = False) -> Iterator[Ledger]:
     url = check_text("--ledger", settings.ledger_url(access.ledger))
     if create:
         _make_folder(url)
-    with Ledger.open(url, create=create, owner=me().id) as ledger:
+    key, head = settings.key_file(), settings.head_file()
+    with Ledger.open(url, create=create, owner=me().id, key=key, head=head) as ledger:
         yield ledger
+
+
+def sign_off(ledger: Ledger) -> None:
+    """Make a checkpoint of what was done; that there is none is said, and changes no result."""
+    try:
+        ledger.audit.checkpoint()
+    except ProofgapError as error:
+        output.note(f"proofgap: {error}")
 
 
 def _make_folder(url: str) -> None:

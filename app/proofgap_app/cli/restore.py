@@ -24,7 +24,7 @@ from proofgap.records import PreviewFacts, RunDetails
 from proofgap.text import check_id, check_text
 from proofgap.wording import DecisionState
 from proofgap_app.cli import output
-from proofgap_app.cli.ledgers import me, opened
+from proofgap_app.cli.ledgers import me, opened, sign_off
 from proofgap_app.cli.options import ACCESS, SCOPE, Access, Scope, option
 from proofgap_app.cli.problems import EXIT_OF_STATE, Exit
 from proofgap_app.cli.progress import ProgressBars
@@ -40,6 +40,7 @@ from proofgap_store.clock import now_us
 app = App(
     name="restore",
     help="Restore a backup, track it from draft to outcome, look at the target, and show the decision.",
+    usage="Usage: proofgap restore [OPTIONS] BACKUP --into TARGET\n       proofgap restore [OPTIONS] --resume RUN\n",
     help_prologue="""Examples:
   proofgap restore backup.tar.gz --into /srv/restored
   proofgap restore backup.tar.gz --into /srv/restored --dry-run
@@ -120,14 +121,15 @@ def restore(  # noqa: PLR0913 - groups of options, and the two ways to say what 
         resume: go on with a run that was previewed, such as one that was approved; needs no BACKUP and no --into.
 
     """
-    _check(conduct)
     if resume is not None:
         _refuse_besides_resume(backup, into, selection, conduct, scope)
+        _check(conduct)
         return _resumed(check_id("--resume", resume), conduct, access)
     if backup is None:
         raise BadInputError("BACKUP", "is missing", "Name what to restore, or the run to go on with: --resume RUN.")
     if into is None:
         raise BadInputError("--into", "is missing", "Name where to restore it.")
+    _check(conduct)
     details = _details(backup, into, conduct)
     request = _request(details, selection)
     driver = driver_for(selection.driver, request.backup)
@@ -172,6 +174,7 @@ def _conducted(
         failed = _carry_out(work, go)
         bars.close()
         shown_run = ledger.show(work.run_id, me().id, me())
+        sign_off(ledger)
     present(shown_run, as_json=access.json)
     if stop.asked:
         return Exit.INTERRUPTED
@@ -300,7 +303,7 @@ class Console:
         """Show what was previewed, and that it is the same still."""
         self._bars.close()
         output.note(
-            f"Previewed before, and unchanged: {plan.selected} items; {_known(shown.created)} would be created, "
+            f"Previewed before, and unchanged: {output.amount(plan.selected, 'item')}; {_known(shown.created)} would be created, "
             f"{_known(shown.overwritten)} overwritten, {_known(shown.skipped)} not restored."
         )
 
@@ -313,7 +316,7 @@ class Console:
         """Ask, unless nobody is to be asked."""
         if not self._ask:
             return True
-        what = f"{plan.selected} items, {_known(shown.overwritten)} over existing ones,"
+        what = f"{output.amount(plan.selected, 'item')}, {_known(shown.overwritten)} over existing ones,"
         output.note(f"Restore {what} into {text.shown(str(plan.request.target))}? Type yes to go on:")
         try:
             answer = sys.stdin.buffer.readline()
@@ -333,7 +336,7 @@ def _known(count: int | None) -> str:
 def preview_lines(plan: Plan, preview: Preview) -> Iterator[str]:
     """Say what the plan would do, how deep the preview looked, and what it found wrong."""
     yield (
-        f"Preview ({preview.depth}): {plan.selected} items; {preview.created} would be created, "
+        f"Preview ({preview.depth}): {output.amount(plan.selected, 'item')}; {preview.created} would be created, "
         f"{preview.overwritten} overwritten, {preview.unchanged} unchanged, {preview.skipped} skipped, "
         f"{preview.unavailable} cannot be restored."
     )

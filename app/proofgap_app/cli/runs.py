@@ -1,19 +1,15 @@
 """``proofgap run``: the moves of one run, one command each; and `fire` for all of them.
 
-Owns how the facts of each event are named on the command line. Refuses to judge them: the ledger does.
+Owns the commands. Refuses to judge what they are given: the ledger does. How facts are named is in `run_facts`.
 """
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
-from typing import Literal
-
-from cyclopts import App, Parameter
+from cyclopts import App
 
 from proofgap.errors import BadInputError
-from proofgap.facts import RunEvent, RunStatus
-from proofgap.records import Completeness, PreviewFacts, RunDetails, microseconds
+from proofgap.facts import EndReason, RunEvent, RunStatus
+from proofgap.records import Completeness, PreviewFacts, RunDetails
 from proofgap.text import check_id, check_text
 from proofgap_app.cli import following
 from proofgap_app.cli.ledgers import me, opened
@@ -28,11 +24,10 @@ from proofgap_app.cli.options import (
     checked,
     facts_from,
     key_of,
-    moment,
     note_of,
-    seconds,
 )
-from proofgap_app.cli.receipts import answer
+from proofgap_app.cli.receipts import answer, fired
+from proofgap_app.cli.run_facts import PLAN, SHOWN, WANTED, BlockReason, Plan, Shown, Wanted, expiry
 from proofgap_store import NewRun
 
 app = App(
@@ -62,61 +57,6 @@ app.command(
 )
 
 
-@Parameter(name="*")
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """What is to be restored.
-
-    Attributes:
-        into: the target.
-        driver: the tool that restores.
-        purpose: why, in your words.
-
-    """
-
-    into: str | None = None
-    driver: str | None = None
-    purpose: str | None = None
-
-
-@Parameter(name="*")
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What a check or a preview found.
-
-    Attributes:
-        plan_digest: digest of the plan.
-        target_fingerprint: fingerprint of the target as it was found.
-
-    """
-
-    plan_digest: str | None = None
-    target_fingerprint: str | None = None
-
-
-@Parameter(name="*")
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
-    """What a preview showed.
-
-    Attributes:
-        expires_in: how long the preview may be acted on, such as 30m.
-        expires_at: until when it may be acted on, in RFC 3339.
-        depth: metadata (listings were read) or data (every byte of the backup was read).
-        created: items that would be created.
-        overwritten: items that would be overwritten.
-        skipped: items that would be skipped.
-
-    """
-
-    expires_in: str | None = None
-    expires_at: str | None = None
-    depth: Literal["metadata", "data"] | None = None
-    created: Whole | None = None
-    overwritten: Whole | None = None
-    skipped: Whole | None = None
-
-
 @app.command(
     name="create",
     help_prologue="""Examples:
@@ -129,7 +69,7 @@ def create(
     /,
     *,
     dry_run: bool = False,
-    wanted: Wanted = Wanted(),
+    wanted: Wanted = WANTED,
     key: str | None = None,
     scope: Scope = SCOPE,
     access: Access = ACCESS,
@@ -164,7 +104,7 @@ def scope(  # noqa: PLR0913 - one argument per fact
     /,
     *,
     backup: str | None = None,
-    wanted: Wanted = Wanted(),
+    wanted: Wanted = WANTED,
     selected: Whole | None = None,
     expects_nothing: bool = False,
     firing: Firing = FIRING,
@@ -201,7 +141,7 @@ def check(  # noqa: PLR0913 - one argument per fact
     run: str,
     /,
     *,
-    plan: Plan = Plan(),
+    plan: Plan = PLAN,
     selected: Whole | None = None,
     expects_nothing: bool = False,
     source: Completeness | None = None,
@@ -238,8 +178,8 @@ def preview(
     run: str,
     /,
     *,
-    shown: Shown = Shown(),
-    plan: Plan = Plan(),
+    shown: Shown = SHOWN,
+    plan: Plan = PLAN,
     firing: Firing = FIRING,
     access: Access = ACCESS,
 ) -> int:
@@ -252,7 +192,7 @@ def preview(
     facts = PreviewFacts(
         plan_digest=plan.plan_digest,
         target_fingerprint=plan.target_fingerprint,
-        expires_at_us=_expiry(shown),
+        expires_at_us=expiry(shown),
         depth=shown.depth,
         created=shown.created,
         overwritten=shown.overwritten,
@@ -279,13 +219,31 @@ def approve(run: str, /, *, firing: Firing = FIRING, access: Access = ACCESS) ->
 
 
 @app.command(
+    name="block",
+    help_prologue="""Examples:
+  proofgap run block rr_01KB2M95QF7T3ZC8H --reason approval_rejected
+  proofgap run block rr_01KB2M95QF7T3ZC8H --reason target_busy --if-version 5
+""",
+)
+def block(run: str, /, *, reason: BlockReason, firing: Firing = FIRING, access: Access = ACCESS) -> int:
+    """End a run before it is executed, and say why. Whoever does not approve it says approval_rejected.
+
+    Args:
+        run: the run's id.
+        reason: why it is not to be executed.
+
+    """
+    return fired(run, RunEvent.BLOCK, RunDetails(end_reason=EndReason(reason)), firing, access)
+
+
+@app.command(
     name="queue",
     help_prologue="""Examples:
   proofgap run queue rr_01KB2M95QF7T3ZC8H
   proofgap run queue rr_01KB2M95QF7T3ZC8H --plan-digest sha256:1f0c --if-version 5
 """,
 )
-def queue(run: str, /, *, plan: Plan = Plan(), firing: Firing = FIRING, access: Access = ACCESS) -> int:
+def queue(run: str, /, *, plan: Plan = PLAN, firing: Firing = FIRING, access: Access = ACCESS) -> int:
     """Release the previewed plan for execution.
 
     Args:
@@ -366,20 +324,3 @@ def retry(run: str, /, *, key: str | None = None, access: Access = ACCESS) -> in
     with opened(access) as ledger:
         receipt = ledger.retry(run, me(), key=checked_key)
     return answer(receipt, as_json=access.json)
-
-
-def fired(run: str, event: RunEvent, details: RunDetails, firing: Firing, access: Access) -> int:
-    """Fire one event with its facts, and answer."""
-    check_id("RUN", run)
-    given, key, note = checked(details), key_of(firing), note_of(firing)
-    with opened(access) as ledger:
-        receipt = ledger.fire(run, event, me(), given=given, key=key, expected_version=firing.if_version, note=note)
-    return answer(receipt, as_json=access.json)
-
-
-def _expiry(shown: Shown) -> int | None:
-    if shown.expires_in is not None and shown.expires_at is not None:
-        raise BadInputError("--expires-in", "and --expires-at say the same thing twice", "Give one of them.")
-    if shown.expires_in is not None:
-        return time.time_ns() // 1000 + int(seconds("--expires-in", shown.expires_in) * 1_000_000)
-    return None if shown.expires_at is None else microseconds(moment("--expires-at", shown.expires_at))

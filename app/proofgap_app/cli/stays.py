@@ -83,11 +83,11 @@ def _tell(found: tuple[Stays, ...]) -> None:
     head = ("Status", "Ended", "Median", "90 %", "99 %", "Longest")
     if not is_terminal(sys.stdout):
         output.columns(head)  # without its head, this table says nothing
-    rows = [(row.status, row.count, *map(_length, (row.p50_us, row.p90_us, row.p99_us, row.max_us))) for row in found]
+    rows = [(row.status, row.count, *map(length, (row.p50_us, row.p90_us, row.p99_us, row.max_us))) for row in found]
     output.table(head, rows)
 
 
-def _length(microseconds: int | None) -> str | None:
+def length(microseconds: int | None) -> str | None:
     """Write a length of time in the largest unit of which it has one."""
     if microseconds is None:
         return None

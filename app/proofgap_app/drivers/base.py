@@ -285,6 +285,10 @@ class Driver(Protocol):
         """
         ...
 
+    def place(self, plan: Plan) -> Path:
+        """Give the path below which, or to which, the plan writes."""
+        ...
+
     def fingerprint(self, plan: Plan) -> str:
         """Give the SHA-256 of what the target holds now where the plan would write."""
         ...

@@ -45,7 +45,13 @@ class Cli:
         self.url = f"sqlite:///{folder}/proofgap.db"
         self._patch.setenv("PROOFGAP_LEDGER", self.url)
         self._patch.setenv("PROOFGAP_LOG", "off")
-        for variable in ("PROOFGAP_WORKSPACE", "PROOFGAP_ENVIRONMENT", "PROOFGAP_DEBUG"):
+        for variable in (
+            "PROOFGAP_WORKSPACE",
+            "PROOFGAP_ENVIRONMENT",
+            "PROOFGAP_DEBUG",
+            "PROOFGAP_KEY",
+            "PROOFGAP_HEAD",
+        ):
             self._patch.delenv(variable, raising=False)
         self.as_user("owner")
 

@@ -371,7 +371,7 @@ def test_the_table_of_moves_needs_no_ledger_and_takes_no_filter(cli):
     ],
 )
 def test_a_length_of_time_is_written_in_its_largest_unit(microseconds, text):
-    assert stays._length(microseconds) == text
+    assert stays.length(microseconds) == text
 
 
 # Who may, and what cannot be meant

@@ -1,0 +1,108 @@
+"""``proofgap db``: what operators do with the database of a ledger. No other program is needed on the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from proofgap.text import check_text
+from proofgap_app import settings
+from proofgap_app.cli import output
+from proofgap_app.cli.ledgers import opened
+from proofgap_app.cli.options import ACCESS, Access
+from proofgap_app.cli.problems import Exit
+from proofgap_store import DatabaseCheck, upgrade
+
+app = App(
+    name="db",
+    help="Bring the ledger's database up, look for damage, copy it.",
+    help_prologue="""Examples:
+  proofgap db check
+  proofgap db backup /backup/ledger-2026-11-21.db
+  proofgap db upgrade
+""",
+)
+
+
+@app.command(
+    name="check",
+    help_prologue="""Examples:
+  proofgap db check
+  proofgap db check --json | jq .damage
+""",
+)
+def check(*, access: Access = ACCESS) -> int:
+    """Read every page of the database and compare its schema; exits with 1 if anything is wrong. Changes nothing.
+
+    It does not read what the log says: see proofgap audit verify.
+
+    """
+    with opened(access) as ledger:
+        found = ledger.database.check()
+    if access.json:
+        output.json_line(found)
+    else:
+        output.table(("What", "Found"), _rows(found))
+    return Exit.ERROR if any((found.missing_guards, found.foreign_guards, found.damage, found.dangling)) else Exit.OK
+
+
+def _rows(found: DatabaseCheck) -> list[tuple[str, str]]:
+    return [
+        ("missing guards", ", ".join(found.missing_guards) or "none"),
+        ("foreign guards", ", ".join(found.foreign_guards) or "none"),
+        ("damage", "; ".join(found.damage) or "none"),
+        ("rows that point nowhere", "; ".join(found.dangling) or "none"),
+    ]
+
+
+@app.command(
+    name="backup",
+    help_prologue="""Examples:
+  proofgap db backup /backup/ledger-2026-11-21.db
+  proofgap db backup ledger-copy.db --json
+""",
+)
+def backup(file: Annotated[str, Parameter(allow_leading_hyphen=True)], /, *, access: Access = ACCESS) -> int:
+    """Copy the ledger into a new file, as it is at one moment, while it may be in use. Nothing is overwritten.
+
+    The key file and the head file are not in the copy: back them up apart from it.
+
+    Args:
+        file: the new file; only you can read it.
+
+    """
+    target = Path(check_text("FILE", file))
+    with opened(access) as ledger:
+        size = ledger.database.backup(target)
+        signing = ledger.diagnose().signing
+    if access.json:
+        output.json_line({"file": str(target), "bytes": size})
+    else:
+        output.data(f"Ledger copied: {target} ({size} bytes)")
+        output.note(f"Not in it: the key {signing.key_file} and the head {signing.head_file}.")
+    return Exit.OK
+
+
+@app.command(
+    name="upgrade",
+    help_prologue="""Examples:
+  proofgap db upgrade
+  proofgap db upgrade --json
+""",
+)
+def upgrade_schema(*, access: Access = ACCESS) -> int:
+    """Bring the schema of the ledger to the one of this version: all of it, or nothing. Events stay as they are."""
+    url = check_text("--ledger", settings.ledger_url(access.ledger))
+    done = upgrade(url)
+    with opened(access):
+        pass  # what a ledger of this schema begins with is there now, such as its first key
+    if access.json:
+        output.json_line(done)
+    elif done.before == done.after:
+        output.data(f"Nothing to do: the schema is {done.after} already ({done.events} audit events)")
+    else:
+        output.data(f"Schema {done.before} -> {done.after}: {done.events} audit events, as they were")
+        output.note("Next: proofgap audit checkpoint")
+    return Exit.OK

@@ -1,0 +1,135 @@
+"""What operators do with the database of a ledger: bring its schema up, look for damage, copy it.
+
+Owns these three, so that nobody needs another program on the file: a second SQLite in one process, or a copy of a file
+that is in use, can lose committed events. Refuses to know what the tables hold, and to repair anything.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from proofgap.errors import BadInputError
+from proofgap.text import shown
+from proofgap_store import tree
+from proofgap_store.engine import Connection, UnavailableError, connected, execute, make_engine, rows, unavailable
+from proofgap_store.files import refuse_taken, sync, sync_folder, temporary
+from proofgap_store.gate import Gate
+from proofgap_store.schema import REVISION, GuardsError, drift, migrate, revision
+from proofgap_store.shapes import DatabaseCheck, Upgraded
+from proofgap_store.sqlite_library import sqlite
+
+_FINDINGS_MAX = 100
+_EVENTS = "SELECT count(*) AS n FROM audit_event"
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """The database of one ledger; `Ledger.database` gives it."""
+
+    gate: Gate
+
+    def check(self) -> DatabaseCheck:
+        """Read every page and row of the database; nothing is changed.
+
+        Raises:
+            UnavailableError: it is damaged so much that it cannot be read.
+
+        """
+        return self.gate.read(_checked)
+
+    def backup(self, file: Path) -> int:
+        """Copy the ledger into a new file, as it is at one moment, while it may be in use; give its size in bytes.
+
+        Only the owner of the new file can read it. Key file and head file are not in it.
+
+        Raises:
+            BadInputError: the name is taken or belongs to the ledger, or nothing can be written there.
+            UnavailableError: the ledger cannot be read, or the disk is full.
+            OSError: the copy cannot be brought to the disk; nothing is left of it.
+
+        """
+        self._refuse_own(file)
+        refuse_taken(file)
+        with temporary(file) as (stream, partial):
+            with connected(self.gate.engine) as connection:
+                _vacuum_into(connection, partial)
+            sync(stream)
+            _give_name(partial, file)
+        return file.stat().st_size
+
+    def _refuse_own(self, file: Path) -> None:
+        """Refuse a name that SQLite would take for a part of the ledger, such as that of its journal."""
+        own = self.gate.file
+        if own is None or file.absolute().parent.resolve() != own.absolute().parent.resolve():
+            return
+        if file.name == own.name or file.name.startswith(f"{own.name}-"):
+            raise BadInputError("FILE", f"'{shown(str(file))}' belongs to the ledger", "Name another file.")
+
+
+def _vacuum_into(connection: Connection, file: Path) -> None:
+    try:
+        execute(connection, "VACUUM INTO :file", {"file": str(file)})
+    except sqlite.DatabaseError as error:
+        raise unavailable(error) from error
+
+
+def _give_name(partial: Path, file: Path) -> None:
+    """Give the complete copy its name; a name that somebody took meanwhile stays theirs."""
+    try:
+        os.link(partial, file)
+    except FileExistsError:
+        raise BadInputError("FILE", f"'{shown(str(file))}' is there already", "Name a new file.") from None
+    sync_folder(file.parent)
+
+
+def _checked(connection: Connection) -> DatabaseCheck:
+    found = drift(connection)
+    pages = [row["integrity_check"] for row in rows(connection, f"PRAGMA integrity_check({_FINDINGS_MAX})")]
+    dangling = rows(connection, "PRAGMA foreign_key_check")[:_FINDINGS_MAX]
+    return DatabaseCheck(
+        missing_guards=found.missing,
+        foreign_guards=found.foreign,
+        damage=() if pages == ["ok"] else tuple(pages),
+        dangling=tuple(f"{row['table']}, row {row['rowid']}: nothing in {row['parent']}" for row in dangling),
+    )
+
+
+def upgrade(url: str) -> Upgraded:
+    """Bring the schema of a ledger to the one of this version: all of it, or nothing.
+
+    Raises:
+        BadInputError: the URL is none.
+        UnavailableError: there is no ledger, or a newer version made it.
+        GuardsError: guards of the older schema are missing or foreign.
+
+    """
+    gate = Gate(make_engine(url))
+    try:
+        if gate.file is not None and not gate.file.exists():
+            raise UnavailableError(f"there is none at {gate.file}", "Make one with: proofgap init.")
+        before = gate.read(_upgradable)
+        if before != REVISION:
+            migrate(gate.engine, before)
+        return gate.read(lambda connection: _upgraded(connection, before))
+    finally:
+        gate.engine.dispose()
+
+
+def _upgradable(connection: Connection) -> str:
+    found = revision(connection)
+    if found is None:
+        raise UnavailableError("there is no ledger yet", "Make one with: proofgap init.")
+    if found > REVISION:
+        problem = f"its schema is {found}, this version works with {REVISION}"
+        raise UnavailableError(problem, "Use the version that made it.")
+    differences = drift(connection, found)
+    if differences:
+        raise GuardsError(*differences)
+    return found
+
+
+def _upgraded(connection: Connection, before: str) -> Upgraded:
+    events: int = rows(connection, _EVENTS)[0]["n"]
+    return Upgraded(before=before, after=REVISION, events=events, unsequenced=tree.queue(connection).events)

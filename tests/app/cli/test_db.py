@@ -1,0 +1,70 @@
+"""``db``: the operator's commands, by what they print, what they leave, and how they end."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.store.raw import behind_the_guards, connect
+from tests.store.test_maintenance import old
+
+__all__ = ["old"]
+
+
+@pytest.fixture
+def path(cli):
+    """The file of the ledger that the command line works on."""
+    return cli.folder / "proofgap.db"
+
+
+def test_a_sound_database_is_said_to_be_so(cli):
+    cli.ok("init")
+    names = ("missing guards", "foreign guards", "damage", "rows that point nowhere")
+    assert cli.ok("db", "check").out == "".join(f"{name}\tnone\n" for name in names)
+    assert cli.ok("db", "check", "--json").json == {
+        "missing_guards": [], "foreign_guards": [], "damage": [], "dangling": [],
+    }  # fmt: skip
+
+
+def test_what_is_wrong_with_a_database_is_named_and_the_exit_code_is_1(cli, path):
+    cli.ok("init")
+    connection = connect(path)
+    connection.execute("DROP TRIGGER audit_leaf_is_never_deleted")
+    connection.close()
+    behind_the_guards(path, "INSERT INTO audit_private VALUES (999999, 'x', printf('%032d', 7), 'x')")
+    result = cli("db", "check")
+    assert result.code == 1
+    assert "missing guards\taudit_leaf_is_never_deleted\n" in result.out
+    assert "audit_private" in result.out
+
+
+def test_a_backup_is_made_once_and_says_what_is_not_in_it(cli, path):
+    cli.ok("init")
+    copy = cli.folder / "copy.db"
+    result = cli.ok("db", "backup", str(copy))
+    assert result.out == f"Ledger copied: {copy} ({copy.stat().st_size} bytes)\n"
+    assert f"{path}.key" in result.err
+    assert f"{path}.head" in result.err
+    again = cli("db", "backup", str(copy))
+    assert (again.code, again.err.endswith("' is there already. Name a new file.\n")) == (2, True)
+    assert cli("db", "backup", str(path)).code == 2
+    found = cli.ok("db", "backup", str(cli.folder / "second.db"), "--json").json
+    assert found == {"file": str(cli.folder / "second.db"), "bytes": copy.stat().st_size}
+    assert cli.ok("doctor", "--ledger", f"sqlite:///{path}").code == 0
+
+
+@pytest.mark.usefixtures("old")
+def test_an_older_ledger_is_brought_up_on_demand_and_can_be_used_then(cli):
+    refused = cli("doctor")
+    assert (refused.code, "Bring it up with: proofgap db upgrade." in refused.err) == (1, True)
+    result = cli.ok("db", "upgrade")
+    assert result.out.startswith("Schema 0001 -> 0002: ")
+    assert cli.ok("db", "upgrade").out.startswith("Nothing to do: the schema is 0002 already (")
+    assert cli.ok("audit", "checkpoint", "--json").json["size"] == cli.ok("doctor", "--json").json["events"]
+    assert cli.ok("db", "check").code == 0
+
+
+def test_where_there_is_no_ledger_none_is_made(cli):
+    for command in (["db", "check"], ["db", "backup", str(cli.folder / "copy.db")], ["db", "upgrade"]):
+        result = cli(*command)
+        assert (result.code, "Make one with: proofgap init." in result.err) == (1, True), command
+    assert list(cli.folder.iterdir()) == []
