@@ -267,7 +267,8 @@ def test_watching_prints_each_change_until_the_end(cli):
         "source": "running",
         "target": "failed",
         "version": 7,
-        "event_id": int(rows[-1][-1]),
+        "event_id": int(rows[-1][-2]),
+        "note": None,
     }
 
 
