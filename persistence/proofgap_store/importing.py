@@ -12,6 +12,7 @@ from hashlib import sha256
 from typing import Any
 
 from msgspec import convert
+from msgspec.structs import replace
 
 from proofgap.admission import admitted
 from proofgap.audit import EventType, canonical, digest, run_stream, system_stream
@@ -108,7 +109,8 @@ class _Import:
             yield self._conflict(facts, "operation_run", run.operation_run_id, facts.operation)
         for snapshot in facts.evidence:
             yield from self._evidence(number, facts, link_id, snapshot)
-        projection = project(facts, everyone(facts), Trigger.IMPORT)
+        kept = _as_kept(facts, link_id)
+        projection = project(kept, everyone(kept), Trigger.IMPORT)
         yield self._draft(facts, EventType.DECISION_PROJECTED, link_id, projection_data(projection))
 
     def _evidence(self, number: int, facts: Facts, link_id: str | None, snapshot: SnapshotFacts) -> Iterator[Draft]:
@@ -201,6 +203,20 @@ def _digest_kept(row: Row, facts: Facts, line_digest: str) -> str:
     same = (said["target"], said["is_dry_run"], said["operation_run_ref"], canonical(said["details"]).decode(), link_id)
     found = (row["status"], row["is_dry_run"], row["operation_run_ref"], row["details"], row["operation_run_id"])
     return line_digest if same == found else "pruned"
+
+
+def _as_kept(facts: Facts, link_id: str | None) -> Facts:
+    """Give the facts as they will be read again: a link that counts as none is none, and evidence is in its order."""
+    scope = (facts.run.workspace, facts.run.environment)
+    ours = [
+        row for row in facts.evidence if row.operation_run_id == link_id and (row.workspace, row.environment) == scope
+    ]
+    return replace(
+        facts,
+        run=replace(facts.run, operation_run_id=link_id),
+        operation=facts.operation if link_id is not None else None,
+        evidence=tuple(sorted(ours, key=lambda row: row.id)) if link_id is not None else (),
+    )
 
 
 def _run_data(facts: Facts, link_id: str | None, line_digest: str) -> dict[str, Any]:

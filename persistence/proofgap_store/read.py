@@ -38,6 +38,7 @@ LEFT JOIN audit_stream AS s ON s.stream = :stream
 """  # noqa: S608 - put together from our own text only
 _EVIDENCE = """
 SELECT * FROM evidence_snapshot WHERE operation_run_id = :operation AND workspace = :workspace AND environment = :environment
+ORDER BY id
 """
 _ROLES = """
 SELECT role FROM access_grant
@@ -69,6 +70,7 @@ ORDER BY r.created_at_us DESC, r.id DESC LIMIT :limit
 """  # noqa: S608 - as above
 _EVIDENCE_OF_PAGE = """
 SELECT * FROM evidence_snapshot WHERE operation_run_id IN (SELECT value FROM json_each(:operations))
+ORDER BY id
 """
 BATCH = 200
 """How many runs a list reads at a time."""
