@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -21,9 +20,8 @@ from proofgap_app.cli.ledgers import me
 from proofgap_app.worker import target_lock
 from proofgap_app.worker.target_lock import TargetBusyError, hold
 from proofgap_store import Ledger
-from tests.app.restoring import FILES, Shell, backup_of, opened, somebody_else, tree, wait_for
+from tests.app.restoring import FILES, Shell, Told, Witness, backup_of, carried_out, opened, somebody_else, tree
 
-MANY = {f"d{number % 20}/f{number}": os.urandom(2000) for number in range(900)}
 HOLD = """
 import sys, time
 from pathlib import Path
@@ -50,27 +48,28 @@ def locks(shell: Shell) -> list[str]:
 
 
 def test_of_two_restores_into_one_target_the_second_is_blocked(shell: Shell, tmp_path: Path) -> None:
-    """Two programs: while the first is at work the second writes nothing and says why; afterwards the target is free."""
-    many = backup_of("tar", tmp_path, MANY)
+    """Two processes: while this one is at work the other writes nothing and says why; afterwards the target is free."""
+    first = backup_of("tar", tmp_path, {"first.txt": b"first"})
     (tmp_path / "other").mkdir()
-    other = backup_of("zip", tmp_path / "other")
-    first = shell.start("restore", many.path, "--into", shell.target, "--yes", "--exit-status")
-    wait_for(lambda: first.poll() is not None or sum(len(names) for *_, names in os.walk(shell.target)) > 20)
-    os.kill(first.pid, signal.SIGSTOP)
-    assert first.poll() is None, "it was too fast to be met at work"
-    ran = shell.restore(other)
-    told = shell.last()
-    assert (ran.code, told.ended) == (15, ("blocked_or_cancelled", "cancelled", "target_busy"))
-    assert f"process {first.pid}" in ran.err
-    assert told.events[-1] == "block"
-    assert not {"a.txt", "b.bin"} & tree(shell.target).keys()
-    elsewhere = shell.inside("restore", other.path, "--into", tmp_path / "free", "--yes", "--exit-status")
-    assert elsewhere.code == 0, "another target is not held"
-    os.kill(first.pid, signal.SIGCONT)
-    assert shell.finish(first).code == 0
+    second = backup_of("zip", tmp_path / "other")
+    met: list[Told] = []
+
+    def meet() -> None:
+        if met:
+            return
+        ran = shell.restore(second)
+        met.append(shell.last())
+        assert (ran.code, f"process {os.getpid()}" in ran.err) == (15, True)
+        elsewhere = shell("restore", second.path, "--into", tmp_path / "free", "--yes", "--exit-status")
+        assert elsewhere.code == 0, "another target is not held"
+
+    carried_out(shell, first, Witness(before={"execute": meet}))
+    assert met[0].ended == ("blocked_or_cancelled", "cancelled", "target_busy")
+    assert met[0].events[-1] == "block"
+    assert tree(shell.target) == {"first.txt": b"first"}
     assert locks(shell) == []
-    assert shell.restore(other).code == 0
-    assert tree(shell.target) == MANY | FILES
+    assert shell.restore(second).code == 0
+    assert tree(shell.target) == FILES | {"first.txt": b"first"}
 
 
 def test_a_target_is_free_as_soon_as_its_holder_is_killed(shell: Shell, tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ _NEXT = {
     RunStatus.RUNNING: "proofgap items report {run} outcomes.ndjson",
 }
 
+_AFTER_APPROVAL = "proofgap restore --resume {run}; where another tool restores: proofgap run queue {run}"
+
 
 def answer(receipt: Receipt, *, as_json: bool) -> int:
     """Write what a committed event did."""
@@ -30,6 +32,9 @@ def answer(receipt: Receipt, *, as_json: bool) -> int:
     again = "   (the same request again: nothing was changed)" if receipt.replayed else ""
     line = f"{receipt.subject}  {what}{before}{receipt.status}   version {receipt.version}   event {receipt.event_id}"
     output.data(line + again)
+    if receipt.event == RunEvent.APPROVE:
+        output.note(f"Next: {_AFTER_APPROVAL.format(run=receipt.run_id)}")
+        return 0
     following = _NEXT.get(RunStatus(receipt.status)) if receipt.subject == receipt.run_id else None
     output.note(f"Next: {(following or 'proofgap show {run}').format(run=receipt.run_id)}")
     return 0

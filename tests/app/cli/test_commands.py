@@ -211,7 +211,7 @@ def test_an_approval_by_somebody_else_is_needed_where_that_is_declared(cli):
     assert cli("run", "queue", run_id).code == 5
     cli.ok("grant", "second", "operator")
     cli.as_user("second")
-    cli.ok("run", "approve", run_id)
+    assert f"Next: proofgap restore --resume {run_id}" in cli.ok("run", "approve", run_id).err
     cli.as_user("owner")
     cli.ok("run", "queue", run_id)
 
