@@ -50,14 +50,35 @@ class EventType(StrEnum):
     KEY_ROTATED = "audit.key_rotated"
     GAP_DECLARED = "audit.gap_declared"
     LOG_EXPORTED = "audit.exported"
+    REDACTED = "audit.redacted"
+    HELD = "audit.held"
+    HOLD_RELEASED = "audit.hold_released"
+    PRUNED = "audit.pruned"
+    RESTORE_DECLARED = "audit.restore_declared"
+
+
+class Author(Struct):
+    """Who did something, as an event names them: what may stand in the log for ever."""
+
+    id: str
+    kind: str
+    via: str
 
 
 class Actor(Struct):
-    """Who does something: a stable id (never an e-mail address), what kind of actor, and the way in."""
+    """Who does something: a stable id (never an e-mail address), what kind of actor, and the way in.
+
+    ``name`` is how people call them. It is personal data: no event holds it, only a commitment to it.
+    """
 
     id: str
     kind: str = "user"  # user, worker or system
     via: str = "library"  # cli, api, worker or library
+    name: str | None = None
+
+    def author(self) -> Author:
+        """Give what an event may say of them."""
+        return Author(id=self.id, kind=self.kind, via=self.via)
 
 
 class Entry(Struct):
@@ -79,7 +100,7 @@ class Entry(Struct):
     op: str | None
     at_us: int
     rec_us: int
-    actor: Actor
+    actor: Author
     data: dict[str, Any]
     commit: dict[str, str]
 
@@ -100,6 +121,18 @@ def canonical(value: object) -> bytes:
 def digest(value: object) -> str:
     """Give the SHA-256 of a value's canonical bytes, in hex."""
     return sha256(canonical(value)).hexdigest()
+
+
+ACTOR_NAME, NOTE = "actor.name", "data.note"
+"""The paths of what is committed to: how the actor is called, and why something was done, in somebody's words."""
+
+
+def commitment(salt: str, value: str) -> str:
+    """Give the commitment to a value: the SHA-256 of its salt (16 bytes, here in hex) and its UTF-8 bytes, in hex.
+
+    It says nothing of the value to whoever does not have the salt; with the salt, it fits no other value.
+    """
+    return sha256(bytes.fromhex(salt) + value.encode()).hexdigest()
 
 
 def leaf_hash(payload: bytes) -> str:

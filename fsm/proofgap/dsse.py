@@ -110,12 +110,32 @@ def pre_authentication(payload_type: str, payload: bytes) -> bytes:
 def seal(payload_type: str, payload: bytes, signer: SignerKey, *others: SignerKey) -> bytes:
     """Put a payload into an envelope that each signer signs. The hint at the key is its verifier key."""
     message = pre_authentication(payload_type, payload)
-    signatures = [
-        {"keyid": each.verifier.text, "sig": base64.b64encode(each.signed(message)).decode()}
-        for each in (signer, *others)
-    ]
+    signatures = [(each.verifier.text, each.signed(message)) for each in (signer, *others)]
+    return _envelope(payload_type, payload, signatures)
+
+
+def is_as_sealed(envelope: bytes, keys: Iterable[VerifierKey]) -> bool:
+    """Tell whether an envelope is byte for byte as `seal` writes it, with no signature but those of these keys.
+
+    Others may write it in other ways, and it says the same; who demands the one way finds every change.
+
+    Raises:
+        MalformedError: it is no envelope.
+
+    """
+    read, known = _parsed(envelope), {key.text: key for key in keys}
+    payload = _decoded(read.payload)
+    message = pre_authentication(read.payloadType, payload)
+    signatures = [(each.keyid, _decoded(each.sig)) for each in read.signatures]
+    if not all(hint in known and known[hint].has_signed(message, value) for hint, value in signatures):
+        return False
+    return _envelope(read.payloadType, payload, signatures) == envelope
+
+
+def _envelope(payload_type: str, payload: bytes, signatures: Iterable[tuple[str, bytes]]) -> bytes:
     coded = base64.b64encode(payload).decode()
-    return canonical({"payload": coded, "payloadType": payload_type, "signatures": signatures})
+    signed = [{"keyid": hint, "sig": base64.b64encode(value).decode()} for hint, value in signatures]
+    return canonical({"payload": coded, "payloadType": payload_type, "signatures": signed})
 
 
 def unseal(envelope: bytes, payload_type: str, keys: Iterable[VerifierKey]) -> bytes:

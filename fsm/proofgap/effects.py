@@ -25,6 +25,7 @@ from proofgap.records import (
     Moment,
     OperationRecord,
     PreviewFacts,
+    RecoveryPointBasis,
     RunDetails,
     RunRecord,
     SnapshotDetails,
@@ -37,13 +38,15 @@ _ENDING = frozenset(
         *("outcome_rule", "exit_code", "nothing_written", "source_completeness"),
     }
 )
+_RECOVERY_POINT = frozenset({"recovery_point_us", "recovery_point_basis"})
+_WANTED = frozenset({"backup", "target", "driver", "purpose", "rto_us_stated", "rpo_us_stated"}) | _RECOVERY_POINT
 _CHOSEN = frozenset({"manifest", "select", "overwrite"})
-_FOUND = frozenset({"plan_digest", "selected", "expects_nothing", "source_completeness", "target_fingerprint"})
+_FOUND = _RECOVERY_POINT | {
+    *("plan_digest", "selected", "expects_nothing", "source_completeness", "target_fingerprint"),
+}
 ACCEPTED: MappingProxyType[str, frozenset[str]] = MappingProxyType(
     {
-        RunEvent.SCOPE: frozenset(
-            {"backup", "target", "driver", "purpose", "selected", "expects_nothing", *_CHOSEN},
-        ),
+        RunEvent.SCOPE: _WANTED | {"selected", "expects_nothing"} | _CHOSEN,
         RunEvent.CHECK: _FOUND,
         RunEvent.PREVIEW: frozenset({"preview"}),
         RunEvent.APPROVE: frozenset(),
@@ -61,7 +64,7 @@ ACCEPTED: MappingProxyType[str, frozenset[str]] = MappingProxyType(
 )
 """The facts that may come with each event of a run."""
 
-ACCEPTED_AT_BIRTH = frozenset({"backup", "target", "driver", "purpose"})
+ACCEPTED_AT_BIRTH = _WANTED
 """The facts that a new run may begin with: what is wanted, and nothing of what could come of it."""
 
 _FINDINGS = frozenset(SnapshotDetails.__struct_fields__)
@@ -207,6 +210,7 @@ def _details(record: RunRecord, event: RunEvent, given: RunDetails, moment: Mome
                 select=(),
                 overwrite=False,
             )
+            before = _without_foreign_point(before, given)
         case RunEvent.CHECK:
             before = _unseen(before)
         case RunEvent.PREVIEW:
@@ -223,6 +227,14 @@ def _details(record: RunRecord, event: RunEvent, given: RunDetails, moment: Mome
             pass
     merged: RunDetails = merge(before, given)
     return merged
+
+
+def _without_foreign_point(details: RunDetails, given: RunDetails) -> RunDetails:
+    """Forget a recovery point that was read off a file, or that was stated of another backup."""
+    is_other = given.backup not in {None, details.backup}
+    if not is_other and details.recovery_point_basis is not RecoveryPointBasis.FILE_TIME:
+        return details
+    return replace(details, recovery_point_us=None, recovery_point_basis=None)
 
 
 def _unseen(details: RunDetails) -> RunDetails:

@@ -86,6 +86,13 @@ class Code(StrEnum):
     GAP_DECLARED = "GAP_DECLARED"
     PRUNED = "PRUNED"
     RESTORE_DECLARED = "RESTORE_DECLARED"
+    BUNDLE_UNREADABLE = "BUNDLE_UNREADABLE"
+    FILE_MISSING = "FILE_MISSING"
+    FILE_FOREIGN = "FILE_FOREIGN"
+    FILE_CHANGED = "FILE_CHANGED"
+    MANIFEST_INVALID = "MANIFEST_INVALID"
+    PROOF_INVALID = "PROOF_INVALID"
+    CONSISTENCY_MISSING = "CONSISTENCY_MISSING"
 
     @property
     def meaning(self) -> Meaning:
@@ -94,6 +101,7 @@ class Code(StrEnum):
 
 
 _FROM_COPY = "Compare with an earlier copy, export or bundle, and find out who could write the file."
+_FROM_OWNER = "Ask the owner of the ledger for the bundle again, and compare."
 _T, _U, _W, _N = Severity.TAMPERED, Severity.UNVERIFIABLE, Severity.WARNING, Severity.NOTE
 MEANINGS = MappingProxyType(
     {
@@ -146,6 +154,15 @@ MEANINGS = MappingProxyType(
         Code.GAP_DECLARED: Meaning(_W, "guards were missing for a time that nobody knows", "Read the reason given."),
         Code.PRUNED: Meaning(_N, "payloads were pruned; the root is intact", "Look into the export that was kept."),
         Code.RESTORE_DECLARED: Meaning(_N, "this ledger was itself restored from a copy", "Pin it anew, if you agree."),
+        Code.BUNDLE_UNREADABLE: Meaning(_T, "the file of a bundle is damaged, or made to do harm", _FROM_OWNER),
+        Code.FILE_MISSING: Meaning(_T, "a file is missing from the bundle", _FROM_OWNER),
+        Code.FILE_FOREIGN: Meaning(_T, "a file is in the bundle that does not belong to it", _FROM_OWNER),
+        Code.FILE_CHANGED: Meaning(_T, "a file of the bundle is not the one that was signed", _FROM_OWNER),
+        Code.MANIFEST_INVALID: Meaning(_T, "the manifest of the bundle is not what the log signed", _FROM_OWNER),
+        Code.PROOF_INVALID: Meaning(_T, "an event is not proven to be in the log", _FROM_OWNER),
+        Code.CONSISTENCY_MISSING: Meaning(
+            _U, "nothing leads from the earlier checkpoint to this one", "Ask for a bundle made with --previous."
+        ),
     }
 )
 """What each code means. A test holds that none is forgotten."""

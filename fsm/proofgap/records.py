@@ -56,6 +56,13 @@ class Completeness(StrEnum):
     UNKNOWN = "unknown"
 
 
+class RecoveryPointBasis(StrEnum):
+    """Where the time of a recovery point comes from."""
+
+    STATED = "stated"  # whoever asked for the run says so
+    FILE_TIME = "file_time"  # when the file of the backup last changed; nobody attested it
+
+
 class CheckResult(StrEnum):
     """How one comparison ended."""
 
@@ -113,6 +120,10 @@ class RunDetails(Struct, omit_defaults=True):
     manifest: str | None = None
     select: tuple[str, ...] = ()  # patterns over items; none selects everything
     overwrite: bool = False  # replace what exists and differs
+    rto_us_stated: Count | None = None  # within which time the restore was to be done
+    rpo_us_stated: Count | None = None  # how old the recovery point may be
+    recovery_point_us: Count | None = None  # the moment whose data the backup holds
+    recovery_point_basis: RecoveryPointBasis | None = None
     requested_by: str | None = None
     retry_of: str | None = None
     attempt: Count | None = None
@@ -343,6 +354,10 @@ def second_try(record: RunRecord) -> RunDetails:
         target=old.target,
         driver=old.driver,
         purpose=old.purpose,
+        rto_us_stated=old.rto_us_stated,
+        rpo_us_stated=old.rpo_us_stated,
+        recovery_point_us=old.recovery_point_us,
+        recovery_point_basis=old.recovery_point_basis,
         retry_of=record.id,
         attempt=(old.attempt or 1) + 1,
     )

@@ -21,6 +21,7 @@ TEXT_LENGTH_MAX = 4_000
 """The most characters that any other text may have."""
 
 _SHOWN_LENGTH_MAX = 60
+_CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _NONCHARACTERS = "\ufdd0-\ufdef" + "".join(
     f"{chr(plane + 0xFFFE)}{chr(plane + 0xFFFF)}" for plane in range(0, 0x110000, 0x10000)
 )
@@ -84,6 +85,32 @@ def check_id(field: str, value: str) -> str:
         raise BadInputError(field, "is empty", f"Hand in 1 to {ID_LENGTH_MAX} characters.")
     if value != value.strip():
         raise BadInputError(field, f"'{value}' begins or ends with a space", "Remove it.")
+    return value
+
+
+def check_words(field: str, value: str) -> str:
+    """Let somebody's own words through unchanged, or refuse them.
+
+    Raises:
+        BadInputError: there are none, or they are too long or hold a character that may not come in.
+
+    """
+    check_text(field, value)
+    if not value.strip():
+        raise BadInputError(field, "is empty", "Say it in a few words, or leave it out.")
+    return value
+
+
+def check_code(field: str, value: str) -> str:
+    """Let a code through unchanged, or refuse it: a word that names a reason, and no person.
+
+    Raises:
+        BadInputError: it is none.
+
+    """
+    if not _CODE.fullmatch(value):
+        remedy = "Use 1 to 64 letters, digits and . _ - without spaces, such as gdpr-17."
+        raise BadInputError(field, f"'{shown(value)}' is no code", remedy)
     return value
 
 

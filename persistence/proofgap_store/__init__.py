@@ -4,14 +4,18 @@ Knows SQL and transactions, and is the only part of proofgap that does.
 """
 
 from proofgap_store.audit import Audit
+from proofgap_store.declaring import Gap, RestoredLedger
 from proofgap_store.durations import StayQuery, Stays
 from proofgap_store.engine import RefusedByDatabaseError, UnavailableError
 from proofgap_store.exporting import Export, Manifest
 from proofgap_store.formats import ExportFormat
+from proofgap_store.holds import Hold, HoldOn
 from proofgap_store.ledger import Ledger
 from proofgap_store.maintenance import Database, upgrade
 from proofgap_store.outside import CustodyError
+from proofgap_store.pruning import Pruned, PruneOrder
 from proofgap_store.reasons import Cause, Change, Why
+from proofgap_store.redaction import Erasure, Redaction
 from proofgap_store.replaying import Replay
 from proofgap_store.rotation import LogKey
 from proofgap_store.schema import GuardsError
@@ -29,6 +33,7 @@ from proofgap_store.shapes import (
     LogPage,
     LogQuery,
     NewRun,
+    Opening,
     Receipt,
     Shown,
     Signing,
@@ -49,10 +54,14 @@ __all__ = [
     "DatabaseCheck",
     "Depth",
     "Diagnosis",
+    "Erasure",
     "Export",
     "ExportFormat",
+    "Gap",
     "GuardsError",
     "HistoryEvent",
+    "Hold",
+    "HoldOn",
     "ImportResult",
     "Ledger",
     "ListedRun",
@@ -64,11 +73,16 @@ __all__ = [
     "LoggedEvent",
     "Manifest",
     "NewRun",
+    "Opening",
     "Page",
+    "PruneOrder",
+    "Pruned",
     "Query",
     "Receipt",
+    "Redaction",
     "RefusedByDatabaseError",
     "Replay",
+    "RestoredLedger",
     "Seen",
     "Shown",
     "Signing",

@@ -127,7 +127,7 @@ def granting(
     """Compute the event of a grant, or of its revocation; only an admin of the scope may."""
     principal, role, revoke = check_id("principal", grant[0]), known(Role, "role", grant[1]), grant[2]
     check_scope(scope)
-    _demand_admin(call.actor.id, _roles_over(connection, call.actor.id, scope), scope)
+    _demand_admin(call.actor.id, roles_over(connection, call.actor.id, scope), scope)
     if revoke and role is Role.ADMIN:
         _demand_another_admin(connection, principal, scope)
     draft = _grant_draft(principal, role, scope, EventType.ACCESS_REVOKED if revoke else EventType.ACCESS_GRANTED)
@@ -162,7 +162,7 @@ def check_scope(scope: tuple[str, str]) -> None:
     check_id("environment", scope[1])
 
 
-def _roles_over(connection: Connection, principal: str, scope: tuple[str, str]) -> frozenset[Role]:
+def roles_over(connection: Connection, principal: str, scope: tuple[str, str]) -> frozenset[Role]:
     """Read the roles held in a scope; over all environments of a workspace, those held in each of them."""
     held = roles(connection, principal, *scope)
     if scope[1] != ANY_ENVIRONMENT or held:

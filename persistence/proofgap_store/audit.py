@@ -7,15 +7,36 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from proofgap.audit import Actor
-from proofgap_store import denials, durations, exporting, questions, reasons, replaying, rotation, seen, tree
+from proofgap_store import (
+    bundling,
+    declaring,
+    denials,
+    durations,
+    exporting,
+    holds,
+    pruning,
+    questions,
+    reasons,
+    redaction,
+    replaying,
+    rotation,
+    seen,
+    tree,
+)
+from proofgap_store.bundling import Bundled
 from proofgap_store.custody import Custody
+from proofgap_store.declaring import Gap, RestoredLedger
 from proofgap_store.durations import StayQuery, Stays
 from proofgap_store.exporting import Export, Manifest
 from proofgap_store.gate import Gate
+from proofgap_store.holds import Hold, HoldOn
+from proofgap_store.pruning import Pruned, PruneOrder
 from proofgap_store.questions import EVERY_EVENT, NEWEST, Progress
 from proofgap_store.reasons import Change, Why
+from proofgap_store.redaction import Erasure, Redaction
 from proofgap_store.replaying import Replay
 from proofgap_store.rotation import LogKey
 from proofgap_store.seen import Moment, Seen
@@ -79,6 +100,26 @@ class Audit:
         with denials.recorded(self.gate, actor, self.clock):
             return rotation.rotate(self._sequencer, actor, lost=lost)
 
+    def bundle(self, run: str, actor: Actor, file: Path, *, previous: Path | None = None) -> Bundled:
+        """Take everything about a run out into one file that can be verified without the ledger; it is an event.
+
+        Args:
+            run: the run.
+            actor: who takes it.
+            file: a new zip file.
+            previous: an earlier bundle of this ledger, from which the log is then proven to have only grown.
+
+        Raises:
+            BadInputError: the file is there already or cannot be written, ``previous`` is none, or events were pruned.
+            NotFoundError: there is no such run, or it is not visible.
+            UnsignedError, UnavailableError: no checkpoint could be signed.
+            OSError: writing failed. There is no bundle without its event.
+
+        """
+        note = None if previous is None else bundling.previous_checkpoint(previous)
+        order = bundling.Order(run, actor, file, note, self.clock())
+        return bundling.bundle(self.gate, self.custody, order, self.checkpoint)
+
     def list(self, query: LogQuery, actor: Actor, page: LogPage = NEWEST) -> LogListing:
         """Read a page of events, newest first unless asked otherwise. Events that come meanwhile move no page."""
         return self.gate.read(lambda connection: questions.listing(connection, query, actor.id, page))
@@ -107,6 +148,69 @@ class Audit:
 
         """
         return exporting.export(self.gate, wanted, actor, self.clock(), progress)
+
+    def redact(self, wanted: Erasure, actor: Actor) -> Redaction:
+        """Erase what an event committed to; the commitment stays, and an event says what was erased.
+
+        Raises:
+            NotFoundError: there is no such opening, it was erased before, or it is not visible.
+            ForbiddenError: the actor is no admin.
+
+        """
+        return self.gate.write(lambda connection: redaction.redacting(connection, wanted, actor, self.clock()))
+
+    def hold(self, wanted: HoldOn, reason: str, actor: Actor) -> Hold:
+        """Keep events from being pruned until the hold is released.
+
+        Raises:
+            NotFoundError, ForbiddenError: there is no such thing, or the actor does not administer it.
+
+        """
+        return self.gate.write(lambda connection: holds.holding(connection, wanted, reason, actor, self.clock()))
+
+    def release(self, hold: str, actor: Actor) -> Hold:
+        """Release a hold.
+
+        Raises:
+            NotFoundError: there is none in force, or it is not visible.
+            ForbiddenError: the actor does not administer what it holds.
+
+        """
+        return self.gate.write(lambda connection: holds.releasing(connection, hold, actor, self.clock()))
+
+    def holds(self, actor: Actor) -> tuple[Hold, ...]:
+        """Read the holds over what the actor audits, those that were released as well."""
+        return self.gate.read(lambda connection: holds.listing(connection, actor.id))
+
+    def prune(self, order: PruneOrder, actor: Actor) -> Pruned:
+        """Export the oldest events, read the export back, and take their payloads out of the ledger.
+
+        Raises:
+            BadInputError: there is nothing to prune, or a file of this name is not the export of these events.
+            HeldError: a hold covers the first event.
+            ForbiddenError: the actor does not administer everything that these events speak of.
+
+        """
+        return pruning.prune(self.gate, order, actor, self.clock())
+
+    def declare_gap(self, reason: str, actor: Actor) -> Gap:
+        """Put guards right that are missing or foreign, and record that they were not: the only way past them.
+
+        Raises:
+            BadInputError: they are as they were made.
+            UnavailableError: a table differs, which cannot be put right.
+
+        """
+        return self.gate.write(lambda connection: declaring.declaring_gap(connection, reason, actor, self.clock()))
+
+    def declare_restore(self, reason: str, actor: Actor) -> RestoredLedger:
+        """Record that this ledger is a restored copy, and let the head file begin anew from it.
+
+        Raises:
+            UnsignedError, UnavailableError: no checkpoint could be signed; the declaration stands.
+
+        """
+        return declaring.declare_restore(self.gate, self.custody, self.clock, reason, actor)
 
     def as_seen(self, person: str, run: str, at_us: int, actor: Actor) -> Seen:
         """Read what a person had been shown of a run, at or before a moment; nothing, where they never were.

@@ -10,10 +10,24 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from proofgap.audit import FORMAT_VERSION, GENESIS, Actor, Entry, EventType, canonical, leaf_hash
+import msgspec
+
+from proofgap.audit import (
+    ACTOR_NAME,
+    FORMAT_VERSION,
+    GENESIS,
+    Actor,
+    Entry,
+    EventType,
+    canonical,
+    commitment,
+    leaf_hash,
+)
 from proofgap.errors import ProofgapError
-from proofgap_store.clock import new_event_id
+from proofgap.text import check_id
+from proofgap_store.clock import new_event_id, new_salt
 from proofgap_store.engine import Connection, execute, rows
+from proofgap_store.shapes import Opening
 
 
 class SwallowedError(ProofgapError):
@@ -34,7 +48,7 @@ class Head(NamedTuple):
 
 
 class Draft(NamedTuple):
-    """An event before it has its place in a stream."""
+    """An event before it has its place in a stream; ``private`` is what it commits to and does not say, by path."""
 
     type: EventType
     workspace: str | None
@@ -42,16 +56,18 @@ class Draft(NamedTuple):
     run: str | None
     operation: str | None
     data: dict[str, Any]
+    private: tuple[tuple[str, str], ...] = ()
 
 
 class Linked(NamedTuple):
-    """An event with its place in its stream: ready to be inserted, and its leaf hash."""
+    """An event with its place in its stream: ready to be inserted, its leaf hash, and what opens its commitments."""
 
     type: EventType
     run: str | None
     data: dict[str, Any]
     payload: str
     leaf: str
+    openings: dict[str, Opening]
 
 
 class Written(NamedTuple):
@@ -61,6 +77,9 @@ class Written(NamedTuple):
     event: Linked
 
 
+_OPEN = """
+INSERT INTO audit_private SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(:openings)
+"""
 _HEAD = "SELECT seq, head FROM audit_stream WHERE stream = :stream"
 
 
@@ -71,9 +90,16 @@ def head_of(connection: Connection, stream: str) -> Head:
 
 
 def link(head: Head, drafts: Sequence[Draft], actor: Actor, at_us: int, rec_us: int) -> list[Linked]:
-    """Give every draft its place after the head: pure, so it is done before the write lock is taken."""
+    """Give every draft its place after the head; it needs no database, so it is done before the write lock is taken.
+
+    Raises:
+        BadInputError: the name of the actor is none.
+
+    """
+    named = () if actor.name is None else ((ACTOR_NAME, check_id(ACTOR_NAME, actor.name)),)
     linked, prev = [], head.prev
     for number, draft in enumerate(drafts, head.next_seq):
+        openings = {path: Opening(salt=new_salt(), value=value) for path, value in (*named, *draft.private)}
         entry = Entry(
             v=FORMAT_VERSION,
             type=draft.type,
@@ -87,21 +113,26 @@ def link(head: Head, drafts: Sequence[Draft], actor: Actor, at_us: int, rec_us: 
             op=draft.operation,
             at_us=at_us,
             rec_us=rec_us,
-            actor=actor,
+            actor=actor.author(),
             data=draft.data,
-            commit={},
+            commit={path: commitment(found.salt, found.value) for path, found in openings.items()},
         )
         payload = canonical(entry)
         prev = leaf_hash(payload)
-        linked.append(Linked(draft.type, draft.run, draft.data, payload.decode(), prev))
+        linked.append(Linked(draft.type, draft.run, draft.data, payload.decode(), prev, openings))
     return linked
 
 
+def alone(connection: Connection, stream: str, draft: Draft, actor: Actor, rec_us: int) -> list[Linked]:
+    """Give one event its place at the end of a stream; it happens when it is recorded."""
+    return link(head_of(connection, stream), [draft], actor, rec_us, rec_us)
+
+
 def append(connection: Connection, events: Sequence[Linked]) -> list[Written]:
-    """Insert events in one statement, and read back what the database gave each of them.
+    """Insert events in one statement, and read back what the database gave each of them; then what opens them.
 
     Raises:
-        SwallowedError: fewer events came back than went in.
+        SwallowedError: fewer rows came to be than went in.
         sqlite3.IntegrityError: a guard or a trigger refused; `transaction` turns it into `RefusedByDatabaseError`.
 
     """
@@ -110,7 +141,21 @@ def append(connection: Connection, events: Sequence[Linked]) -> list[Written]:
     numbers = sorted(number for (number,) in execute(connection, _insert(len(events)), parameters).fetchall())
     if len(numbers) != len(events):
         raise SwallowedError
-    return [Written(number, event) for number, event in zip(numbers, events, strict=True)]
+    written = [Written(number, event) for number, event in zip(numbers, events, strict=True)]
+    _keep_openings(connection, written)
+    return written
+
+
+def _keep_openings(connection: Connection, written: Sequence[Written]) -> None:
+    found = [
+        (number, path, opening.salt, opening.value)
+        for number, event in written
+        for path, opening in event.openings.items()
+    ]
+    if not found:
+        return
+    if execute(connection, _OPEN, {"openings": msgspec.json.encode(found).decode()}).rowcount != len(found):
+        raise SwallowedError
 
 
 @lru_cache(maxsize=8)  # a transition writes two to four events, an import any number

@@ -11,6 +11,7 @@ import time
 
 from uuid_utils import uuid7
 
+_SALT_BYTES = 16
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32: no letter that reads like a digit
 _PAIRS = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
 
@@ -29,6 +30,21 @@ def new_id(prefix: str) -> str:
     """Give a new id that sorts by time of creation, such as ``rr_01KB2M95QF7T3ZC8H...``: a UUIDv7 in base 32."""
     number = int(uuid7())
     return f"{prefix}_" + "".join(_PAIRS[number >> shift & 1023] for shift in range(120, -10, -10))
+
+
+def new_salt() -> str:
+    """Give a new salt for a commitment: 128 random bits, in hex."""
+    return os.urandom(_SALT_BYTES).hex()
+
+
+def display_name() -> str | None:
+    """Give how the user that this process runs as is called, by the system's user database; ``None``: it does not say."""
+    try:
+        found = pwd.getpwuid(os.geteuid())
+    except KeyError:
+        return None
+    name = found.pw_gecos.partition(",")[0].strip()
+    return None if name in {"", found.pw_name} else name
 
 
 def operating_system_user() -> str:

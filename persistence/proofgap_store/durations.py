@@ -2,7 +2,7 @@
 
 A stay begins when a record enters a status and ends when it leaves it, both by time of recording; an event that
 leads back to the same status ends nothing. A stay that has not ended is not counted, and neither is one that ended
-before it began, because a clock was set back. Owns these rules. Refuses to estimate: percentiles are stays that happened.
+before it began, because a clock was set back, or whose beginning was pruned. Owns these rules. Refuses to estimate: percentiles are stays that happened.
 """
 
 from __future__ import annotations
@@ -73,6 +73,7 @@ class _Moved(msgspec.Struct, frozen=True):
 
     subject: str
     target: str
+    source: str | None = None
 
 
 class _Event(msgspec.Struct, frozen=True):
@@ -103,14 +104,14 @@ def durations(connection: Connection, query: StayQuery, principal: str) -> tuple
 def _stays(connection: Connection, chosen: Selection) -> Iterator[_Stay]:
     """Follow every record through its statuses; only those that are in one now are kept in mind."""
     entered: dict[str, _Entry] = {}
-    for logged in questions.each(connection, chosen):
+    for logged in questions.each(connection, questions.kept(chosen)):
         with questions.reading(logged):
             event = _EVENTS.decode(logged.payload)
         subject, target = event.data.subject, event.data.target
         before = entered.get(subject)
         if before is not None and before.status != target:
             yield _Stay(before.status, before.at_us, event.rec_us)
-        if before is None or before.status != target:
+        if event.data.source != target and (before is None or before.status != target):
             entered[subject] = _Entry(target, event.rec_us)
 
 

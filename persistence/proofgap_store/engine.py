@@ -7,7 +7,8 @@ tables.
 
 SQLite recipe: the driver's own transaction control is off; a writer takes its lock at BEGIN (IMMEDIATE), so that a
 race is lost there and not half-way; WAL; every commit is synced (``synchronous=FULL``); foreign keys and recursive
-triggers on (else ``INSERT OR REPLACE`` walks past the guards); schema functions untrusted; 30 s to wait for a lock.
+triggers on (else ``INSERT OR REPLACE`` walks past the guards); schema functions untrusted; what is deleted is written
+over with zeros; 30 s to wait for a lock.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ _PRAGMAS = (
     "PRAGMA foreign_keys = ON",
     "PRAGMA recursive_triggers = ON",
     "PRAGMA trusted_schema = OFF",
+    "PRAGMA secure_delete = ON",
 )
 _IN_MEMORY = {"poolclass": QueuePool, "pool_size": 1, "max_overflow": 0}  # one connection is the whole database
 Row = dict[str, Any]

@@ -124,7 +124,7 @@ def _manifest_of(file: Path) -> Path:
 
 
 def _write(connection: Connection, stream: IO[bytes], order: _Order, progress: Progress) -> _Written:
-    """Write every selected event, as the log stands at one moment."""
+    """Write every selected event, as the log stands at one moment; what was pruned is in the export of its day."""
     scopes = questions.audited(connection, order.actor.id)
     chosen = questions.selection(order.export.query, scopes)
     last_number = questions.last_number(connection)
@@ -132,7 +132,7 @@ def _write(connection: Connection, stream: IO[bytes], order: _Order, progress: P
     count = 0
     first: Ends | None = None
     last: Ends | None = None
-    for event in questions.each(connection, chosen):
+    for event in questions.each(connection, questions.kept(chosen)):
         with questions.reading(event):
             out.add(event)
         count, last = count + 1, _end(event)

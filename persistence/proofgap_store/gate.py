@@ -25,13 +25,14 @@ from proofgap.errors import StaleError
 from proofgap_store.audit_log import Linked, SwallowedError, Written, append
 from proofgap_store.engine import Connection, RefusedByDatabaseError, connected, execute, transaction
 from proofgap_store.read import law
-from proofgap_store.schema import NO_DRIFT, Drift, GuardsError, drift, version
+from proofgap_store.schema import NO_DRIFT, Drift, GuardsError, drift, mend, version
 
 ATTEMPTS_MAX = 50
 """How often a write is computed anew when others keep writing to the same stream."""
 
 _SWALLOWED = "proofgap: swallowed"
 _CHANGED_LAW = "proofgap: stale permission: grants or environments changed meanwhile"
+_CHANGED_GUARDS = "proofgap: stale guards: they changed meanwhile"
 _STALE = (
     "UNIQUE constraint failed: audit_event.stream, audit_event.seq",
     "proofgap: stale",
@@ -50,6 +51,7 @@ class Writing(Generic[Answer]):
 
     events: Sequence[Linked]
     answer: Callable[[Sequence[Written]], Answer]
+    mends: Drift | None = None  # guards that are put right with it; any other drift is refused
     law: int | None = None  # what the permission rests on: the last event on grants and environments, as it was read
     rows: Callable[[Sequence[Written]], Sequence[Insert]] = field(default=lambda _written: ())
 
@@ -104,7 +106,7 @@ class Gate:
 
     def _insert(self, connection: Connection, writing: Writing[Any]) -> list[Written]:
         with transaction(connection, writes=True):
-            self.demand_guards(connection)
+            self._pass_guards(connection, writing.mends)
             if writing.law is not None and law(connection) != writing.law:
                 raise RefusedByDatabaseError(_CHANGED_LAW)
             written = append(connection, writing.events)  # a crash from here to the commit: nothing happened
@@ -112,6 +114,17 @@ class Gate:
                 if execute(connection, statement, parameters).rowcount != 1:
                     raise SwallowedError
         return written  # a crash from here on: everything happened, only nobody was told
+
+    def _pass_guards(self, connection: Connection, mends: Drift | None) -> None:
+        if mends is None:
+            self.demand_guards(connection)
+            return
+        if drift(connection) != mends:
+            raise RefusedByDatabaseError(_CHANGED_GUARDS)
+        mend(connection, mends)
+        left = drift(connection)
+        if left:
+            raise GuardsError(*left)
 
     def guards(self, connection: Connection) -> Drift:
         """Say how the schema differs from the one that ought to be; looks only if it changed since it did not."""

@@ -12,9 +12,10 @@ from hashlib import sha256
 from typing import Any
 
 from msgspec import convert
+from msgspec.structs import replace
 
 from proofgap.admission import admitted
-from proofgap.audit import EventType, digest, run_stream, system_stream
+from proofgap.audit import EventType, canonical, digest, run_stream, system_stream
 from proofgap.decision import everyone, linked_operation
 from proofgap.errors import BadInputError
 from proofgap.facts import Facts, OperationFacts, SnapshotFacts
@@ -24,13 +25,13 @@ from proofgap.text import check_id
 from proofgap_store import administration, read
 from proofgap_store.audit_log import Draft, Linked, head_of, link
 from proofgap_store.documents import projection_data, snapshot_record
-from proofgap_store.engine import Connection, rows
+from proofgap_store.engine import Connection, Row, rows
 from proofgap_store.gate import Writing
 from proofgap_store.shapes import ImportResult
 from proofgap_store.transitions import Call
 
 _EXISTING = """
-SELECT r.workspace, r.environment, r.imported, e.payload ->> '$.data.line_digest' AS line_digest FROM restore_run AS r
+SELECT r.*, e.payload ->> '$.data.line_digest' AS line_digest FROM restore_run AS r
 JOIN audit_event AS e ON e.stream = 'run/' || r.id AND e.seq = 0 WHERE r.id = :run
 """
 _OPERATION = "SELECT id, workspace, environment, status, outcome FROM operation_run WHERE id = :id AND imported = 1"
@@ -62,7 +63,7 @@ class _Import:
         _admit(number, facts)
         line_digest = sha256(line).hexdigest()
         self._let_in(number, facts)
-        if self._is_known(number, facts.run.id, line_digest):
+        if self._is_known(number, facts, line_digest):
             self.unchanged += 1
             return
         self.lines[facts.run.id] = line_digest
@@ -70,7 +71,8 @@ class _Import:
         head = head_of(self.connection, run_stream(facts.run.id))
         self.events += link(head, drafts, self.call.actor, self.call.at_us, self.call.rec_us)
 
-    def _is_known(self, number: int, run_id: str, line_digest: str) -> bool:
+    def _is_known(self, number: int, facts: Facts, line_digest: str) -> bool:
+        run_id = facts.run.id
         stored = rows(self.connection, _EXISTING, run=run_id)
         if stored and not read.roles(
             self.connection, self.call.actor.id, stored[0]["workspace"], stored[0]["environment"]
@@ -78,7 +80,7 @@ class _Import:
             raise _clash(number, "run.id", f"{run_id!r} cannot be used", "Rename it.")  # not theirs to know why
         if stored and not stored[0]["imported"]:
             raise _clash(number, "run.id", f"{run_id!r} is a native run", "An import never overwrites one; rename it.")
-        before = self.lines.get(run_id) or (stored[0]["line_digest"] if stored else None)
+        before = self.lines.get(run_id) or (_digest_kept(stored[0], facts, line_digest) if stored else None)
         if before not in {None, line_digest}:
             raise _clash(number, "run.id", f"{run_id!r} was imported with other facts", "Imported runs never change.")
         return before is not None
@@ -107,7 +109,8 @@ class _Import:
             yield self._conflict(facts, "operation_run", run.operation_run_id, facts.operation)
         for snapshot in facts.evidence:
             yield from self._evidence(number, facts, link_id, snapshot)
-        projection = project(facts, everyone(facts), Trigger.IMPORT)
+        kept = _as_kept(facts, link_id)
+        projection = project(kept, everyone(kept), Trigger.IMPORT)
         yield self._draft(facts, EventType.DECISION_PROJECTED, link_id, projection_data(projection))
 
     def _evidence(self, number: int, facts: Facts, link_id: str | None, snapshot: SnapshotFacts) -> Iterator[Draft]:
@@ -185,6 +188,35 @@ def writing(
     openings = [draft for drafts in work.openings.values() for draft in drafts]
     first = link(head_of(connection, system_stream("ledger")), openings, call.actor, call.at_us, call.rec_us)
     return Writing(events=[*first, *work.events], answer=lambda _written: result)
+
+
+def _digest_kept(row: Row, facts: Facts, line_digest: str) -> str:
+    """Give the digest of the line that a run came from.
+
+    Where its event was pruned, the digest is gone, and the run's own row is compared instead.
+    """
+    if row["line_digest"] is not None:
+        return str(row["line_digest"])
+    operation = linked_operation(facts)
+    link_id = operation.id if operation else None
+    said = _run_data(facts, link_id, line_digest)
+    same = (said["target"], said["is_dry_run"], said["operation_run_ref"], canonical(said["details"]).decode(), link_id)
+    found = (row["status"], row["is_dry_run"], row["operation_run_ref"], row["details"], row["operation_run_id"])
+    return line_digest if same == found else "pruned"
+
+
+def _as_kept(facts: Facts, link_id: str | None) -> Facts:
+    """Give the facts as they will be read again: a link that counts as none is none, and evidence is in its order."""
+    scope = (facts.run.workspace, facts.run.environment)
+    ours = [
+        row for row in facts.evidence if row.operation_run_id == link_id and (row.workspace, row.environment) == scope
+    ]
+    return replace(
+        facts,
+        run=replace(facts.run, operation_run_id=link_id),
+        operation=facts.operation if link_id is not None else None,
+        evidence=tuple(sorted(ours, key=lambda row: row.id)) if link_id is not None else (),
+    )
 
 
 def _run_data(facts: Facts, link_id: str | None, line_digest: str) -> dict[str, Any]:

@@ -20,6 +20,7 @@ import msgspec
 from proofgap.audit import EventType, system_stream
 from proofgap.errors import MalformedError
 from proofgap.notes import SignerKey, VerifierKey, sign
+from proofgap.rotation import endorsement_text
 from proofgap_store import outside
 from proofgap_store.audit_log import Draft
 from proofgap_store.documents import DamagedError
@@ -79,11 +80,6 @@ def _period(event_id: int, idx: int | None, payload: str) -> KeyPeriod:
         return KeyPeriod(VerifierKey.parse(data.key), previous, data.endorsement, event_id, idx)
     except (msgspec.MsgspecError, MalformedError) as error:
         raise DamagedError(f"event {event_id}", str(error)) from error
-
-
-def endorsement_text(new: VerifierKey) -> str:
-    """Give what the old key signs when a new one takes its place."""
-    return f"proofgap key rotation\n{new.name}\n{new.text}\n"
 
 
 def rotation_draft(new: VerifierKey, old: SignerKey | None, previous: VerifierKey | None) -> Draft:

@@ -26,7 +26,7 @@ from proofgap.facts import Facts, RunEvent, SnapshotEvent
 from proofgap.hooks import ProjectForRecord
 from proofgap.moves import begin, begin_snapshot, move, move_snapshot, retry
 from proofgap.records import Check, Item, Moment, RunDetails, RunRecord, SnapshotDetails, draft, queued_snapshot
-from proofgap.text import check_id
+from proofgap.text import check_id, check_words
 from proofgap_store import administration, denials, health, importing, views
 from proofgap_store.audit import Audit
 from proofgap_store.audit_log import head_of
@@ -150,6 +150,7 @@ class Ledger:
         key: str | None = None,
         expected_version: int | None = None,
         at_us: int | None = None,
+        note: str | None = None,
     ) -> Receipt:
         """Fire an event on a run: all of it happens, or none of it.
 
@@ -162,20 +163,20 @@ class Ledger:
             key: an idempotency key; the same key with the same request gives the original receipt again.
             expected_version: refuse unless the run has this version.
             at_us: when it happened; now, unless given.
+            note: why, in the actor's words. It can be erased: the event holds a commitment to it only.
 
         Raises:
             NotFoundError: there is no such run, or the actor cannot see it.
             ForbiddenError: the actor's roles do not allow this event. Recorded.
-            NotAllowedError, GuardRefusedError: the machine refused. Recorded.
-            StaleError: the version is another one. Recorded.
+            NotAllowedError, GuardRefusedError, StaleError: the machine refused, or the version is another. Recorded.
             KeyReusedError, BadInputError: the key was used for another request; a fact does not belong to the event.
 
         """
-        event = known(RunEvent, "event", event)
-        given = admitted("given", given)
+        event, given = known(RunEvent, "event", event), admitted("given", given)
         items = admitted("items", tuple(items), length_max=_FOUND_LENGTH_MAX)
         check_report(event, given, items)
         call = self._call(actor, at_us, key, "fire", run_id, event, given, items, expected_version)
+        call = call._replace(note=None if note is None else check_words("note", note))
         moment = Moment(at_us=call.rec_us, actor=actor.id, new_id=new_id("op"))  # no caller moves the clock
 
         def compute(found: Found) -> Plan:
@@ -183,8 +184,7 @@ class Ledger:
                 raise StaleError(run_id, expected_version, found.record.version)
             facts = tally(found.record.details, items) if items else given
             step = move(found.record, event, facts, moment=moment, hooks=_HOOKS)
-            rows = partial(item_rows, run_id, items)
-            return Plan(run_id, step, rows, digest_of_items(items))
+            return Plan(run_id, step, partial(item_rows, run_id, items), digest_of_items(items))
 
         return carry_out(
             self._gate, Attempt(run_id, event, lambda record: action_of(event, record.status), run_id), call, compute

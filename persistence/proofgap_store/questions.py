@@ -3,7 +3,8 @@
 Owns every SELECT over the log of a whole scope. An event is visible to
 whoever audits the workspace and environment that it names. One that names no environment is visible where all that it
 speaks of is: the runs of a list, the scopes of an export; what concerns a workspace, to whoever audits any part of
-it; what concerns the ledger itself, to every auditor. Whatever is not visible answers like what does not exist.
+it; what concerns the ledger itself, to every auditor. A list that was pruned does not tell any more which runs it
+named, so nobody sees it. Whatever is not visible answers like what does not exist.
 
 Reading changes nothing and is not recorded. Refuses to know what the events mean.
 """
@@ -19,11 +20,11 @@ import msgspec
 from proofgap.access import ANY_ENVIRONMENT, MAY, Action
 from proofgap.admission import admitted
 from proofgap.audit import EventType
-from proofgap.errors import BadInputError, ForbiddenError, NotFoundError
+from proofgap.errors import BadInputError, ForbiddenError, NotFoundError, ProofgapError
 from proofgap.text import check_id
 from proofgap_store.documents import DamagedError
 from proofgap_store.engine import Connection, execute, rows
-from proofgap_store.read import grants
+from proofgap_store.read import OPENINGS, grants, openings
 from proofgap_store.shapes import LoggedEvent, LogListing, LogPage, LogQuery
 
 PAGE_EVENTS_MAX = 500
@@ -48,7 +49,7 @@ _VISIBLE = """CASE
   WHEN e.ws IS NOT NULL AND e.env IS NOT NULL THEN {event_held}
   WHEN e.type = 'restore.decision.listed' THEN NOT EXISTS (
     SELECT 1 FROM json_each(e.payload, '$.data.rows') AS line LEFT JOIN restore_run AS r ON r.id = line.value ->> 0
-    WHERE r.id IS NULL OR NOT ({run_held}))
+    WHERE r.id IS NULL OR NOT ({run_held})) AND e.payload ->> '$.pruned' IS NULL
   WHEN e.type = 'audit.exported' THEN NOT EXISTS (
     SELECT 1 FROM json_each(e.payload, '$.data.scopes') AS line WHERE NOT ({scope_held}))
   WHEN e.ws IS NOT NULL THEN e.ws IN ({workspaces})
@@ -62,6 +63,16 @@ Progress = Callable[[int, int, int], None]
 """Told how far work over the log is: number of the event reached, number of the last event, how many were taken."""
 
 
+class PrunedError(ProofgapError):
+    """What an event said was pruned; the ledger keeps its place and its hash."""
+
+    def __init__(self, event_id: int) -> None:
+        """Name the event."""
+        self.event_id = event_id
+        self.remedy = "Look into the export that was kept: proofgap audit list --type audit.pruned."
+        super().__init__(f"what audit event {event_id} said was pruned. {self.remedy}")
+
+
 class Selection(NamedTuple):
     """A condition on ``audit_event AS e``, and its parameters."""
 
@@ -69,16 +80,16 @@ class Selection(NamedTuple):
     parameters: dict[str, object]
 
 
-def audited(connection: Connection, principal: str) -> tuple[Scope, ...]:
-    """Read the scopes whose log somebody may read, sorted.
+def audited(connection: Connection, principal: str, action: Action = Action.AUDIT) -> tuple[Scope, ...]:
+    """Read the scopes whose log somebody may read, or where they may do something else; sorted.
 
     Raises:
         ForbiddenError: there is none.
 
     """
-    found = sorted(scope for scope, held in grants(connection, principal).items() if held & MAY[Action.AUDIT])
+    found = sorted(scope for scope, held in grants(connection, principal).items() if held & MAY[action])
     if not found:
-        raise ForbiddenError(principal, Action.AUDIT, sorted(MAY[Action.AUDIT]))
+        raise ForbiddenError(principal, action, sorted(MAY[action]))
     return tuple(found)
 
 
@@ -95,6 +106,11 @@ def selection(query: LogQuery, scopes: Sequence[Scope]) -> Selection:
         clauses.append(_REFUSED)
     visible = _visibility(scopes)
     return Selection(" AND ".join([*clauses, visible.condition]), parameters | visible.parameters)
+
+
+def kept(chosen: Selection) -> Selection:
+    """Narrow a condition to the events whose payload is still there."""
+    return Selection(f"e.payload ->> '$.pruned' IS NULL AND {chosen.condition}", chosen.parameters)
 
 
 def _visibility(scopes: Sequence[Scope]) -> Selection:
@@ -155,13 +171,13 @@ def each(
 ) -> Iterator[LoggedEvent]:
     """Read the selected events one by one, in the order of their numbers; however many, no two are held at once."""
     order = "DESC" if newest_first else "ASC"
-    statement = f"""SELECT e.event_id, e.leaf, e.payload FROM audit_event AS e
+    statement = f"""SELECT e.event_id, e.leaf, e.payload, {OPENINGS} FROM audit_event AS e
 WHERE {chosen.condition} ORDER BY e.event_id {order}{"" if limit is None else f" LIMIT {limit}"}"""  # noqa: S608 - put together from our own text only
-    for event_id, leaf, payload in execute(connection, statement, chosen.parameters):
-        yield logged(event_id, leaf, payload)
+    for event_id, leaf, payload, opened in execute(connection, statement, chosen.parameters):
+        yield logged(event_id, leaf, payload, opened)
 
 
-def logged(event_id: int, leaf: str, payload: str) -> LoggedEvent:
+def logged(event_id: int, leaf: str, payload: str, opened: str) -> LoggedEvent:
     """Turn a row of the log into an event.
 
     Raises:
@@ -173,7 +189,7 @@ def logged(event_id: int, leaf: str, payload: str) -> LoggedEvent:
         entry = msgspec.json.decode(exact, type=dict[str, Any])
     except ValueError as error:
         raise DamagedError(f"audit event {event_id}", str(error)) from error
-    return LoggedEvent(event_id=event_id, leaf=leaf, payload=exact, entry=entry)
+    return LoggedEvent(event_id=event_id, leaf=leaf, payload=exact, entry=entry, openings=openings(opened))
 
 
 @contextmanager
@@ -181,17 +197,20 @@ def reading(event: LoggedEvent) -> Iterator[dict[str, Any]]:
     """Give what an event says, to be read as its type says; who does not find it there meets a forged event.
 
     Raises:
+        PrunedError: its payload was pruned.
         DamagedError: something that belongs to the type is missing, or is something else.
 
     """
+    if event.is_pruned:
+        raise PrunedError(event.event_id)
     try:
         yield msgspec.convert(event.entry["data"], dict[str, Any])
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise DamagedError(f"audit event {event.event_id}", f"{type(error).__name__}: {error}") from error
 
 
-def one(connection: Connection, event: int | str, principal: str) -> LoggedEvent:
-    """Read one event, by its number or by its id.
+def one(connection: Connection, event: int | str, principal: str, action: Action = Action.AUDIT) -> LoggedEvent:
+    """Read one event, by its number or by its id, for somebody who may do something where it belongs.
 
     Raises:
         NotFoundError: there is none, or it is not visible.
@@ -199,7 +218,7 @@ def one(connection: Connection, event: int | str, principal: str) -> LoggedEvent
 
     """
     named = check_id("event", str(event))
-    visible = selection(EVERY_EVENT, audited(connection, principal))
+    visible = selection(EVERY_EVENT, audited(connection, principal, action))
     column, value = ("event_id", int(named)) if is_number(named) else ("id", named)
     chosen = Selection(f"e.{column} = :named AND {visible.condition}", visible.parameters | {"named": value})
     found = next(each(connection, chosen), None)

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from proofgap.access import ANY_ENVIRONMENT, Role
 from proofgap.audit import GENESIS, canonical, run_stream
 from proofgap.errors import NotFoundError
@@ -16,6 +18,7 @@ from proofgap.text import check_id
 from proofgap_store.audit_log import Head
 from proofgap_store.documents import run_record
 from proofgap_store.engine import Connection, Row, rows
+from proofgap_store.shapes import Opening
 
 _RUN = """
 SELECT r.*, m.payload ->> '$.rec_us' AS moved_at_us, e.approvals_required, o.status AS operation_status, o.outcome AS operation_outcome,
@@ -35,12 +38,24 @@ LEFT JOIN audit_stream AS s ON s.stream = :stream
 """  # noqa: S608 - put together from our own text only
 _EVIDENCE = """
 SELECT * FROM evidence_snapshot WHERE operation_run_id = :operation AND workspace = :workspace AND environment = :environment
+ORDER BY id
 """
 _ROLES = """
 SELECT role FROM access_grant
 WHERE principal = :principal AND workspace = :workspace AND environment IN (:environment, :any) AND active = 1
 """
-_RECEIPT = "SELECT fingerprint, body FROM receipt WHERE actor = :actor AND key = :key"
+_RECEIPT = "SELECT fingerprint, body, event_id FROM receipt WHERE actor = :actor AND key = :key"
+OPENINGS = """(
+  SELECT json_group_object(p.path, json_object('salt', p.salt, 'value', p.value))
+  FROM audit_private AS p WHERE p.event_id = e.event_id)"""
+"""What opens the commitments of an event, as an expression over ``audit_event AS e``; `openings` reads it."""
+
+_OPENINGS = msgspec.json.Decoder(dict[str, Opening])
+_NOTED = """
+SELECT (SELECT value FROM audit_private WHERE event_id = e.event_id AND path = 'data.note') AS value,
+       e.payload ->> '$.commit."data.note"' IS NOT NULL AS is_committed, e.payload ->> '$.pruned' IS NOT NULL AS is_pruned
+FROM audit_event AS e WHERE e.event_id = :event
+"""
 _OWNER_OF_SNAPSHOT = "SELECT run FROM evidence_snapshot WHERE id = :snapshot AND run IS NOT NULL"
 
 _GRANTS = "SELECT workspace, environment, role FROM access_grant WHERE principal = :principal AND active = 1"
@@ -55,6 +70,7 @@ ORDER BY r.created_at_us DESC, r.id DESC LIMIT :limit
 """  # noqa: S608 - as above
 _EVIDENCE_OF_PAGE = """
 SELECT * FROM evidence_snapshot WHERE operation_run_id IN (SELECT value FROM json_each(:operations))
+ORDER BY id
 """
 BATCH = 200
 """How many runs a list reads at a time."""
@@ -131,6 +147,26 @@ def law(connection: Connection) -> int:
 def receipt(connection: Connection, actor: str, key: str) -> Row | None:
     """Read the receipt that an actor got under a key, if any."""
     return next(iter(rows(connection, _RECEIPT, actor=actor, key=key)), None)
+
+
+class Noted(NamedTuple):
+    """What is known of an event's note: ``value`` is it, or that there was none, if that ``is_known``."""
+
+    value: str | None
+    is_known: bool
+    is_pruned: bool
+
+
+def noted(connection: Connection, event_id: int) -> Noted:
+    """Read the note of an event; one that was erased is not known any more."""
+    row = rows(connection, _NOTED, event=event_id)[0]
+    is_pruned = bool(row["is_pruned"])
+    return Noted(row["value"], row["value"] is not None or not (row["is_committed"] or is_pruned), is_pruned)
+
+
+def openings(text: str) -> dict[str, Opening]:
+    """Read what the expression `OPENINGS` gave."""
+    return _OPENINGS.decode(text)
 
 
 def grants(connection: Connection, principal: str) -> dict[tuple[str, str], frozenset[Role]]:

@@ -72,6 +72,7 @@ def why(connection: Connection, run: str, principal: str) -> Why:
 
     Raises:
         NotFoundError, ForbiddenError: there is no such run, or whoever asks may not read its log.
+        PrunedError: its last decision was pruned.
 
     """
     views.visible(connection, run, principal, Action.AUDIT)
@@ -97,7 +98,7 @@ def _answers(decided: int) -> Iterator[RuleAnswer]:
 
 
 def changes(connection: Connection, run: str, principal: str) -> tuple[Change, ...]:
-    """Read every projection for the record that changed a run's decision, oldest first.
+    """Read every projection for the record that changed a run's decision, oldest first; after a pruning, from the first that is left.
 
     Raises:
         NotFoundError, ForbiddenError: as for `why`.
@@ -112,8 +113,8 @@ def _changes(events: Iterator[LoggedEvent]) -> Iterator[Change]:
     causes: list[Cause] = []
     for event in events:
         kind = event.entry["type"]
-        if kind == EventType.RUN_TRANSITION_REFUSED:
-            continue  # it changed nothing
+        if kind == EventType.RUN_TRANSITION_REFUSED or event.is_pruned:
+            continue  # it changed nothing, or nobody knows what
         with questions.reading(event) as data:
             if kind != EventType.DECISION_PROJECTED:
                 causes.append(_cause(event))

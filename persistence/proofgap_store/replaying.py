@@ -57,7 +57,7 @@ def replay(connection: Connection, run: str | None, principal: str, progress: Pr
     if run is not None:
         views.visible(connection, run, principal, Action.AUDIT)
     query = LogQuery(run=run, types=(EventType.DECISION_PROJECTED,))
-    chosen = questions.selection(query, questions.audited(connection, principal))
+    chosen = questions.kept(questions.selection(query, questions.audited(connection, principal)))
     last_number = questions.last_number(connection)
     projections, differing = 0, 0
     kept: list[Difference] = []

@@ -1,7 +1,8 @@
 """What a person had been shown of a run at a moment: the event that says so, or that there is none.
 
 A person was shown a run when they looked at it, whoever's view they chose; a view that somebody else took in their
-name was not shown to them. Owns this one question. Refuses to guess: what is not in the log was not shown.
+name was not shown to them. Owns this one question. Refuses to guess: what is not in the log was not shown, unless
+views of that time were pruned; then it is not known here.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ _SHOWN = """e.actor = :person AND json_extract(e.payload, '$.rec_us') <= :at_us
       SELECT 1 FROM json_each(e.payload, '$.data.rows') AS line WHERE line.value ->> 0 = :run))"""
 
 
+_PRUNED = """e.payload ->> '$.pruned' IS NOT NULL AND json_extract(e.payload, '$.rec_us') <= :at_us
+  AND (e.type = 'restore.decision.projected' AND e.run = :run OR e.type = 'restore.decision.listed')"""
+
+
 class Seen(Struct):
     """The last time, up to a moment, that a person was shown a run; all of it is ``None`` where they never were.
 
@@ -45,6 +50,7 @@ class Seen(Struct):
     facts_digest: str | None = None
     decision: dict[str, Any] | None = None
     event: LoggedEvent | None = None
+    is_pruned: bool = False  # nothing was found, and some views of that time were pruned: it is not known
 
 
 class Moment(NamedTuple):
@@ -67,7 +73,8 @@ def last_shown(connection: Connection, moment: Moment, principal: str) -> Seen:
     chosen = Selection(_SHOWN, dict(moment._asdict()))
     found = next(questions.each(connection, chosen, newest_first=True, limit=1), None)
     if found is None:
-        return Seen(**moment._asdict())
+        lost = questions.each(connection, Selection(_PRUNED, dict(moment._asdict())), limit=1)
+        return Seen(**moment._asdict(), is_pruned=next(lost, None) is not None)
     return _seen(moment, found, is_visible=_is_visible(connection, found, questions.audited(connection, principal)))
 
 

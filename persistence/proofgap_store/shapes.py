@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec import field
+
 from proofgap.audit import EventType
 from proofgap.decision import Decision
 from proofgap.facts import Count, Struct, Viewer
@@ -68,21 +70,35 @@ class Listing(Struct):
     event_id: int | None
 
 
+class Opening(Struct):
+    """What an event committed to: the value, and the salt (hex) with which it gives the commitment."""
+
+    salt: str
+    value: str
+
+
 class HistoryEvent(Struct):
-    """One event of a run's log, as recorded."""
+    """One event of a run's log, as recorded.
+
+    ``openings`` are the values that it committed to, by path, as far as they were not erased. Of a pruned event
+    ``entry`` holds its place and no word of what it said.
+    """
 
     event_id: int
     leaf: str
     entry: dict[str, Any]
+    openings: dict[str, Opening] = field(default_factory=dict)
+
+    @property
+    def is_pruned(self) -> bool:
+        """Whether its payload was pruned."""
+        return "pruned" in self.entry
 
 
-class LoggedEvent(Struct):
-    """One event of the log: its number, its leaf hash, its exact bytes, and the same bytes read as JSON."""
+class LoggedEvent(HistoryEvent, kw_only=True):
+    """One event of the log, with its exact bytes; of a pruned one, what stands in their place."""
 
-    event_id: int
-    leaf: str
     payload: bytes
-    entry: dict[str, Any]
 
 
 class LogQuery(Struct):

@@ -13,7 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from proofgap.access import Action, Place, authorize
-from proofgap.audit import Actor, canonical, digest
+from proofgap.audit import NOTE, Actor, canonical, digest
 from proofgap.errors import ForbiddenError, KeyReusedError, ProofgapError, RefusedError, StaleError
 from proofgap.hooks import Projection
 from proofgap.lifecycle import allowed_events
@@ -22,7 +22,7 @@ from proofgap_store.audit_log import Head, Written, link
 from proofgap_store.documents import move_draft, projection_draft, refusal_draft
 from proofgap_store.engine import Connection
 from proofgap_store.gate import Gate, Insert, Writing
-from proofgap_store.read import Found, receipt, run
+from proofgap_store.read import Found, noted, receipt, run
 from proofgap_store.shapes import Receipt
 
 _ITEM = "INSERT INTO result_item VALUES (:run, :key, :result, :document, :event_id)"
@@ -38,7 +38,12 @@ class Call(NamedTuple):
     at_us: int
     rec_us: int
     key: str | None
-    fingerprint: str  # of everything that was asked for
+    fingerprint: str  # of everything that was asked for, except the note: it could be guessed from a digest
+    note: str | None = None  # why, in the actor's words
+
+    def private(self) -> tuple[tuple[str, str], ...]:
+        """Give what an event of this call commits to and does not say."""
+        return () if self.note is None else ((NOTE, self.note),)
 
 
 class Plan(NamedTuple):
@@ -97,9 +102,15 @@ def replayed(connection: Connection, call: Call) -> Receipt | None:
     found = None if call.key is None else receipt(connection, call.actor.id, call.key)
     if found is None or call.key is None:
         return None
-    if found["fingerprint"] != call.fingerprint:
+    if found["fingerprint"] != call.fingerprint or not _may_be_noted(connection, found["event_id"], call.note):
         raise KeyReusedError(call.key)
     return replace(_RECEIPTS.decode(found["body"]), replayed=True)
+
+
+def _may_be_noted(connection: Connection, event_id: int, note: str | None) -> bool:
+    """Tell whether an event's note may be this one: compared where it is kept; one that was erased may be any."""
+    kept = noted(connection, event_id)
+    return kept.value == note if kept.is_known else note is not None or kept.is_pruned
 
 
 def writing(call: Call, head: Head, plan: Plan, law: int) -> Writing[Receipt]:
@@ -111,6 +122,7 @@ def writing(call: Call, head: Head, plan: Plan, law: int) -> Writing[Receipt]:
     ]
     mine = next(n for n, change in enumerate(plan.step.moves) if change.subject == plan.subject)
     drafts[mine].data.update(_bound(call, plan))
+    drafts[mine] = drafts[mine]._replace(private=call.private())
     events = link(head, drafts, call.actor, call.at_us, call.rec_us)
 
     def answer(written: Sequence[Written]) -> Receipt:
@@ -145,7 +157,8 @@ def record_refusal(gate: Gate, attempt: Attempt, call: Call, error: ProofgapErro
     def prepare(connection: Connection) -> Writing[None] | None:
         found = run(connection, attempt.run_id, call.actor.id)
         draft = refusal_draft(_as_refusal(error, attempt, found.record), attempt.subject, found.record)
-        return Writing(events=link(found.head, [draft], call.actor, call.at_us, call.rec_us), answer=lambda _: None)
+        drafts = [draft._replace(private=call.private())]
+        return Writing(events=link(found.head, drafts, call.actor, call.at_us, call.rec_us), answer=lambda _: None)
 
     gate.write(prepare)
 

@@ -63,7 +63,7 @@ def definitions_of(connection: Connection, report: Report) -> Definitions:
     for row in rows(connection, _DEFINED):
         try:
             is_sound = found.define(row["event_id"], decoded(row["payload"])["data"])
-        except (KeyError, TypeError, ValueError):
+        except (LookupError, TypeError, ValueError):
             is_sound = False
         if not is_sound:
             detail = "the digest of the definition is not that of its edges"

@@ -16,11 +16,12 @@ from proofgap.checkpoints import Checkpoint, open_checkpoint
 from proofgap.errors import MalformedError, ProofgapError, SignatureError, UnknownKeyError
 from proofgap.findings import Code, Finding
 from proofgap.merkle import CompactRange
-from proofgap.notes import VerifierKey, parse_note, verify_note
+from proofgap.notes import VerifierKey, parse_note
 from proofgap.replay import Report, is_tombstone_of
+from proofgap.rotation import is_endorsed
 from proofgap_store import keys, tree
 from proofgap_store.engine import Connection, execute, rows
-from proofgap_store.keys import KeyPeriod, endorsement_text
+from proofgap_store.keys import KeyPeriod
 from proofgap_store.verification import encoded, said
 
 _US_PER_SECOND = 1_000_000
@@ -85,12 +86,7 @@ def _periods(connection: Connection, report: Report) -> list[KeyPeriod]:
 def _is_endorsed(period: KeyPeriod) -> bool:
     if period.endorsement is None or period.previous is None:
         return False
-    try:
-        note = parse_note(period.endorsement)
-        verify_note(note, [period.previous])
-    except (MalformedError, SignatureError, UnknownKeyError):
-        return False
-    return note.text == endorsement_text(period.key)
+    return is_endorsed(period.key, period.previous, period.endorsement)
 
 
 def opened(note: str, trusted: Trust, report: Report) -> Checkpoint | None:

@@ -30,9 +30,10 @@ _ROWS_MAX = 200
 _DIGITS_MAX = 18  # of a time in microseconds that a database can hold
 _ITEMS = msgspec.json.Decoder(Item)
 _CHECKS = msgspec.json.Decoder(Check)
-_SELECT_HISTORY = (
-    "SELECT event_id, leaf, payload FROM audit_event WHERE run = :run AND event_id > :after ORDER BY event_id"
-)
+_SELECT_HISTORY = f"""
+SELECT e.event_id, e.leaf, e.payload, {read.OPENINGS} AS openings FROM audit_event AS e
+WHERE e.run = :run AND e.event_id > :after ORDER BY e.event_id
+"""  # noqa: S608 - put together from our own text only
 _SELECT_ITEMS = """
 SELECT document FROM result_item WHERE run = :run AND item_key > :after AND (:result IS NULL OR result = :result)
 ORDER BY item_key LIMIT :limit
@@ -164,7 +165,12 @@ def history(connection: Connection, run_id: str, principal: str, after: int) -> 
     """Read the events after one that name a run, oldest first."""
     visible(connection, run_id, principal, Action.READ_LOG)
     return [
-        HistoryEvent(event_id=row["event_id"], leaf=row["leaf"], entry=msgspec.json.decode(row["payload"]))
+        HistoryEvent(
+            event_id=row["event_id"],
+            leaf=row["leaf"],
+            entry=msgspec.json.decode(row["payload"]),
+            openings=read.openings(row["openings"]),
+        )
         for row in rows(connection, _SELECT_HISTORY, run=run_id, after=after)
     ]
 

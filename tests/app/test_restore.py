@@ -209,3 +209,20 @@ def test_three_thousand_small_files_take_seconds(shell: Shell, tmp_path: Path) -
     assert told.counts == {"total": 3000, "succeeded": 3000}
     assert tree(shell.target) == backup.contents
     assert told.events.count("report") == 3
+
+
+def test_the_recovery_point_is_the_one_that_was_stated_and_else_the_time_of_the_file_marked_as_such(
+    shell: Shell, tmp_path: Path
+) -> None:
+    """The time of a file says when it was written here; nobody attested it, and the record says so."""
+    backup = backup_of("tar.gz", tmp_path)
+    stated = ("--rto", "4h", "--rpo", "24h", "--recovery-point", "2026-11-21T02:00:00+01:00")
+    shell.restore_inside(backup, *stated)
+    found = shell.last().details
+    assert (found.rto_us_stated, found.rpo_us_stated) == (4 * 3600 * 10**6, 24 * 3600 * 10**6)
+    assert (found.recovery_point_us, found.recovery_point_basis) == (1_795_222_800_000_000, "stated")
+    shell.restore_inside(backup)
+    found = shell.last().details
+    assert (found.rto_us_stated, found.rpo_us_stated) == (None, None)
+    assert found.recovery_point_us == Path(backup.path).stat().st_mtime_ns // 1000
+    assert found.recovery_point_basis == "file_time"

@@ -254,6 +254,7 @@ def test_of_two_who_resume_one_run_one_restores(shell: Shell, tmp_path: Path) ->
         (("--expects-nothing",), "--expects-nothing"),
         (("--dry-run",), "--dry-run"),
         (("--purpose", "p"), "--purpose"),
+        (("--rto", "4h"), "--rto"),
         (("--environment", "e"), "--environment"),
     ],
 )

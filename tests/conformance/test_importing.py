@@ -245,3 +245,18 @@ def test_evidence_of_an_imported_run_stays_as_it_came_and_the_attempt_is_recorde
     assert (refusal.type, refusal.data["subject"], refusal.data["guard"], refusal.data["source"]) == (
         "restore.run.transition_refused", "s1", "is_native", status,
     )  # fmt: skip
+
+
+def test_what_is_shown_of_an_imported_run_was_said_before_whatever_its_links_were(ledger):
+    links = (operation(), snapshot("s3"), snapshot("s1"), snapshot("s2", "o9"), snapshot("s4", scope=("w9", "e9")))
+    ledger.import_facts(
+        lines(facts("x1", "completed", *links), facts("x2", "failed", operation("o2", scope=("w9", "e9")))), ADA
+    )
+    for run in ("x1", "x2"):
+        shown = ledger.show(run, ADA.id, ADA)
+        (said,) = [row.entry["data"] for row in ledger.history(run, ADA.id) if row.entry["type"].endswith("projected")][
+            :1
+        ]
+        assert said["facts_digest"] == shown.facts_digest
+    ledger.list_runs(ADA.id, ADA)
+    assert (ledger.verify().verdict, ledger.verify().counts) == ("OK", {})

@@ -26,6 +26,7 @@ from proofgap.records import (
     Completeness,
     Item,
     PreviewFacts,
+    RecoveryPointBasis,
     RunDetails,
     SnapshotDetails,
     Verdict,
@@ -40,6 +41,10 @@ SAMPLES = {
     "manifest": "SUMS",
     "select": ("etc/*",),
     "overwrite": True,
+    "rto_us_stated": 1,
+    "rpo_us_stated": 1,
+    "recovery_point_us": 1,
+    "recovery_point_basis": RecoveryPointBasis.STATED,
     "requested_by": "eve",
     "retry_of": "r0",
     "attempt": 2,
@@ -61,16 +66,15 @@ SAMPLES = {
     "exit_code": 0,
     "nothing_written": False,
 }
+POINT = {"recovery_point_us", "recovery_point_basis"}
+WANTED = {"backup", "target", "driver", "purpose", "rto_us_stated", "rpo_us_stated", *POINT}
 ENDING = {
     *("counts", "counts_are_lower_bounds", "attention", "end_reason"),
     *("outcome_rule", "exit_code", "nothing_written", "source_completeness"),
 }
 TAKES = {
-    "scope": {
-        *("backup", "target", "driver", "purpose", "selected", "expects_nothing"),
-        *("manifest", "select", "overwrite"),
-    },
-    "check": {"plan_digest", "selected", "expects_nothing", "source_completeness", "target_fingerprint"},
+    "scope": WANTED | {"selected", "expects_nothing", "manifest", "select", "overwrite"},
+    "check": POINT | {"plan_digest", "selected", "expects_nothing", "source_completeness", "target_fingerprint"},
     "preview": {"preview"},
     "approve": set(),
     "queue": {"plan_digest", "target_fingerprint"},
@@ -210,3 +214,23 @@ def test_a_cancellation_names_its_reason_unless_another_one_is_handed_in():
         facts = RunDetails(end_reason=given_reason)
         arrived = arrive(run_in("queued"), RunEvent.CANCEL, RunStatus.CANCELLED, facts, moment())
         assert arrived.details.end_reason == stored
+
+
+@pytest.mark.parametrize(
+    ("basis", "backup", "kept"),
+    [
+        (RecoveryPointBasis.STATED, None, True),
+        (RecoveryPointBasis.STATED, "b1", True),
+        (RecoveryPointBasis.STATED, "b2", False),
+        (RecoveryPointBasis.FILE_TIME, None, False),
+        (RecoveryPointBasis.FILE_TIME, "b1", False),
+        (None, None, True),
+    ],
+)
+def test_a_recovery_point_is_forgotten_with_the_backup_that_it_was_stated_of_and_one_read_off_a_file_always(
+    basis, backup, kept
+):
+    record = run_in("scoped", details={"recovery_point_us": 9, "recovery_point_basis": basis, "rto_us_stated": 5})
+    arrived = arrive(record, RunEvent.SCOPE, RunStatus.SCOPED, RunDetails(backup=backup), moment())
+    assert (arrived.details.recovery_point_us, arrived.details.rto_us_stated) == (9 if kept else None, 5)
+    assert arrived.details.recovery_point_basis == (basis if kept else None)

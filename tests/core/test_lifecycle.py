@@ -75,6 +75,7 @@ ILLEGAL_EVIDENCE = [pair for pair in EVIDENCE_PAIRS if pair[1] not in EVIDENCE[p
 NOTHING = RunDetails()
 BLOCKED = RunDetails(end_reason=EndReason.TARGET_BUSY)
 CHECKED = SnapshotDetails(subjects_checked=2)
+STATED = {"rto_us_stated": 1, "rpo_us_stated": 2, "recovery_point_us": 3, "recovery_point_basis": "stated"}
 
 
 def found_by(event):
@@ -285,8 +286,10 @@ def test_evidence_cannot_be_begun_before_the_execution_has_ended(status):
 
 @pytest.mark.parametrize("status", ENDED)
 def test_a_retry_takes_over_what_was_wanted_and_nothing_of_what_came_of_it(status):
-    found = retry(run_in(status, details={"attempt": 2, "exit_code": 1, "target": "t", "driver": "d", "purpose": "p"}))
-    assert found == RunDetails(backup="b1", target="t", driver="d", purpose="p", retry_of="r1", attempt=3)
+    found = retry(
+        run_in(status, details={"attempt": 2, "exit_code": 1, "target": "t", "driver": "d", "purpose": "p", **STATED})
+    )
+    assert found == RunDetails(backup="b1", target="t", driver="d", purpose="p", retry_of="r1", attempt=3, **STATED)
 
 
 def test_the_first_retry_is_the_second_attempt():

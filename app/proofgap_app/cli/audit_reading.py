@@ -102,6 +102,8 @@ def show(event: str, /, *, access: Access = ACCESS) -> int:
     pairs(_fields(found))
     for line in _lines("data", found.entry.get("data"), ""):
         output.data(line)
+    for path, opening in found.openings.items():
+        output.data(f"{path}  {opening.value}")
     return 0
 
 

@@ -58,10 +58,16 @@ def _document(seen: Seen) -> dict[str, Any]:
     return rest | times | {"event": event}
 
 
+def _nothing(seen: Seen, when: str) -> str:
+    if not seen.is_pruned:
+        return f"Nothing: {seen.person} had not been shown {seen.run} by {when}."
+    return f"Not known: views before {when} were pruned. Look into the export that was kept."
+
+
 def _tell(seen: Seen) -> None:
     when = utc_text(instant(seen.at_us))
     if seen.event_id is None:
-        output.data(f"Nothing: {seen.person} had not been shown {seen.run} by {when}.")
+        output.data(_nothing(seen, when))
         return
     output.data(f"By {when}, {seen.person} had last been shown {seen.run}:")
     pairs([

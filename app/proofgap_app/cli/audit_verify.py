@@ -19,6 +19,7 @@ from proofgap.notes import VerifierKey, parse_note
 from proofgap.proofs import parse_policy
 from proofgap.text import check_text, shown
 from proofgap_app import settings
+from proofgap_app.bundle_check import verify_bundle
 from proofgap_app.cli import output, progress
 from proofgap_app.cli.options import ACCESS, Access, Whole, seconds
 from proofgap_app.cli.problems import Exit
@@ -43,12 +44,15 @@ app = App(
   proofgap audit verify --pin last-seen.note --policy policy.txt
   proofgap audit verify --ledger sqlite:///copy-of-ledger.db --json
   proofgap audit verify --since yesterday.note --jobs 2
+  proofgap audit verify rr_01KB2M95QF7T3ZC8H.zip --policy policy.txt
 """,
 )
 
 
 @app.default
 def verify(  # noqa: PLR0913 - every option of the command is an argument
+    bundle: Path | None = None,
+    /,
     *,
     pin: Path | None = None,
     head: Path | None = None,
@@ -59,12 +63,13 @@ def verify(  # noqa: PLR0913 - every option of the command is an argument
     quick: Annotated[bool, Parameter(name="--quick")] = False,
     access: Access = ACCESS,
 ) -> int:
-    """Verify the log of a ledger, or of a copy of one. Reads only; repairs nothing.
+    """Verify the log of a ledger, of a copy of one, or a bundle. Reads only; repairs nothing.
 
     Exits with 0 when nothing was found, 1 when something is not as it was written, 3 when that cannot be told for want
     of a key, 9 when there are warnings or it was a quick look. The last line names what the log was held against, and what that cannot see.
 
     Args:
+        bundle: the file of a bundle; then no ledger is opened, and of the options only --policy and --json count.
         pin: a file of your own with the last checkpoint that you saw: compared with, and written anew when all is well.
         head: the head file of the ledger; FILE.head beside it, unless given.
         policy: a file with the keys that you trust, as proofgap audit policy writes it.
@@ -74,6 +79,8 @@ def verify(  # noqa: PLR0913 - every option of the command is an argument
         quick: read no payloads: only signatures, leaves, roots and anchors. Never says OK.
 
     """
+    if bundle is not None:
+        return _verify_bundle(bundle, policy, as_json=access.json)
     if not 1 <= jobs <= _JOBS_MAX:
         raise BadInputError("--jobs", f"{jobs} is out of range", f"Use 1 to {_JOBS_MAX}.")
     url = check_text("--ledger", settings.ledger_url(access.ledger))
@@ -89,6 +96,19 @@ def verify(  # noqa: PLR0913 - every option of the command is an argument
         found = verify_file(url, anchors, depth, lambda done, total: tell(done, total, done))
     _keep_pin(pin, found)
     output.json_line(found) if access.json else _print(found)
+    return _EXITS[found.verdict]
+
+
+def _verify_bundle(bundle: Path, policy: Path | None, *, as_json: bool) -> int:
+    found = verify_bundle(bundle, policy)
+    if as_json:
+        output.json_line(found)
+        return _EXITS[found.verdict]
+    for finding in found.findings[:_FINDINGS_SHOWN_MAX]:
+        for line in _told(finding):
+            output.data(line)
+    output.data(f"{len(found.findings)} findings in a bundle of {found.events} events")
+    output.data(f"{found.verdict}. Held against: {found.anchor}.")
     return _EXITS[found.verdict]
 
 

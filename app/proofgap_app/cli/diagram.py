@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from difflib import unified_diff
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from cyclopts import App, Parameter
 
@@ -23,6 +23,9 @@ from proofgap.text import check_id
 from proofgap_app.cli.output import note
 from proofgap_app.drawing import Picture, draw, find_program
 from proofgap_app.settings import is_terminal
+
+if TYPE_CHECKING:
+    from proofgap_store import HistoryEvent
 
 DIRECTORY = Path("diagrams")
 _DECISION = "decision.md"
@@ -186,6 +189,11 @@ def _warn_if_inexact() -> None:
         )
 
 
+def _arrives(event: HistoryEvent) -> bool:
+    """Tell whether an event leads a run to a status, and still says to which."""
+    return event.entry["type"] in _ARRIVALS and not event.is_pruned
+
+
 def _way(machine: Machine, run_id: str | None, ledger: str | None) -> Way:
     """Read from the log which way a run went."""
     if run_id is None:
@@ -197,5 +205,5 @@ def _way(machine: Machine, run_id: str | None, ledger: str | None) -> Way:
 
     with opened(Access(ledger=ledger)) as found:
         log = found.history(check_id("--run", run_id), me().id)
-    arrivals = [event.entry["data"]["target"] for event in log if event.entry["type"] in _ARRIVALS]
+    arrivals = [event.entry["data"]["target"] for event in log if _arrives(event)]
     return Way(arrivals, f"Path of {run_id}")

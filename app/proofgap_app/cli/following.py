@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from proofgap.audit import EventType
+from proofgap.audit import NOTE, EventType
 from proofgap.facts import TERMINAL_RUN_STATUSES
 from proofgap.text import check_id
 from proofgap_app.cli import output
@@ -97,7 +97,9 @@ class _Changes:
         ended = False
         for event in self._ledger.history(self._run, me().id, after=self._seen):
             self._seen = event.event_id
-            if event.entry["type"] in _STATUS_EVENTS:
+            if event.is_pruned:
+                ended = self._ledger.peek(self._run, me()).status in TERMINAL_RUN_STATUSES
+            elif event.entry["type"] in _STATUS_EVENTS:
                 _tell(event, as_json=self._as_json)
                 ended = event.entry["data"]["target"] in TERMINAL_RUN_STATUSES
         return ended
@@ -117,10 +119,12 @@ def _follow(has_ended: Callable[[], bool], pace: _Pace) -> bool:
 def _tell(change: HistoryEvent, *, as_json: bool) -> None:
     data = change.entry["data"]
     known = {name: data.get(name) for name in ("event", "source", "target", "version")}
+    note = change.openings.get(NOTE)
+    told = {"run": change.entry["run"], **known, "event_id": change.event_id, "note": note and note.value}
     if as_json:
-        output.json_line({"run": change.entry["run"], **known, "event_id": change.event_id})
+        output.json_line(told)
     else:
-        output.columns([change.entry["run"], *known.values(), change.event_id])
+        output.columns(told.values())
     output.flush()
 
 

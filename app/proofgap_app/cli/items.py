@@ -13,7 +13,18 @@ from proofgap.records import Item
 from proofgap.text import check_id, check_text, shown
 from proofgap_app.cli import output
 from proofgap_app.cli.ledgers import me, opened
-from proofgap_app.cli.options import ACCESS, FIRING, STANDARD_INPUT, Access, AnyFile, Firing, Whole, key_of, records_of
+from proofgap_app.cli.options import (
+    ACCESS,
+    FIRING,
+    STANDARD_INPUT,
+    Access,
+    AnyFile,
+    Firing,
+    Whole,
+    key_of,
+    note_of,
+    records_of,
+)
 from proofgap_app.cli.receipts import answer
 from proofgap_store import Page
 
@@ -48,7 +59,9 @@ def report(run: str, file: AnyFile = STANDARD_INPUT, /, *, firing: Firing = FIRI
     key, items = key_of(firing), records_of(file, Item)
     _refuse_doubles(items)
     with opened(access) as ledger:
-        receipt = ledger.fire(run, RunEvent.REPORT, me(), items=items, key=key, expected_version=firing.if_version)
+        receipt = ledger.fire(
+            run, RunEvent.REPORT, me(), items=items, key=key, expected_version=firing.if_version, note=note_of(firing)
+        )
     return answer(receipt, as_json=access.json)
 
 

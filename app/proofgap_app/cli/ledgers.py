@@ -11,17 +11,19 @@ from contextlib import contextmanager
 
 from proofgap.audit import Actor
 from proofgap.errors import ProofgapError
-from proofgap.text import check_text
+from proofgap.text import ID_LENGTH_MAX, check_text, unfit
 from proofgap_app import logs, settings
 from proofgap_app.cli import output
 from proofgap_app.cli.options import Access
 from proofgap_store import Ledger, UnavailableError
-from proofgap_store.clock import operating_system_user
+from proofgap_store.clock import display_name, operating_system_user
 
 
 def me() -> Actor:
-    """Give the person at the keyboard: the operating-system user."""
-    return Actor(id=operating_system_user(), via="cli")
+    """Give the person at the keyboard: the operating-system user, with their name where the system knows a fit one."""
+    name = display_name()
+    fit = name is not None and len(name) <= ID_LENGTH_MAX and unfit(name) is None
+    return Actor(id=operating_system_user(), via="cli", name=name if fit else None)
 
 
 @contextmanager

@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import IO, Annotated, TypeVar
 
 from cyclopts import Parameter, Token
+from msgspec.structs import replace
 
 from proofgap.errors import BadInputError
 from proofgap.facts import Struct, instant_text
 from proofgap.intake import LINE_BYTES_MAX, convert, parse_json
-from proofgap.text import check_id, check_text, shown
+from proofgap.records import RecoveryPointBasis, RunDetails, microseconds
+from proofgap.text import check_id, check_text, check_words, shown
 from proofgap_app import settings
 from proofgap_app.settings import LogStyle
 
@@ -89,11 +91,13 @@ class Firing:
     Attributes:
         key: an idempotency key: the same key with the same request gives the first answer again.
         if_version: refuse unless the run has this version.
+        note: why, in your words. The log holds a commitment to it only, and it can be erased.
 
     """
 
     key: str | None = None
     if_version: Whole | None = None
+    note: str | None = None
 
 
 ACCESS, SCOPE, FIRING = Access(), Scope(), Firing()
@@ -102,6 +106,11 @@ ACCESS, SCOPE, FIRING = Access(), Scope(), Firing()
 def key_of(firing: Firing) -> str | None:
     """Give the idempotency key, checked."""
     return None if firing.key is None else check_id("--key", firing.key)
+
+
+def note_of(firing: Firing) -> str | None:
+    """Give the note, checked."""
+    return None if firing.note is None else check_words("--note", firing.note)
 
 
 def checked(values: S) -> S:
@@ -142,6 +151,47 @@ def facts_from(text: str, shape: type[S], field: str) -> S:
     except BadInputError as error:
         inner = error.field.removeprefix("line 1").removeprefix(": ")
         raise BadInputError(f"{field}: {inner}" if inner else field, error.problem, error.remedy) from None
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objectives:
+    """What the restore is held against; what is not stated is never measured against anything.
+
+    Attributes:
+        rto: within which time the restore is to be done, such as 4h.
+        rpo: how old the recovery point may be, such as 24h.
+        recovery_point: the moment whose data the backup holds, in RFC 3339; otherwise the time of its file, marked so.
+
+    """
+
+    rto: str | None = None
+    rpo: str | None = None
+    recovery_point: str | None = None
+
+    def on(self, details: RunDetails) -> RunDetails:
+        """Give the details with what was stated."""
+        point = None if self.recovery_point is None else microseconds(moment("--recovery-point", self.recovery_point))
+        return replace(
+            details,
+            rto_us_stated=_duration_us("--rto", self.rto),
+            rpo_us_stated=_duration_us("--rpo", self.rpo),
+            recovery_point_us=_from_1970("--recovery-point", point),
+            recovery_point_basis=None if point is None else RecoveryPointBasis.STATED,
+        )
+
+
+def _duration_us(field: str, text: str | None) -> int | None:
+    return None if text is None else round(seconds(field, text) * 1_000_000)
+
+
+def _from_1970(field: str, point_us: int | None) -> int | None:
+    if point_us is not None and point_us < 0:
+        raise BadInputError(field, "is before 1970", "Hand in a time from 1970 on.")
+    return point_us
+
+
+OBJECTIVES = Objectives()
 
 
 def seconds(field: str, text: str) -> float:

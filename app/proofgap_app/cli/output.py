@@ -64,6 +64,11 @@ def cell(value: object) -> str:
     return ABSENT if value is None or value == "" else safe(str(value))
 
 
+def amount(number: int, noun: str) -> str:
+    """Give a number with its noun, in the singular where there is one of it."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def columns(row: Iterable[object]) -> None:
     """Write one row of data, separated by tabs."""
     _out().write("\t".join(map(cell, row)).encode("utf-8", "backslashreplace") + b"\n")

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
+from proofgap_app.cli.output import amount
 from proofgap_app.drivers.base import Progress, no_progress
 from proofgap_app.settings import is_terminal
 
@@ -51,7 +52,7 @@ class ProgressBars:
         task = bars.add_task(_WORDS.get(name, name), total=total_bytes, items="")
 
         def progress(done_bytes: int, done_items: int) -> None:
-            bars.update(task, completed=done_bytes, items=f"{done_items} items")
+            bars.update(task, completed=done_bytes, items=amount(done_items, "item"))
 
         return progress
 

@@ -1,9 +1,13 @@
-"""How a fired event is answered: one line for people, the whole receipt as JSON for programs."""
+"""How one event is fired, and how it is answered: one line for people, the whole receipt as JSON for programs."""
 
 from __future__ import annotations
 
-from proofgap.facts import RunStatus
+from proofgap.facts import RunEvent, RunStatus
+from proofgap.records import RunDetails
+from proofgap.text import check_id
 from proofgap_app.cli import output
+from proofgap_app.cli.ledgers import me, opened
+from proofgap_app.cli.options import Access, Firing, checked, key_of, note_of
 from proofgap_store import Receipt
 
 _NEXT = {
@@ -29,3 +33,12 @@ def answer(receipt: Receipt, *, as_json: bool) -> int:
     following = _NEXT.get(RunStatus(receipt.status)) if receipt.subject == receipt.run_id else None
     output.note(f"Next: {(following or 'proofgap show {run}').format(run=receipt.run_id)}")
     return 0
+
+
+def fired(run: str, event: RunEvent, details: RunDetails, firing: Firing, access: Access) -> int:
+    """Fire one event with its facts, and answer."""
+    check_id("RUN", run)
+    given, key, note = checked(details), key_of(firing), note_of(firing)
+    with opened(access) as ledger:
+        receipt = ledger.fire(run, event, me(), given=given, key=key, expected_version=firing.if_version, note=note)
+    return answer(receipt, as_json=access.json)

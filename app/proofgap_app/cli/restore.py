@@ -25,7 +25,7 @@ from proofgap.text import check_id, check_text
 from proofgap.wording import DecisionState
 from proofgap_app.cli import output
 from proofgap_app.cli.ledgers import me, opened, sign_off
-from proofgap_app.cli.options import ACCESS, SCOPE, Access, Scope, option
+from proofgap_app.cli.options import ACCESS, OBJECTIVES, SCOPE, Access, Objectives, Scope, option
 from proofgap_app.cli.problems import EXIT_OF_STATE, Exit
 from proofgap_app.cli.progress import ProgressBars
 from proofgap_app.cli.show import present
@@ -40,6 +40,7 @@ from proofgap_store.clock import now_us
 app = App(
     name="restore",
     help="Restore a backup, track it from draft to outcome, look at the target, and show the decision.",
+    usage="Usage: proofgap restore [OPTIONS] BACKUP --into TARGET\n       proofgap restore [OPTIONS] --resume RUN\n",
     help_prologue="""Examples:
   proofgap restore backup.tar.gz --into /srv/restored
   proofgap restore backup.tar.gz --into /srv/restored --dry-run
@@ -109,6 +110,7 @@ def restore(  # noqa: PLR0913 - groups of options, and the two ways to say what 
     resume: str | None = None,
     selection: Selection = _SELECTION,
     conduct: Conduct = _CONDUCT,
+    objectives: Objectives = OBJECTIVES,
     scope: Scope = SCOPE,
     access: Access = ACCESS,
 ) -> int:
@@ -120,15 +122,16 @@ def restore(  # noqa: PLR0913 - groups of options, and the two ways to say what 
         resume: go on with a run that was previewed, such as one that was approved; needs no BACKUP and no --into.
 
     """
-    _check(conduct)
     if resume is not None:
-        _refuse_besides_resume(backup, into, selection, conduct, scope)
+        _refuse_besides_resume(backup, into, selection, conduct, scope, objectives)
+        _check(conduct)
         return _resumed(check_id("--resume", resume), conduct, access)
     if backup is None:
         raise BadInputError("BACKUP", "is missing", "Name what to restore, or the run to go on with: --resume RUN.")
     if into is None:
         raise BadInputError("--into", "is missing", "Name where to restore it.")
-    details = _details(backup, into, conduct)
+    _check(conduct)
+    details = objectives.on(_details(backup, into, conduct))
     request = _request(details, selection)
     driver = driver_for(selection.driver, request.backup)
     new = _new_run(details, driver.name, conduct, scope)
@@ -180,7 +183,12 @@ def _conducted(
 
 
 def _refuse_besides_resume(
-    backup: Path | None, into: Path | None, selection: Selection, conduct: Conduct, scope: Scope
+    backup: Path | None,
+    into: Path | None,
+    selection: Selection,
+    conduct: Conduct,
+    scope: Scope,
+    objectives: Objectives,
 ) -> None:
     """Refuse what only a new run can be told: the one that is resumed was previewed with what it was told."""
     given = {
@@ -189,7 +197,7 @@ def _refuse_besides_resume(
         "--dry-run": conduct.dry_run,
         "--purpose": conduct.purpose is not None,
         **{option(name): value != getattr(_SELECTION, name) for name, value in asdict(selection).items()},
-        **{option(name): value is not None for name, value in asdict(scope).items()},
+        **{option(name): value is not None for name, value in (asdict(scope) | asdict(objectives)).items()},
     }
     for name, is_given in given.items():
         if is_given:
@@ -301,7 +309,7 @@ class Console:
         """Show what was previewed, and that it is the same still."""
         self._bars.close()
         output.note(
-            f"Previewed before, and unchanged: {plan.selected} items; {_known(shown.created)} would be created, "
+            f"Previewed before, and unchanged: {output.amount(plan.selected, 'item')}; {_known(shown.created)} would be created, "
             f"{_known(shown.overwritten)} overwritten, {_known(shown.skipped)} not restored."
         )
 
@@ -314,7 +322,7 @@ class Console:
         """Ask, unless nobody is to be asked."""
         if not self._ask:
             return True
-        what = f"{plan.selected} items, {_known(shown.overwritten)} over existing ones,"
+        what = f"{output.amount(plan.selected, 'item')}, {_known(shown.overwritten)} over existing ones,"
         output.note(f"Restore {what} into {text.shown(str(plan.request.target))}? Type yes to go on:")
         try:
             answer = sys.stdin.buffer.readline()
@@ -334,7 +342,7 @@ def _known(count: int | None) -> str:
 def preview_lines(plan: Plan, preview: Preview) -> Iterator[str]:
     """Say what the plan would do, how deep the preview looked, and what it found wrong."""
     yield (
-        f"Preview ({preview.depth}): {plan.selected} items; {preview.created} would be created, "
+        f"Preview ({preview.depth}): {output.amount(plan.selected, 'item')}; {preview.created} would be created, "
         f"{preview.overwritten} overwritten, {preview.unchanged} unchanged, {preview.skipped} skipped, "
         f"{preview.unavailable} cannot be restored."
     )

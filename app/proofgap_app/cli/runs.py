@@ -1,37 +1,35 @@
 """``proofgap run``: the moves of one run, one command each; and `fire` for all of them.
 
-Owns how the facts of each event are named on the command line. Refuses to judge them: the ledger does.
+Owns the commands. Refuses to judge what they are given: the ledger does. How facts are named is in `run_facts`.
 """
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
-from typing import Literal
-
-from cyclopts import App, Parameter
+from cyclopts import App
 
 from proofgap.errors import BadInputError
-from proofgap.facts import RunEvent, RunStatus
-from proofgap.records import Completeness, PreviewFacts, RunDetails, microseconds
+from proofgap.facts import EndReason, RunEvent, RunStatus
+from proofgap.records import Completeness, PreviewFacts, RunDetails
 from proofgap.text import check_id, check_text
 from proofgap_app.cli import following
 from proofgap_app.cli.ledgers import me, opened
 from proofgap_app.cli.options import (
     ACCESS,
     FIRING,
+    OBJECTIVES,
     SCOPE,
     Access,
     Firing,
+    Objectives,
     Scope,
     Whole,
     checked,
     facts_from,
     key_of,
-    moment,
-    seconds,
+    note_of,
 )
-from proofgap_app.cli.receipts import answer
+from proofgap_app.cli.receipts import answer, fired
+from proofgap_app.cli.run_facts import PLAN, SHOWN, WANTED, BlockReason, Plan, Shown, Wanted, expiry
 from proofgap_store import NewRun
 
 app = App(
@@ -61,74 +59,21 @@ app.command(
 )
 
 
-@Parameter(name="*")
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """What is to be restored.
-
-    Attributes:
-        into: the target.
-        driver: the tool that restores.
-        purpose: why, in your words.
-
-    """
-
-    into: str | None = None
-    driver: str | None = None
-    purpose: str | None = None
-
-
-@Parameter(name="*")
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What a check or a preview found.
-
-    Attributes:
-        plan_digest: digest of the plan.
-        target_fingerprint: fingerprint of the target as it was found.
-
-    """
-
-    plan_digest: str | None = None
-    target_fingerprint: str | None = None
-
-
-@Parameter(name="*")
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
-    """What a preview showed.
-
-    Attributes:
-        expires_in: how long the preview may be acted on, such as 30m.
-        expires_at: until when it may be acted on, in RFC 3339.
-        depth: metadata (listings were read) or data (every byte of the backup was read).
-        created: items that would be created.
-        overwritten: items that would be overwritten.
-        skipped: items that would be skipped.
-
-    """
-
-    expires_in: str | None = None
-    expires_at: str | None = None
-    depth: Literal["metadata", "data"] | None = None
-    created: Whole | None = None
-    overwritten: Whole | None = None
-    skipped: Whole | None = None
-
-
 @app.command(
     name="create",
     help_prologue="""Examples:
   proofgap run create nightly-2026-11-21 --into staging
   proofgap run create nightly-2026-11-21 --into staging --dry-run --json
+  proofgap run create nightly-2026-11-21 --rto 4h --rpo 24h --recovery-point 2026-11-21T02:00:00Z
 """,
 )
-def create(
+def create(  # noqa: PLR0913 - one argument per group of options
     backup: str | None = None,
     /,
     *,
     dry_run: bool = False,
-    wanted: Wanted = Wanted(),
+    wanted: Wanted = WANTED,
+    objectives: Objectives = OBJECTIVES,
     key: str | None = None,
     scope: Scope = SCOPE,
     access: Access = ACCESS,
@@ -144,7 +89,7 @@ def create(
     workspace, environment = scope.chosen()
     check_text("BACKUP", backup or "")
     details = checked(RunDetails(backup=backup, target=wanted.into, driver=wanted.driver, purpose=wanted.purpose))
-    new = NewRun(workspace=workspace, environment=environment, is_dry_run=dry_run, details=details)
+    new = NewRun(workspace=workspace, environment=environment, is_dry_run=dry_run, details=objectives.on(details))
     checked_key = key_of(Firing(key=key))
     with opened(access, create=True) as ledger:
         receipt = ledger.create(new, me(), key=checked_key)
@@ -163,7 +108,8 @@ def scope(  # noqa: PLR0913 - one argument per fact
     /,
     *,
     backup: str | None = None,
-    wanted: Wanted = Wanted(),
+    wanted: Wanted = WANTED,
+    objectives: Objectives = OBJECTIVES,
     selected: Whole | None = None,
     expects_nothing: bool = False,
     firing: Firing = FIRING,
@@ -186,7 +132,7 @@ def scope(  # noqa: PLR0913 - one argument per fact
         selected=selected,
         expects_nothing=expects_nothing,
     )
-    return fired(run, RunEvent.SCOPE, details, firing, access)
+    return fired(run, RunEvent.SCOPE, objectives.on(details), firing, access)
 
 
 @app.command(
@@ -200,7 +146,7 @@ def check(  # noqa: PLR0913 - one argument per fact
     run: str,
     /,
     *,
-    plan: Plan = Plan(),
+    plan: Plan = PLAN,
     selected: Whole | None = None,
     expects_nothing: bool = False,
     source: Completeness | None = None,
@@ -237,8 +183,8 @@ def preview(
     run: str,
     /,
     *,
-    shown: Shown = Shown(),
-    plan: Plan = Plan(),
+    shown: Shown = SHOWN,
+    plan: Plan = PLAN,
     firing: Firing = FIRING,
     access: Access = ACCESS,
 ) -> int:
@@ -251,7 +197,7 @@ def preview(
     facts = PreviewFacts(
         plan_digest=plan.plan_digest,
         target_fingerprint=plan.target_fingerprint,
-        expires_at_us=_expiry(shown),
+        expires_at_us=expiry(shown),
         depth=shown.depth,
         created=shown.created,
         overwritten=shown.overwritten,
@@ -278,13 +224,31 @@ def approve(run: str, /, *, firing: Firing = FIRING, access: Access = ACCESS) ->
 
 
 @app.command(
+    name="block",
+    help_prologue="""Examples:
+  proofgap run block rr_01KB2M95QF7T3ZC8H --reason approval_rejected
+  proofgap run block rr_01KB2M95QF7T3ZC8H --reason target_busy --if-version 5
+""",
+)
+def block(run: str, /, *, reason: BlockReason, firing: Firing = FIRING, access: Access = ACCESS) -> int:
+    """End a run before it is executed, and say why. Whoever does not approve it says approval_rejected.
+
+    Args:
+        run: the run's id.
+        reason: why it is not to be executed.
+
+    """
+    return fired(run, RunEvent.BLOCK, RunDetails(end_reason=EndReason(reason)), firing, access)
+
+
+@app.command(
     name="queue",
     help_prologue="""Examples:
   proofgap run queue rr_01KB2M95QF7T3ZC8H
   proofgap run queue rr_01KB2M95QF7T3ZC8H --plan-digest sha256:1f0c --if-version 5
 """,
 )
-def queue(run: str, /, *, plan: Plan = Plan(), firing: Firing = FIRING, access: Access = ACCESS) -> int:
+def queue(run: str, /, *, plan: Plan = PLAN, firing: Firing = FIRING, access: Access = ACCESS) -> int:
     """Release the previewed plan for execution.
 
     Args:
@@ -324,7 +288,7 @@ def fire(
     name="cancel",
     help_prologue="""Examples:
   proofgap run cancel rr_01KB2M95QF7T3ZC8H
-  proofgap run cancel rr_01KB2M95QF7T3ZC8H --json
+  proofgap run cancel rr_01KB2M95QF7T3ZC8H --note "the database team asked for another night"
 """,
 )
 def cancel(run: str, /, *, firing: Firing = FIRING, access: Access = ACCESS) -> int:
@@ -335,13 +299,13 @@ def cancel(run: str, /, *, firing: Firing = FIRING, access: Access = ACCESS) -> 
 
     """
     check_id("RUN", run)
-    checked_key = key_of(firing)
+    checked_key, note = key_of(firing), note_of(firing)
     with opened(access) as ledger:
         actor = me()
         record = ledger.peek(run, actor)
         event = RunEvent.REQUEST_CANCEL if record.status is RunStatus.RUNNING else RunEvent.CANCEL
         version = record.version if firing.if_version is None else firing.if_version
-        receipt = ledger.fire(run, event, actor, key=checked_key, expected_version=version)
+        receipt = ledger.fire(run, event, actor, key=checked_key, expected_version=version, note=note)
     return answer(receipt, as_json=access.json)
 
 
@@ -365,20 +329,3 @@ def retry(run: str, /, *, key: str | None = None, access: Access = ACCESS) -> in
     with opened(access) as ledger:
         receipt = ledger.retry(run, me(), key=checked_key)
     return answer(receipt, as_json=access.json)
-
-
-def fired(run: str, event: RunEvent, details: RunDetails, firing: Firing, access: Access) -> int:
-    """Fire one event with its facts, and answer."""
-    check_id("RUN", run)
-    given, key = checked(details), key_of(firing)
-    with opened(access) as ledger:
-        receipt = ledger.fire(run, event, me(), given=given, key=key, expected_version=firing.if_version)
-    return answer(receipt, as_json=access.json)
-
-
-def _expiry(shown: Shown) -> int | None:
-    if shown.expires_in is not None and shown.expires_at is not None:
-        raise BadInputError("--expires-in", "and --expires-at say the same thing twice", "Give one of them.")
-    if shown.expires_in is not None:
-        return time.time_ns() // 1000 + int(seconds("--expires-in", shown.expires_in) * 1_000_000)
-    return None if shown.expires_at is None else microseconds(moment("--expires-at", shown.expires_at))

@@ -121,10 +121,10 @@ def evidence_lines(shown: Shown) -> Iterator[str]:
         return
     details = snapshot.details
     level = "" if details.level is None else f" at level {details.level}"
-    yield f"{details.verdict or _NOT_REPORTED}{level}; {_amount(details.subjects_checked)} subjects looked at"
+    yield f"{details.verdict or _NOT_REPORTED}{level}; {_amount(details.subjects_checked, 'subject')} looked at"
     if details.checks_total is not None:
         yield (
-            f"{details.checks_total} checks: {_amount(details.checks_passed)} passed, "
+            f"{output.amount(details.checks_total, 'check')}: {_amount(details.checks_passed)} passed, "
             f"{_amount(details.checks_failed)} failed, {_amount(details.checks_skipped)} skipped"
         )
 
@@ -135,8 +135,10 @@ def seen_snapshot(shown: Shown) -> SnapshotRecord | None:
     return next((row for row in shown.record.evidence if row.id == wanted), None)
 
 
-def _amount(count: int | None) -> str:
-    return _NOT_REPORTED if count is None else str(count)
+def _amount(count: int | None, noun: str | None = None) -> str:
+    if count is None:
+        return f"{_NOT_REPORTED} {noun}s" if noun else _NOT_REPORTED
+    return output.amount(count, noun) if noun else str(count)
 
 
 def quoted(claims: tuple[str, ...]) -> str:
@@ -153,12 +155,15 @@ def summary_line(summary: ResultSummary) -> str:
     if summary.counts is None:
         return summary.text or _NOT_REPORTED
     qualifier = f"{summary.qualifier}: " if summary.qualifier else ""
-    kind = "metadata-only: totals, no item rows" if summary.metadata_only else f"{summary.items} item rows"
+    if summary.metadata_only or summary.items is None:
+        kind = "metadata-only: totals, no item rows"
+    else:
+        kind = output.amount(summary.items, "item row")
     return f"{qualifier}{_counts_line(summary.counts)} ({kind})"
 
 
 def _counts_line(counts: Counts) -> str:
-    total = f"total {_NOT_REPORTED}" if counts.total is None else f"{counts.total} items"
+    total = f"total {_NOT_REPORTED}" if counts.total is None else output.amount(counts.total, "item")
     parts = [_part(words, getattr(counts, name)) for name, words in _PARTS.items()]
     return f"{total}: {', '.join(parts)}"
 
@@ -175,6 +180,6 @@ def summary_cell(decision: Decision) -> str:
     known = [
         f"{count} {words}" for name, words in _PARTS.items() if (count := getattr(summary.counts, name)) is not None
     ]
-    total = [] if summary.counts.total is None else [f"{summary.counts.total} items"]
+    total = [] if summary.counts.total is None else [output.amount(summary.counts.total, "item")]
     qualifier = f"{summary.qualifier} " if summary.qualifier else ""
     return qualifier + ", ".join([*total, *known])

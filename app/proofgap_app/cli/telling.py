@@ -36,6 +36,8 @@ def exact_moment(microseconds: object) -> str:
 
 def words(event: LoggedEvent) -> str:  # noqa: PLR0911 - one answer per kind of event
     """Say in a few words what happened."""
+    if event.is_pruned:
+        return "pruned"
     data = event.entry.get("data")
     if not isinstance(data, dict):
         return ""
@@ -71,6 +73,21 @@ def _moved(data: dict[str, Any]) -> str:
         case {"kind": kind, "link": link}:
             return f"{str(kind).replace('_', ' ')} {link}"
         case _:
+            return _kept(data)
+
+
+def _kept(data: dict[str, Any]) -> str:
+    """Say what was done to the log itself."""
+    match data:
+        case {"redacted": redacted, "path": path, "reason": reason}:
+            return f"{path} of event {redacted}: {reason}"
+        case {"first": first, "last": last, "kept_as": kept_as}:
+            return f"leaves {first} to {last}, kept as {kept_as}"
+        case {"hold": hold}:
+            return f"{hold}: {data['reason']}" if "reason" in data else f"{hold}"
+        case {"reason": reason}:
+            return f"{reason}"
+        case _:
             return ""
 
 
@@ -91,4 +108,4 @@ def pairs(rows: Iterable[tuple[str, object]]) -> None:
 
 def document(event: LoggedEvent) -> dict[str, Any]:
     """Give an event as JSON output holds it."""
-    return {"event_id": event.event_id, "leaf": event.leaf, "entry": event.entry}
+    return {"event_id": event.event_id, "leaf": event.leaf, "entry": event.entry, "openings": event.openings}

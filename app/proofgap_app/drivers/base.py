@@ -16,12 +16,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from proofgap.errors import BadInputError, ProofgapError
 from proofgap.facts import Counts
 from proofgap.outcome import ExecutionFacts
-from proofgap.records import Check, Completeness, Item, SnapshotDetails
+from proofgap.records import Check, Completeness, Item, RecoveryPointBasis, RunDetails, SnapshotDetails
 
 
 class SourceError(BadInputError):
@@ -151,6 +151,14 @@ class Identity:
     size: int
     sha256: str
     mtime_ns: int
+
+    def recovery_point(self, known: RunDetails) -> dict[str, Any]:
+        """Give the time of the backup's file as facts on its recovery point, where nobody stated a better one."""
+        changed_us, basis = self.mtime_ns // 1000, known.recovery_point_basis
+        is_stated = known.recovery_point_us is not None and basis is not RecoveryPointBasis.FILE_TIME
+        if is_stated or changed_us < 0:
+            return {}
+        return {"recovery_point_us": changed_us, "recovery_point_basis": RecoveryPointBasis.FILE_TIME}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -283,6 +291,10 @@ class Driver(Protocol):
 
         Raises `SourceChangedError` when the backup is not the planned one.
         """
+        ...
+
+    def place(self, plan: Plan) -> Path:
+        """Give the path below which, or to which, the plan writes."""
         ...
 
     def fingerprint(self, plan: Plan) -> str:

@@ -76,6 +76,10 @@ class FilesDriver:
             items = tuple(foresee(target, item, found, overwrite=plan.request.overwrite) for item in plan.items)
         return _preview(plan, items, found, depth=depth, target_fingerprint=seen)
 
+    def place(self, plan: Plan) -> Path:
+        """Give the directory that is restored into."""
+        return plan.request.target
+
     def fingerprint(self, plan: Plan) -> str:
         """Give the SHA-256 of existence, kind, size, time of last change and permissions of every path the plan touches."""
         with Target(plan.request.target) as target:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import ClassVar
 
 from proofgap.errors import BadInputError
@@ -78,6 +79,10 @@ class SqliteDriver:
         place = _place(plan, contents)
         items = tuple(_foresee(item, contents, place) for item in plan.items)
         return _preview(plan, items, contents, seen)
+
+    def place(self, plan: Plan) -> Path:
+        """Give the path of the database file."""
+        return target_path(plan.request)
 
     def fingerprint(self, plan: Plan) -> str:
         """Give the SHA-256 of size, time of last change and permissions of the database file and its journals."""

@@ -19,8 +19,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from msgspec.structs import replace
-
 from proofgap.audit import Actor
 from proofgap.errors import GuardRefusedError, ProofgapError, RefusedError
 from proofgap.facts import EndReason, RunEvent, RunStatus, SnapshotEvent
@@ -28,10 +26,7 @@ from proofgap.hooks import ProjectForRecord
 from proofgap.moves import move
 from proofgap.outcome import ExecutionFacts, Outcome, outcome_of
 from proofgap.records import (
-    Check,
-    CheckResult,
     Item,
-    Level,
     Moment,
     PreviewFacts,
     RunDetails,
@@ -49,7 +44,9 @@ from proofgap_app.drivers.base import (
     SourceChangedError,
     TargetChangedError,
 )
+from proofgap_app.worker import record
 from proofgap_app.worker.stop import Heard, Stop
+from proofgap_app.worker.target_lock import TargetBusyError, hold
 from proofgap_store import Ledger, NewRun, Receipt
 
 PREVIEW_VALID_US = 3_600_000_000
@@ -58,12 +55,6 @@ PREVIEW_VALID_US = 3_600_000_000
 _NO_FACTS = RunDetails()
 _BATCH_ITEMS = 1000
 _ASK_LEDGER_US = 1_000_000
-_BLOCKED_BY = {
-    "selection_is_not_empty": EndReason.EMPTY_SELECTION,
-    "target_is_unchanged": EndReason.TARGET_CHANGED,
-    "plan_is_unchanged": EndReason.VALIDATION,
-    "preview_is_current": EndReason.PREVIEW_EXPIRED,
-}
 
 
 class Watcher(Protocol):
@@ -138,10 +129,10 @@ class Restore:
 
         """
         self.run_id, self._is_resumed = run_id, True
-        record = self.ledger.peek(run_id, self.actor)
-        if not self._may_be_queued(record):
+        waiting = self.ledger.peek(run_id, self.actor)
+        if not self._may_be_queued(waiting):
             return
-        shown = record.details.preview or PreviewFacts()
+        shown = waiting.details.preview or PreviewFacts()
         with self._looking():
             plan = self.driver.plan(self.request)
             found = (plan.digest, self.driver.fingerprint(plan))
@@ -151,39 +142,46 @@ class Restore:
                 return
         self._go_on(plan)
 
-    def _may_be_queued(self, record: RunRecord) -> bool:
+    def _may_be_queued(self, waiting: RunRecord) -> bool:
         """Ask the machine before the backup is read and anybody is asked; its no is the ledger's, and recorded there."""
         moment = Moment(at_us=self.clock(), actor=self.actor.id, new_id="none")
         try:
-            move(record, RunEvent.QUEUE, RunDetails(), moment=moment, hooks=ProjectForRecord())
+            move(waiting, RunEvent.QUEUE, RunDetails(), moment=moment, hooks=ProjectForRecord())
         except RefusedError:
-            return self._queued(RunDetails(), expected_version=record.version)
+            return self._queued(RunDetails(), expected_version=waiting.version)
         return True
 
     def _go_on(self, plan: Plan) -> None:
-        target_fingerprint = self._release(plan)
-        if target_fingerprint is not None:
-            self._execute(plan, target_fingerprint)
+        """Release, execute and look at the target, which nobody else restores into meanwhile."""
+        try:
+            with hold(self.driver.place(plan), self.run_id):
+                target_fingerprint = self._release(plan)
+                if target_fingerprint is not None:
+                    self._execute(plan, target_fingerprint)
+        except TargetBusyError as error:
+            if self._is_resumed:
+                raise
+            self._end_blocked(EndReason.TARGET_BUSY, error.because)
 
     def _prepare(self, new: NewRun) -> Plan | None:
         """Scope, check and preview; nothing is written. ``None``: there is nothing to go on with."""
-        self._fire(RunEvent.SCOPE, self._scoped(new.details))
+        self._fire(RunEvent.SCOPE, record.scoped(new.details, self.request))
         with self._looking():
             plan = self.driver.plan(self.request)
-            checked = self._checked(plan)
+            known = self.ledger.peek(self.run_id, self.actor).details
+            checked = record.checked(plan, self.driver.fingerprint(plan), known)
         self._fire(RunEvent.CHECK, checked)
         with self._looking():
             preview = self.driver.preview(plan, progress=self.watcher.working("preview", plan.bytes_total))
-        shown = self._previewed(plan, preview)
+        shown = record.previewed(plan, preview, self.clock() + PREVIEW_VALID_US)
         self._fire(RunEvent.PREVIEW, RunDetails(preview=shown))
         self.watcher.previewed(plan, preview)
+        if not new.is_dry_run and record.holds_nothing(plan):
+            self._end_blocked(
+                EndReason.SOURCE_INCOMPLETE, "the backup is incomplete, and no item of it can be restored"
+            )
+            return None
         return None if new.is_dry_run or not self._agreed(plan, shown) else plan
-
-    def _scoped(self, wanted: RunDetails) -> RunDetails:
-        """Put on record what decides on the plan, so that whoever approves or resumes the run finds it there."""
-        request = self.request
-        manifest = None if request.manifest is None else str(request.manifest.resolve())
-        return replace(wanted, manifest=manifest, select=request.select, overwrite=request.overwrite)
 
     def _agreed(self, plan: Plan, shown: PreviewFacts) -> bool:
         with self._looking():
@@ -210,31 +208,11 @@ class Restore:
                 self._block(error)
             raise
 
-    def _checked(self, plan: Plan) -> RunDetails:
-        return RunDetails(
-            plan_digest=plan.digest,
-            selected=plan.selected,
-            expects_nothing=plan.expects_nothing,
-            source_completeness=plan.source_completeness,
-            target_fingerprint=self.driver.fingerprint(plan),
-        )
-
-    def _previewed(self, plan: Plan, preview: Preview) -> PreviewFacts:
-        return PreviewFacts(
-            plan_digest=plan.digest,
-            expires_at_us=self.clock() + PREVIEW_VALID_US,
-            depth=preview.depth,
-            created=preview.created,
-            overwritten=preview.overwritten,
-            skipped=preview.skipped + preview.unchanged + preview.unavailable,
-            target_fingerprint=preview.target_fingerprint,
-        )
-
     def _block(self, error: Exception) -> None:
         """End a run whose source or target cannot be worked with: it was looked at, and that is what was found."""
         if self.ledger.peek(self.run_id, self.actor).status is RunStatus.SCOPED:
             self._fire(RunEvent.CHECK)
-        self._fire(RunEvent.BLOCK, RunDetails(end_reason=_reason_of(error)))
+        self._fire(RunEvent.BLOCK, RunDetails(end_reason=record.reason_of(error)))
 
     def _release(self, plan: Plan) -> str | None:
         """Queue and start the plan that was previewed; give the fingerprint of the target that it was released for."""
@@ -254,13 +232,16 @@ class Restore:
         try:
             self._fire(RunEvent.QUEUE, given, expected_version=expected_version)
         except GuardRefusedError as error:
-            reason = _BLOCKED_BY.get(error.guard or "")
+            reason = record.BLOCKED_BY.get(error.guard or "")
             if reason is None:
                 raise
-            self._fire(RunEvent.BLOCK, RunDetails(end_reason=reason))
-            self.watcher.blocked(reason, error.because)
+            self._end_blocked(reason, error.because)
             return False
         return True
+
+    def _end_blocked(self, reason: EndReason, because: str) -> None:
+        self._fire(RunEvent.BLOCK, RunDetails(end_reason=reason))
+        self.watcher.blocked(reason, because)
 
     def _execute(self, plan: Plan, target_fingerprint: str) -> None:
         """Restore, say how it ended, and look at the target, unless it is as untouched as before."""
@@ -274,7 +255,7 @@ class Restore:
                     should_stop=self._should_stop,
                 )
         except (TargetChangedError, SourceChangedError) as error:
-            self._fire(RunEvent.FAIL, RunDetails(end_reason=_reason_of(error), nothing_written=True))
+            self._fire(RunEvent.FAIL, RunDetails(end_reason=record.reason_of(error), nothing_written=True))
             raise
         except BaseException:
             self._end_torn()
@@ -324,7 +305,7 @@ class Restore:
             with self.stop.heard(Heard.IF_REPEATED):
                 report = self.driver.collect(plan, progress=self.watcher.working("collect", plan.bytes_total))
         except SourceChangedError:
-            self._fire_evidence(snapshot, SnapshotEvent.FAIL, _no_expectation(plan))
+            self._fire_evidence(snapshot, SnapshotEvent.FAIL, record.no_expectation(plan))
             raise
         except BaseException:
             self._fire_evidence(snapshot, SnapshotEvent.FAIL)
@@ -369,21 +350,3 @@ class Restore:
     def _moved(self, receipt: Receipt) -> Receipt:
         self.watcher.moved(receipt)
         return receipt
-
-
-def _reason_of(error: Exception) -> EndReason:
-    """Give the reason why a run ends that cannot go on; a backup that changed is no valid source any more."""
-    return EndReason.TARGET_CHANGED if isinstance(error, TargetChangedError) else EndReason.VALIDATION
-
-
-def _no_expectation(plan: Plan) -> EvidenceReport:
-    """Say why nothing could be compared: the backup that was restored is not there any more."""
-    check = Check(
-        subject="(backup)",
-        method="SHA-256 of the backup, as planned and after the comparison",
-        level=Level.L0,
-        result=CheckResult.SKIPPED,
-        expected=plan.identity.sha256,
-        observed="source_changed",
-    )
-    return EvidenceReport(SnapshotDetails(subjects_checked=0), (check,))

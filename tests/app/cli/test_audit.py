@@ -41,7 +41,7 @@ def test_a_list_for_programs_holds_every_event_whole_and_says_where_it_goes_on(c
     assert page["next"] == str(numbers[-1])
     following = cli.ok("audit", "list", "--limit", "3", "--after", page["next"], "--json").json
     assert following["items"][0]["event_id"] == numbers[-1] - 1
-    assert {"event_id", "leaf", "entry"} == set(page["items"][0])
+    assert {"event_id", "leaf", "entry", "openings"} == set(page["items"][0])
 
 
 def test_a_list_in_a_pipe_is_one_line_an_event_separated_by_tabs(cli, run):

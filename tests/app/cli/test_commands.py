@@ -87,7 +87,7 @@ def test_a_number_that_nobody_recorded_is_not_reported_and_a_stored_zero_is_show
 def test_while_a_run_executes_its_counts_are_so_far(cli):
     run_id = cli.running()
     cli.ok("items", "report", run_id, stdin=b'{"key": "a", "result": "succeeded"}\n')
-    assert "so far: 1 items: 1 succeeded" in cli.ok("show", run_id).out
+    assert "so far: 1 item: 1 succeeded" in cli.ok("show", run_id).out
 
 
 def test_counts_of_a_lost_worker_are_lower_bounds(cli):
@@ -216,6 +216,29 @@ def test_an_approval_by_somebody_else_is_needed_where_that_is_declared(cli):
     cli.ok("run", "queue", run_id)
 
 
+@pytest.mark.parametrize("reason", ["approval_rejected", "approval-rejected", "target_busy", "source_incomplete"])
+def test_whoever_does_not_approve_a_run_ends_it_and_says_why(cli, reason):
+    cli.ok("init", "--approvals-required", "1")
+    run_id = cli.created()
+    cli.ok("grant", "second", "operator")
+    cli.ok("run", "scope", run_id)
+    assert cli("run", "block", run_id, "--reason", reason).code == 5, "nothing was looked at that could be rejected"
+    cli.ok("run", "check", run_id, "--plan-digest", "d1")
+    cli.ok("run", "preview", run_id)
+    cli.as_user("second")
+    assert cli.ok("run", "block", run_id, "--reason", reason, "--json").json["status"] == RunStatus.CANCELLED
+    shown = cli.ok("show", run_id, "--json").json
+    assert (shown["decision"]["state"], shown["run"]["end_reason"]) == (
+        "blocked_or_cancelled",
+        reason.replace("-", "_"),
+    )
+    assert "End reason" in cli.ok("show", run_id).out
+
+
+def test_a_block_takes_only_reasons_that_a_block_can_have(cli):
+    assert cli("run", "block", cli.created(), "--reason", "worker_lost").code == 2
+
+
 def test_cancelling_a_run_that_executes_only_asks_its_worker(cli):
     run_id = cli.running()
     assert cli.ok("run", "cancel", run_id, "--json").json["event"] == "request_cancel"
@@ -244,7 +267,8 @@ def test_watching_prints_each_change_until_the_end(cli):
         "source": "running",
         "target": "failed",
         "version": 7,
-        "event_id": int(rows[-1][-1]),
+        "event_id": int(rows[-1][-2]),
+        "note": None,
     }
 
 

@@ -136,7 +136,9 @@ WHEN NOT EXISTS (
       AND json_extract(r.payload, '$.data.redacted') = OLD.event_id AND json_extract(r.payload, '$.data.path') = OLD.path)
   AND NOT EXISTS (
     SELECT 1 FROM audit_event AS p JOIN audit_leaf AS l ON l.event_id = OLD.event_id
-    WHERE p.type = 'audit.pruned' AND json_extract(p.payload, '$.data.last') >= l.idx) BEGIN
+    JOIN audit_event AS e ON e.event_id = OLD.event_id
+    WHERE p.type = 'audit.pruned' AND json_extract(p.payload, '$.data.last') >= l.idx
+      AND e.stream NOT GLOB 'system/*') BEGIN
   SELECT RAISE(ABORT, 'proofgap: an opening is deleted by audit.redacted or audit.pruned only');
 END
 --;
@@ -195,11 +197,17 @@ CREATE TRIGGER audit_event_prunes AFTER INSERT ON audit_event WHEN NEW.type = 'a
     WHERE EXISTS (
       SELECT 1 FROM audit_leaf AS l JOIN audit_event AS e ON e.event_id = l.event_id, audit_hold AS h
       WHERE l.idx BETWEEN json_extract(NEW.payload, '$.data.first') AND json_extract(NEW.payload, '$.data.last')
-        AND h.active = 1 AND (h.workspace IS NULL OR h.workspace = e.ws)
-        AND (h.environment IS NULL OR h.environment = e.env) AND (h.run IS NULL OR h.run = e.run));
+        AND e.stream NOT GLOB 'system/*' AND h.active = 1 AND (
+          (h.workspace IS NULL OR h.workspace = e.ws)
+          AND (h.environment IS NULL OR h.environment = e.env) AND (h.run IS NULL OR h.run = e.run)
+          OR e.type = 'restore.decision.listed' AND EXISTS (
+            SELECT 1 FROM json_each(e.payload, '$.data.rows') AS line JOIN restore_run AS r ON r.id = line.value ->> 0
+            WHERE (h.workspace IS NULL OR h.workspace = r.workspace)
+              AND (h.environment IS NULL OR h.environment = r.environment) AND (h.run IS NULL OR h.run = r.id))));
   DELETE FROM audit_private WHERE event_id IN (
-    SELECT event_id FROM audit_leaf
-    WHERE idx BETWEEN json_extract(NEW.payload, '$.data.first') AND json_extract(NEW.payload, '$.data.last'));
+    SELECT l.event_id FROM audit_leaf AS l JOIN audit_event AS e ON e.event_id = l.event_id
+    WHERE l.idx BETWEEN json_extract(NEW.payload, '$.data.first') AND json_extract(NEW.payload, '$.data.last')
+      AND e.stream NOT GLOB 'system/*');
   UPDATE audit_event SET payload = json_object(
       'actor', json_object('id', 'pruned'), 'at_us', at_us, 'env', env, 'id', id, 'pruned', event_id,
       'rec_us', json_extract(payload, '$.rec_us'), 'run', run, 'seq', seq, 'stream', stream, 'type', type,

@@ -1,0 +1,71 @@
+"""Verifying a bundle from its file: no ledger is opened, and nothing is asked of a network.
+
+Owns the reading of the files that are handed in. Refuses to know what must hold of a bundle
+(`proofgap.bundle_verification`) and how findings are told.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from proofgap.bundle_verification import verify
+from proofgap.bundles import CHECKPOINT, EVENTS
+from proofgap.errors import BadInputError, MalformedError, QuorumError
+from proofgap.facts import Struct
+from proofgap.findings import Code, Finding, Verdict, verdict
+from proofgap.proofs import Policy, parse_policy
+from proofgap.text import safe, shown
+from proofgap_store import packing
+from proofgap_store.bundling import previous_checkpoint
+
+
+class BundleVerification(Struct):
+    """What was found in a bundle. ``anchor`` says whom the verdict believes."""
+
+    verdict: Verdict
+    anchor: str
+    events: int
+    checkpoint: str | None  # the signed note, for whoever keeps it
+    findings: tuple[Finding, ...]
+
+
+def verify_bundle(bundle: Path, policy: Path | None, previous: Path | None = None) -> BundleVerification:
+    """Verify a bundle with nothing but its bytes and a policy.
+
+    Args:
+        bundle: the zip file.
+        policy: a file that says whose signatures count; without one, the best verdict is "unverifiable".
+        previous: an earlier bundle, from which the log must have grown.
+
+    Raises:
+        BadInputError: a file cannot be read, or is not what it should be.
+
+    """
+    believed = None if policy is None else _policy(policy)
+    kept = None if previous is None else previous_checkpoint(previous)
+    try:
+        files = packing.unpack(bundle)
+    except packing.UnreadableBundleError as error:
+        files, findings = {}, [Finding(code=Code.BUNDLE_UNREADABLE, detail=error.problem)]
+    else:
+        findings = verify(files, believed, kept)
+    return BundleVerification(
+        verdict=verdict(frozenset(finding.code.meaning.severity for finding in findings), is_quick=False),
+        anchor="no policy" if believed is None else f"policy {safe(str(policy))}",
+        events=files.get(EVENTS, b"").count(b"\n"),
+        checkpoint=files[CHECKPOINT].decode(errors="replace") if CHECKPOINT in files else None,
+        findings=tuple(findings),
+    )
+
+
+def _policy(file: Path) -> Policy:
+    try:
+        return parse_policy(file.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        problem = f"'{shown(str(file))}' cannot be read: {reason}"
+        raise BadInputError("--policy", problem, "Name a readable file.") from error
+    except (MalformedError, QuorumError) as error:
+        raise BadInputError(
+            "--policy", f"'{shown(str(file))}' is none: {error}", "Write: log KEY, quorum none."
+        ) from error

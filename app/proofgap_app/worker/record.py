@@ -1,0 +1,75 @@
+"""What each step of a restore leaves on record: from what a driver found to the facts that the ledger takes.
+
+Owns the translation. Refuses to know when a step is taken (`restore`) and how anything was found (`drivers`).
+"""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from proofgap.facts import EndReason
+from proofgap.records import Check, CheckResult, Completeness, Level, PreviewFacts, RunDetails, SnapshotDetails
+from proofgap_app.drivers.base import EvidenceReport, Plan, Preview, Request, TargetChangedError
+
+BLOCKED_BY = {
+    "selection_is_not_empty": EndReason.EMPTY_SELECTION,
+    "target_is_unchanged": EndReason.TARGET_CHANGED,
+    "plan_is_unchanged": EndReason.VALIDATION,
+    "preview_is_current": EndReason.PREVIEW_EXPIRED,
+}
+"""The reasons with which a run ends that a guard keeps from being queued; every other guard leaves it where it is."""
+
+
+def scoped(wanted: RunDetails, request: Request) -> RunDetails:
+    """Say what decides on the plan, so that whoever approves or resumes the run finds it on record."""
+    manifest = None if request.manifest is None else str(request.manifest.resolve())
+    return replace(wanted, manifest=manifest, select=request.select, overwrite=request.overwrite)
+
+
+def checked(plan: Plan, target_fingerprint: str, known: RunDetails) -> RunDetails:
+    """Say what the plan is, and what the target was when it was made."""
+    return RunDetails(
+        plan_digest=plan.digest,
+        selected=plan.selected,
+        expects_nothing=plan.expects_nothing,
+        source_completeness=plan.source_completeness,
+        target_fingerprint=target_fingerprint,
+        **plan.identity.recovery_point(known),
+    )
+
+
+def previewed(plan: Plan, preview: Preview, expires_at_us: int) -> PreviewFacts:
+    """Say what was shown, and until when it may be acted on (microseconds since 1970-01-01 UTC)."""
+    return PreviewFacts(
+        plan_digest=plan.digest,
+        expires_at_us=expires_at_us,
+        depth=preview.depth,
+        created=preview.created,
+        overwritten=preview.overwritten,
+        skipped=preview.skipped + preview.unchanged + preview.unavailable,
+        target_fingerprint=preview.target_fingerprint,
+    )
+
+
+def reason_of(error: Exception) -> EndReason:
+    """Give the reason why a run ends that cannot go on; a backup that changed is no valid source any more."""
+    return EndReason.TARGET_CHANGED if isinstance(error, TargetChangedError) else EndReason.VALIDATION
+
+
+def holds_nothing(plan: Plan) -> bool:
+    """Tell whether the backup is known to lack something, and nothing of what it has can be restored."""
+    is_incomplete = plan.source_completeness is Completeness.INCOMPLETE
+    return is_incomplete and all(item.refused is not None for item in plan.items)
+
+
+def no_expectation(plan: Plan) -> EvidenceReport:
+    """Say why nothing could be compared: the backup that was restored is not there any more."""
+    check = Check(
+        subject="(backup)",
+        method="SHA-256 of the backup, as planned and after the comparison",
+        level=Level.L0,
+        result=CheckResult.SKIPPED,
+        expected=plan.identity.sha256,
+        observed="source_changed",
+    )
+    return EvidenceReport(SnapshotDetails(subjects_checked=0), (check,))

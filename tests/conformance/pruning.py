@@ -1,0 +1,49 @@
+"""What tests of pruning share: holds, an order, and what the tree and its openings are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from proofgap_store import Hold, HoldOn, Ledger, Pruned, PruneOrder
+from proofgap_store.engine import connected, rows, transaction
+from tests.conformance.lives import ADA, tables
+
+TREE = ("audit_unsequenced", "audit_leaf", "audit_node", "audit_checkpoint", "audit_private", "audit_hold")
+
+
+def read(ledger: Ledger, statement: str, **parameters: object) -> list[dict[str, Any]]:
+    """Read rows past every verb of the ledger."""
+    with connected(ledger._gate.engine) as connection, transaction(connection, writes=False):
+        return rows(connection, statement, **parameters)
+
+
+def everything(ledger: Ledger) -> dict[str, list[dict[str, Any]]]:
+    """Read every row of every table, those of the tree as well."""
+    return tables(ledger) | {name: read(ledger, f"SELECT * FROM {name}") for name in TREE}  # noqa: S608 - names only
+
+
+def leaf_of(ledger: Ledger, event_id: int) -> int:
+    """Give the leaf of an event."""
+    return int(read(ledger, "SELECT idx FROM audit_leaf WHERE event_id = :event", event=event_id)[0]["idx"])
+
+
+def hold(ledger: Ledger, reason: str = "case-4711", **what: str) -> Hold:
+    """Put a hold."""
+    return ledger.audit.hold(HoldOn(**what), reason, ADA)
+
+
+def prune(ledger: Ledger, file: Any, events: int | None = None, before_us: int | None = None) -> Pruned:
+    """Prune so many events; all that checkpoints cover, unless told otherwise."""
+    if events is None and before_us is None:
+        events = remaining(ledger)
+    return ledger.audit.prune(PruneOrder(file=str(file), events=events, before_us=before_us), ADA)
+
+
+def remaining(ledger: Ledger) -> int:
+    """Count the events that checkpoints cover and that were not pruned."""
+    covered = read(ledger, "SELECT max(size) AS n FROM audit_checkpoint")[0]["n"]
+    last = read(
+        ledger,
+        "SELECT coalesce(max(payload ->> '$.data.last') + 1, 0) AS n FROM audit_event WHERE type = 'audit.pruned'",
+    )
+    return int(covered - last[0]["n"])
