@@ -22,6 +22,7 @@ from proofgap_store.documents import definition, definition_draft
 from proofgap_store.engine import Connection, UnavailableError, rows
 from proofgap_store.gate import Gate, Writing
 from proofgap_store.keys import KeyFile
+from proofgap_store.outside import CustodyError
 from proofgap_store.read import grants, roles
 from proofgap_store.schema import REVISION, migrate, revision
 from proofgap_store.transitions import Call
@@ -55,7 +56,17 @@ def prepare(gate: Gate, key_file: KeyFile, *, create: bool, owner: str | None) -
         raise UnavailableError(f"there is none at {gate.file}", "Make one with: proofgap init.")
     _bring_up(gate, gate.read(revision), create=create)
     gate.read(gate.guards)
-    gate.write(lambda connection: _first_events(connection, key_file, owner))
+    _begin(gate, key_file, owner)
+
+
+def _begin(gate: Gate, key_file: KeyFile, owner: str | None) -> None:
+    """Write the first events; a key that another process put in force meanwhile is no key of another log."""
+    try:
+        gate.write(lambda connection: _first_events(connection, key_file, owner))
+    except CustodyError:
+        if not gate.read(keys.history):
+            raise
+        gate.write(lambda connection: _first_events(connection, key_file, owner))
 
 
 def _bring_up(gate: Gate, found: str | None, *, create: bool) -> None:

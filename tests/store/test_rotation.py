@@ -219,6 +219,21 @@ def test_a_key_that_an_interrupted_rotation_left_is_the_one_that_is_put_in_force
     assert ledger.audit.rotate_key(ADA).key != staged.verifier.text
 
 
+def test_a_ledger_that_another_process_begins_meanwhile_begins_once(path, monkeypatch):
+    """The one that is late has read a log without a key, and finds the key of the other one in its place."""
+    propose = KeyFile.propose
+
+    def late(key_file, name, current):
+        monkeypatch.undo()
+        Ledger.open(f"sqlite:///{path}", owner=ADA.id).close()
+        return propose(key_file, name, current)
+
+    monkeypatch.setattr(KeyFile, "propose", late)
+    with Ledger.open(f"sqlite:///{path}", owner=ADA.id) as ledger:
+        assert len(ledger.audit.keys(ADA)) == 1
+        assert ledger.audit.checkpoint().size == len(log(ledger))
+
+
 OTHERS = {
     "key of another log": lambda other: other.read_text(),
     "garbage": lambda _: "dear diary",

@@ -11,7 +11,7 @@ import pytest
 from proofgap.claims import FORBIDDEN_CLAIMS
 from proofgap.facts import RunStatus
 from proofgap.wording import WORDING, DecisionState
-from proofgap_store import administration
+from proofgap_store import health
 from proofgap_store.sqlite_library import sqlite
 
 IMPORTED = {
@@ -463,7 +463,7 @@ def test_workspace_and_environment_come_from_the_command_line_then_the_environme
 
 def test_a_doctor_with_a_warning_says_it_and_exits_with_9(cli, monkeypatch):
     cli.ok("init")
-    monkeypatch.setattr(administration, "library_warning", lambda: "this SQLite is old")
+    monkeypatch.setattr(health, "library_warning", lambda: "this SQLite is old")
     result = cli("doctor")
     assert result.code == 9
     assert result.err == "Warning: this SQLite is old\n"
