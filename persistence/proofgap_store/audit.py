@@ -30,8 +30,9 @@ from proofgap_store.bundling import Bundled
 from proofgap_store.custody import Custody
 from proofgap_store.declaring import Gap, RestoredLedger
 from proofgap_store.durations import StayQuery, Stays
+from proofgap_store.engine import Connection
 from proofgap_store.exporting import Export, Manifest
-from proofgap_store.gate import Gate
+from proofgap_store.gate import Answer, Gate, Writing
 from proofgap_store.holds import Hold, HoldOn
 from proofgap_store.pruning import Pruned, PruneOrder
 from proofgap_store.questions import EVERY_EVENT, NEWEST, Progress
@@ -52,8 +53,8 @@ def silent(_reached: int, _last: int, _count: int) -> None:
 class Audit:
     """The log of one ledger, for its auditors; `Ledger.audit` gives it.
 
-    Every verb raises `ForbiddenError` for an actor who audits nothing, and answers for what the actor may not see as
-    for what does not exist.
+    Every verb raises `ForbiddenError` for an actor who may not, which is recorded, and answers for what the actor may not
+    see as for what does not exist.
     """
 
     gate: Gate
@@ -80,11 +81,11 @@ class Audit:
 
     def keys(self, actor: Actor) -> tuple[LogKey, ...]:
         """Read which keys the log named as its own, one after the other; an auditor pins them."""
-        return self.gate.read(lambda connection: rotation.key_periods(connection, actor.id))
+        return self._read(actor, lambda connection: rotation.key_periods(connection, actor.id))
 
     def policy(self, actor: Actor) -> str:
         """Write the policy (C2SP tlog-policy) that takes every key of the log, and asks for no witness."""
-        return self.gate.read(lambda connection: rotation.policy_of(connection, actor.id))
+        return self._read(actor, lambda connection: rotation.policy_of(connection, actor.id))
 
     def rotate_key(self, actor: Actor, *, lost: bool = False) -> LogKey:
         """Put a new key in force, endorsed by the old one; without the endorsement where the old one is lost.
@@ -118,11 +119,12 @@ class Audit:
         """
         note = None if previous is None else bundling.previous_checkpoint(previous)
         order = bundling.Order(run, actor, file, note, self.clock())
-        return bundling.bundle(self.gate, self.custody, order, self.checkpoint)
+        with denials.recorded(self.gate, actor, self.clock):
+            return bundling.bundle(self.gate, self.custody, order, self.checkpoint)
 
     def list(self, query: LogQuery, actor: Actor, page: LogPage = NEWEST) -> LogListing:
         """Read a page of events, newest first unless asked otherwise. Events that come meanwhile move no page."""
-        return self.gate.read(lambda connection: questions.listing(connection, query, actor.id, page))
+        return self._read(actor, lambda connection: questions.listing(connection, query, actor.id, page))
 
     def get(self, event: int | str, actor: Actor) -> LoggedEvent:
         """Read one event, by its number or by its id (a UUID).
@@ -131,7 +133,7 @@ class Audit:
             NotFoundError: there is none, or it is not visible.
 
         """
-        return self.gate.read(lambda connection: questions.one(connection, event, actor.id))
+        return self._read(actor, lambda connection: questions.one(connection, event, actor.id))
 
     def tail(self, after: int, actor: Actor, query: LogQuery = EVERY_EVENT) -> tuple[LoggedEvent, ...]:
         """Read what was recorded after an event (0: from the beginning), oldest first, one page at most."""
@@ -147,7 +149,8 @@ class Audit:
             OSError: writing failed. There is no file without its event.
 
         """
-        return exporting.export(self.gate, wanted, actor, self.clock(), progress)
+        with denials.recorded(self.gate, actor, self.clock):
+            return exporting.export(self.gate, wanted, actor, self.clock(), progress)
 
     def redact(self, wanted: Erasure, actor: Actor) -> Redaction:
         """Erase what an event committed to; the commitment stays, and an event says what was erased.
@@ -157,7 +160,7 @@ class Audit:
             ForbiddenError: the actor is no admin.
 
         """
-        return self.gate.write(lambda connection: redaction.redacting(connection, wanted, actor, self.clock()))
+        return self._write(actor, lambda connection: redaction.redacting(connection, wanted, actor, self.clock()))
 
     def hold(self, wanted: HoldOn, reason: str, actor: Actor) -> Hold:
         """Keep events from being pruned until the hold is released.
@@ -166,7 +169,7 @@ class Audit:
             NotFoundError, ForbiddenError: there is no such thing, or the actor does not administer it.
 
         """
-        return self.gate.write(lambda connection: holds.holding(connection, wanted, reason, actor, self.clock()))
+        return self._write(actor, lambda connection: holds.holding(connection, wanted, reason, actor, self.clock()))
 
     def release(self, hold: str, actor: Actor) -> Hold:
         """Release a hold.
@@ -176,11 +179,11 @@ class Audit:
             ForbiddenError: the actor does not administer what it holds.
 
         """
-        return self.gate.write(lambda connection: holds.releasing(connection, hold, actor, self.clock()))
+        return self._write(actor, lambda connection: holds.releasing(connection, hold, actor, self.clock()))
 
     def holds(self, actor: Actor) -> tuple[Hold, ...]:
         """Read the holds over what the actor audits, those that were released as well."""
-        return self.gate.read(lambda connection: holds.listing(connection, actor.id))
+        return self._read(actor, lambda connection: holds.listing(connection, actor.id))
 
     def prune(self, order: PruneOrder, actor: Actor) -> Pruned:
         """Export the oldest events, read the export back, and take their payloads out of the ledger.
@@ -191,7 +194,8 @@ class Audit:
             ForbiddenError: the actor does not administer everything that these events speak of.
 
         """
-        return pruning.prune(self.gate, order, actor, self.clock())
+        with denials.recorded(self.gate, actor, self.clock):
+            return pruning.prune(self.gate, order, actor, self.clock())
 
     def declare_gap(self, reason: str, actor: Actor) -> Gap:
         """Put guards right that are missing or foreign, and record that they were not: the only way past them.
@@ -201,7 +205,7 @@ class Audit:
             UnavailableError: a table differs, which cannot be put right.
 
         """
-        return self.gate.write(lambda connection: declaring.declaring_gap(connection, reason, actor, self.clock()))
+        return self._write(actor, lambda connection: declaring.declaring_gap(connection, reason, actor, self.clock()))
 
     def declare_restore(self, reason: str, actor: Actor) -> RestoredLedger:
         """Record that this ledger is a restored copy, and let the head file begin anew from it.
@@ -210,7 +214,8 @@ class Audit:
             UnsignedError, UnavailableError: no checkpoint could be signed; the declaration stands.
 
         """
-        return declaring.declare_restore(self.gate, self.custody, self.clock, reason, actor)
+        with denials.recorded(self.gate, actor, self.clock):
+            return declaring.declare_restore(self.gate, self.custody, self.clock, reason, actor)
 
     def as_seen(self, person: str, run: str, at_us: int, actor: Actor) -> Seen:
         """Read what a person had been shown of a run, at or before a moment; nothing, where they never were.
@@ -220,7 +225,7 @@ class Audit:
 
         """
         moment = Moment(person, run, at_us)
-        return self.gate.read(lambda connection: seen.last_shown(connection, moment, actor.id))
+        return self._read(actor, lambda connection: seen.last_shown(connection, moment, actor.id))
 
     def why(self, run: str, actor: Actor) -> Why:
         """Read what the last decision of a run rests on: its facts, and the rules in their order.
@@ -229,7 +234,7 @@ class Audit:
             NotFoundError: there is no such run, or it is not visible.
 
         """
-        return self.gate.read(lambda connection: reasons.why(connection, run, actor.id))
+        return self._read(actor, lambda connection: reasons.why(connection, run, actor.id))
 
     def history(self, run: str, actor: Actor) -> tuple[Change, ...]:
         """Read each projection that changed a run's decision, oldest first, with the events that caused it.
@@ -238,7 +243,7 @@ class Audit:
             NotFoundError: there is no such run, or it is not visible.
 
         """
-        return self.gate.read(lambda connection: reasons.changes(connection, run, actor.id))
+        return self._read(actor, lambda connection: reasons.changes(connection, run, actor.id))
 
     def replay(self, run: str | None, actor: Actor, progress: Progress = silent) -> Replay:
         """Decide every logged projection anew, of one run or of all, and compare every field.
@@ -247,8 +252,16 @@ class Audit:
             NotFoundError: there is no such run, or it is not visible.
 
         """
-        return self.gate.read(lambda connection: replaying.replay(connection, run, actor.id, progress))
+        return self._read(actor, lambda connection: replaying.replay(connection, run, actor.id, progress))
 
     def durations(self, query: StayQuery, actor: Actor) -> tuple[Stays, ...]:
         """Read how long records stayed in each status of their machine."""
-        return self.gate.read(lambda connection: durations.durations(connection, query, actor.id))
+        return self._read(actor, lambda connection: durations.durations(connection, query, actor.id))
+
+    def _read(self, actor: Actor, look: Callable[[Connection], Answer]) -> Answer:
+        with denials.recorded(self.gate, actor, self.clock):
+            return self.gate.read(look)
+
+    def _write(self, actor: Actor, prepare: Callable[[Connection], Writing[Answer] | Answer]) -> Answer:
+        with denials.recorded(self.gate, actor, self.clock):
+            return self.gate.write(prepare)
