@@ -37,13 +37,13 @@ from proofgap.bundles import (
 )
 from proofgap.checkpoints import Checkpoint
 from proofgap.dsse import PAYLOAD_TYPE, Statement, is_as_sealed, parse_statement, unseal
+from proofgap.endorsement import is_endorsed
 from proofgap.errors import MalformedError, ProofError, ProofgapError, QuorumError, SignatureError, UnknownKeyError
 from proofgap.findings import Code, Finding
 from proofgap.merkle import verify_consistency, verify_inclusion
 from proofgap.notes import ED25519, VerifierKey, parse_note, verify_note
 from proofgap.proofs import Policy, accept, parse_policy, parse_proof
 from proofgap.replay import Definitions, Report, Stored, StreamReplay
-from proofgap.rotation import is_endorsed
 from proofgap.text import safe, shown
 
 Files = Mapping[str, bytes]

@@ -112,13 +112,15 @@ class Audit:
         Raises:
             BadInputError: the file is there already or cannot be written, ``previous`` is none, or events were pruned.
             NotFoundError: there is no such run, or it is not visible.
-            UnsignedError, UnavailableError: no checkpoint could be signed.
+            ForbiddenError: the actor does not audit the environment of the run. Recorded.
+            UnsignedError, CustodyError: no checkpoint could be signed.
             OSError: writing failed. There is no bundle without its event.
 
         """
         note = None if previous is None else bundling.previous_checkpoint(previous)
         order = bundling.Order(run, actor, file, note, self.clock())
-        return bundling.bundle(self.gate, self.custody, order, self.checkpoint)
+        with denials.recorded(self.gate, actor, self.clock):
+            return bundling.bundle(self.gate, self.custody, order, self.checkpoint)
 
     def list(self, query: LogQuery, actor: Actor, page: LogPage = NEWEST) -> LogListing:
         """Read a page of events, newest first unless asked otherwise. Events that come meanwhile move no page."""
