@@ -258,7 +258,8 @@ class _Walk:
         elif entry.type is EventType.KEY_ROTATED:
             self._rotate(entry.data, index)
         else:
-            self._find(Code.GAP_DECLARED, f"declared by {safe(entry.actor.id)}", index)
+            code = Code.GAP_DECLARED if entry.type is EventType.GAP_DECLARED else Code.RESTORE_DECLARED
+            self._find(code, f"declared by {safe(entry.actor.id)}", index)
 
     def _rotate(self, data: Mapping[str, Any], index: int) -> None:
         """Take in the next key: the one before it must have endorsed it, and must not have signed the checkpoint."""

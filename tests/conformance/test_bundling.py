@@ -21,7 +21,8 @@ from proofgap.notes import parse_note
 from proofgap.records import Item, RunDetails
 from proofgap_store import LogQuery, NewRun, gate, packing
 from proofgap_store.engine import RefusedByDatabaseError
-from tests.conformance.bundled import as_programs, both, content_of, made, rotate, signed, whole_life
+from proofgap_store.pruning import PruneOrder
+from tests.conformance.bundled import as_programs, both, content_of, first_word, made, rotate, signed, whole_life
 from tests.conformance.lives import (
     ADA,
     OLGA,
@@ -215,6 +216,25 @@ def test_an_old_key_that_signs_on_and_a_new_one_without_its_word_are_found_by_bo
     opened = parse_checkpoint(parse_note(content.checkpoint).text)
     stolen = signed(content._replace(checkpoint=sign_checkpoint(opened, old, 2_000_000_000)), old)
     assert both(stolen, believing(old, new)) >= {Code.KEY_RETIRED}
+
+
+def test_a_run_whose_events_were_pruned_is_no_longer_bundled_and_the_export_is_named_instead(ledger, tmp_path):
+    run = live(ledger)
+    size = ledger.audit.checkpoint().size
+    ledger.audit.prune(PruneOrder(file=str(tmp_path / "pruned.jsonl"), events=size), ADA)
+    last = log(ledger)[-1].event_id
+    with pytest.raises(BadInputError, match="has events that were pruned"):
+        ledger.audit.bundle(run, UDO, tmp_path / "b.zip")
+    assert not (tmp_path / "b.zip").exists()
+    assert log_since(ledger, last) == []
+
+
+def test_what_was_declared_of_the_ledger_is_in_every_bundle_and_is_told(ledger, tmp_path):
+    run = live(ledger)
+    ledger.audit.declare_restore("a test", ADA)
+    bundle = made(ledger, run, tmp_path / "b.zip")
+    assert both(bundle.files, bundle.policy) == {Code.RESTORE_DECLARED}
+    assert first_word(bundle.files, bundle.policy)[0] is Verdict.OK
 
 
 HOSTILE = "\"><script>alert(1)</script><img src=x onerror=alert(2)>'&{}${x}"
