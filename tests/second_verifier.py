@@ -32,7 +32,7 @@ V1 = {
     "commit",
 }
 ALWAYS = {"index.html", "manifest.json", "checkpoint", "policy", "events.jsonl", "items.jsonl", "checks.jsonl"}
-SYSTEM = {"machine.defined", "audit.key_rotated", "audit.gap_declared"}
+SYSTEM = {"machine.defined", "audit.key_rotated", "audit.gap_declared", "audit.restore_declared"}
 BIRTHS = {"restore.run.created": "draft", "restore.operation.created": "queued", "restore.evidence.created": "queued"}
 MOVES = {f"restore.{machine}.transitioned": machine for machine in ("run", "operation", "evidence")}
 

@@ -37,13 +37,13 @@ from proofgap.bundles import (
 )
 from proofgap.checkpoints import Checkpoint
 from proofgap.dsse import PAYLOAD_TYPE, Statement, is_as_sealed, parse_statement, unseal
+from proofgap.endorsement import is_endorsed
 from proofgap.errors import MalformedError, ProofError, ProofgapError, QuorumError, SignatureError, UnknownKeyError
 from proofgap.findings import Code, Finding
 from proofgap.merkle import verify_consistency, verify_inclusion
 from proofgap.notes import ED25519, VerifierKey, parse_note, verify_note
 from proofgap.proofs import Policy, accept, parse_policy, parse_proof
 from proofgap.replay import Definitions, Report, Stored, StreamReplay
-from proofgap.rotation import is_endorsed
 from proofgap.text import safe, shown
 
 Files = Mapping[str, bytes]
@@ -258,7 +258,8 @@ class _Walk:
         elif entry.type is EventType.KEY_ROTATED:
             self._rotate(entry.data, index)
         else:
-            self._find(Code.GAP_DECLARED, f"declared by {safe(entry.actor.id)}", index)
+            code = Code.GAP_DECLARED if entry.type is EventType.GAP_DECLARED else Code.RESTORE_DECLARED
+            self._find(code, f"declared by {safe(entry.actor.id)}", index)
 
     def _rotate(self, data: Mapping[str, Any], index: int) -> None:
         """Take in the next key: the one before it must have endorsed it, and must not have signed the checkpoint."""

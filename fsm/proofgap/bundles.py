@@ -34,8 +34,13 @@ ALWAYS = (PAGE, MANIFEST, CHECKPOINT, POLICY, EVENTS, ITEMS, CHECKS)
 PREDICATE_TYPE = "urn:proofgap:bundle:v1"
 """What the statement in the manifest says of the files."""
 
-SYSTEM_TYPES = (EventType.MACHINE_DEFINED, EventType.KEY_ROTATED, EventType.GAP_DECLARED)
-"""The events on the ledger itself that it takes to read a run: machines, keys, and gaps for ever."""
+SYSTEM_TYPES = (
+    EventType.MACHINE_DEFINED,
+    EventType.KEY_ROTATED,
+    EventType.GAP_DECLARED,
+    EventType.RESTORE_DECLARED,
+)
+"""The events on the ledger itself that it takes to read a run: machines, keys, and for ever what was declared."""
 
 _CONSISTENCY_HEADER = "proofgap consistency v1"
 

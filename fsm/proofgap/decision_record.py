@@ -137,7 +137,7 @@ def _restored(log: RunLog) -> Section:
         (
             Pair("Backup", _said(details.get("backup"))),
             Pair("Recovery point", NOT_REPORTED if point is None else f"{time_text(point)} ({basis_words})"),
-            Pair("Backup is", _said(details.get("source_completeness"))),
+            Pair("Completeness", _said(details.get("source_completeness"))),
             Pair("Target", _said(details.get("target"))),
             Pair("Tool", _said(details.get("driver"))),
             Pair("Preview", _said(preview and f"{preview.get('depth') or 'depth not reported'} read before the start")),
@@ -197,7 +197,9 @@ def _objectives(log: RunLog) -> Section:
     lost = None if point is None else born.at_us - point
     rows = (
         _measured("Recovery time (RTO)", details.get("rto_us_stated"), took, _until(end)),
-        _measured("Recovery point (RPO)", details.get("rpo_us_stated"), lost, "from the recovery point to the request"),
+        _measured(
+            "Recovery point (RPO)", details.get("rpo_us_stated"), lost, _since(details.get("recovery_point_basis"))
+        ),
     )
     return Section(
         "Objectives, stated and measured",
@@ -211,6 +213,11 @@ _BEYOND = (
     "What went before the request, such as noticing the loss, is not in this record. A time says how long the run "
     "took; whether it recovered anything is said by the evidence below, and by nothing else."
 )
+
+
+def _since(basis: str | None) -> str:
+    attested = "" if basis != RecoveryPointBasis.FILE_TIME else ", read off a file and not attested,"
+    return f"from the recovery point{attested} to the request"
 
 
 def _until(end: Occurrence | None) -> str:

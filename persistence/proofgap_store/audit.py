@@ -113,7 +113,8 @@ class Audit:
         Raises:
             BadInputError: the file is there already or cannot be written, ``previous`` is none, or events were pruned.
             NotFoundError: there is no such run, or it is not visible.
-            UnsignedError, UnavailableError: no checkpoint could be signed.
+            ForbiddenError: the actor does not audit the environment of the run. Recorded.
+            UnsignedError, CustodyError: no checkpoint could be signed.
             OSError: writing failed. There is no bundle without its event.
 
         """

@@ -18,9 +18,9 @@ from typing import NamedTuple
 import msgspec
 
 from proofgap.audit import EventType, system_stream
+from proofgap.endorsement import endorsement_text
 from proofgap.errors import MalformedError
 from proofgap.notes import SignerKey, VerifierKey, sign
-from proofgap.rotation import endorsement_text
 from proofgap_store import outside
 from proofgap_store.audit_log import Draft
 from proofgap_store.documents import DamagedError

@@ -13,12 +13,12 @@ import msgspec
 
 from proofgap.audit import leaf_hash
 from proofgap.checkpoints import Checkpoint, open_checkpoint
+from proofgap.endorsement import is_endorsed
 from proofgap.errors import MalformedError, ProofgapError, SignatureError, UnknownKeyError
 from proofgap.findings import Code, Finding
 from proofgap.merkle import CompactRange
 from proofgap.notes import VerifierKey, parse_note
 from proofgap.replay import Report, is_tombstone_of
-from proofgap.rotation import is_endorsed
 from proofgap_store import keys, tree
 from proofgap_store.engine import Connection, execute, rows
 from proofgap_store.keys import KeyPeriod

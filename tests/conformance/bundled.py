@@ -20,9 +20,6 @@ from proofgap.proofs import parse_policy
 from proofgap.records import Check, Completeness, Item, PreviewFacts, RecoveryPointBasis, RunDetails
 from proofgap_app.bundle_check import verify_bundle
 from proofgap_store import Ledger, NewRun, bundling, keys, packing
-from proofgap_store.audit_log import head_of, link
-from proofgap_store.engine import Connection
-from proofgap_store.gate import Writing
 from tests import second_verifier
 from tests.conformance.lives import ADA, OLGA, OTTO, UDO, VERA, WIM, fire
 
@@ -148,17 +145,11 @@ def with_ends(content: bundling.Content, dropped: int) -> bundling.Content:
     return content._replace(facts=replace(content.facts, streams=tuple(ends)))
 
 
-def rotate(ledger: Ledger, *, endorsed: bool = True) -> tuple[SignerKey, SignerKey]:
-    """Put a new key in force, with or without the word of the old one; give both."""
-    custody, gate = ledger._custody, ledger._gate
-    current = gate.read(keys.history)[-1].key
-    old = custody.key_file.signer(current)
-    new = custody.key_file.propose(current.name, current)
-    draft = keys.rotation_draft(new.verifier, old if endorsed else None, current)
-
-    def prepare(connection: Connection) -> Writing[None]:
-        head = head_of(connection, keys.AUDIT_STREAM)
-        return Writing(events=link(head, [draft], ADA, ledger._clock(), ledger._clock()), answer=lambda _written: None)
-
-    gate.write(prepare)
-    return old, new
+def rotate(ledger: Ledger, *, lost: bool = False) -> tuple[SignerKey, SignerKey]:
+    """Put a new key in force, with the word of the old one or without; give both."""
+    key_file = ledger._custody.key_file
+    old = key_file.signer(ledger._gate.read(keys.history)[-1].key)
+    if lost:
+        key_file._in_memory.clear()
+    ledger.audit.rotate_key(ADA, lost=lost)
+    return old, key_file.signer(ledger._gate.read(keys.history)[-1].key)

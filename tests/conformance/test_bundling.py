@@ -20,8 +20,9 @@ from proofgap.findings import Code, Verdict
 from proofgap.notes import parse_note
 from proofgap.records import Item, RunDetails
 from proofgap_store import LogQuery, NewRun, gate, packing
-from proofgap_store.engine import RefusedByDatabaseError, connected, execute
-from tests.conformance.bundled import as_programs, both, content_of, made, rotate, signed, whole_life
+from proofgap_store.engine import RefusedByDatabaseError
+from proofgap_store.pruning import PruneOrder
+from tests.conformance.bundled import as_programs, both, content_of, first_word, made, rotate, signed, whole_life
 from tests.conformance.lives import (
     ADA,
     OLGA,
@@ -128,20 +129,19 @@ def test_that_a_bundle_was_taken_is_an_event_with_the_digest_of_the_file(ledger,
 
 
 @pytest.mark.parametrize(
-    ("actor", "error"),
-    [(VERA, ForbiddenError), (OLGA, ForbiddenError), (SAM, NotFoundError)],
+    ("actor", "error", "recorded"),
+    [(VERA, ForbiddenError, ["access.denied"]), (OLGA, ForbiddenError, ["access.denied"]), (SAM, NotFoundError, [])],
     ids=["viewer", "operator", "stranger"],
 )
-def test_nobody_else_gets_a_bundle_and_nothing_is_signed_for_them(ledger, tmp_path, actor, error):
+def test_nobody_else_gets_a_bundle_and_nothing_is_signed_for_them(ledger, tmp_path, actor, error, recorded):
     run = live(ledger)
     open_scope(ledger, ("w2", "e2"), UDO, "elsewhere")
-    before = tables(ledger)
+    last, waiting = log(ledger)[-1].event_id, ledger.audit.waiting()
     with pytest.raises(error):
         ledger.audit.bundle(run, actor, tmp_path / "b.zip")
     assert list(tmp_path.iterdir()) == []
-    assert tables(ledger) == before
-    with connected(ledger._gate.engine) as connection:
-        assert execute(connection, "SELECT count(*) FROM audit_checkpoint", {}).fetchone()[0] == 0
+    assert [event.type for event in log_since(ledger, last)] == recorded
+    assert ledger.audit.waiting() == waiting + len(recorded)
 
 
 def test_a_bundle_takes_the_place_of_no_other_file(ledger, tmp_path):
@@ -209,13 +209,32 @@ def test_after_a_new_key_only_that_one_signs_and_the_old_one_does_not_vouch_for_
 
 def test_an_old_key_that_signs_on_and_a_new_one_without_its_word_are_found_by_both(ledger, tmp_path):
     run = live(ledger)
-    old, new = rotate(ledger, endorsed=False)
+    old, new = rotate(ledger, lost=True)
     files = made(ledger, run, tmp_path / "b.zip").files
     assert both(files, believing(old, new)) == {Code.KEY_UNENDORSED}
     content, _ = content_of(ledger, run)
     opened = parse_checkpoint(parse_note(content.checkpoint).text)
     stolen = signed(content._replace(checkpoint=sign_checkpoint(opened, old, 2_000_000_000)), old)
     assert both(stolen, believing(old, new)) >= {Code.KEY_RETIRED}
+
+
+def test_a_run_whose_events_were_pruned_is_no_longer_bundled_and_the_export_is_named_instead(ledger, tmp_path):
+    run = live(ledger)
+    size = ledger.audit.checkpoint().size
+    ledger.audit.prune(PruneOrder(file=str(tmp_path / "pruned.jsonl"), events=size), ADA)
+    last = log(ledger)[-1].event_id
+    with pytest.raises(BadInputError, match="has events that were pruned"):
+        ledger.audit.bundle(run, UDO, tmp_path / "b.zip")
+    assert not (tmp_path / "b.zip").exists()
+    assert log_since(ledger, last) == []
+
+
+def test_what_was_declared_of_the_ledger_is_in_every_bundle_and_is_told(ledger, tmp_path):
+    run = live(ledger)
+    ledger.audit.declare_restore("a test", ADA)
+    bundle = made(ledger, run, tmp_path / "b.zip")
+    assert both(bundle.files, bundle.policy) == {Code.RESTORE_DECLARED}
+    assert first_word(bundle.files, bundle.policy)[0] is Verdict.OK
 
 
 HOSTILE = "\"><script>alert(1)</script><img src=x onerror=alert(2)>'&{}${x}"
