@@ -24,7 +24,21 @@ from proofgap_store.exporting import Export
 from proofgap_store.formats import COLUMNS, ExportFormat
 from proofgap_store.gate import Gate
 from proofgap_store.schema import NO_DRIFT
-from tests.conformance.lives import ADA, SAM, UDO, VERA, facts, lines, live, log, log_since, open_scope, prove, tables
+from tests.conformance.lives import (
+    ADA,
+    SAM,
+    UDO,
+    VERA,
+    denials_beside,
+    facts,
+    lines,
+    live,
+    log,
+    log_since,
+    open_scope,
+    prove,
+    tables,
+)
 from tests.conformance.test_reasons import rewrite
 
 FORMULAS = [
@@ -305,7 +319,11 @@ def test_a_name_that_cannot_be_a_file_is_refused(ledger, tmp_path, monkeypatch, 
 
 @pytest.mark.parametrize("actor", [VERA, SAM], ids=lambda actor: actor.id)
 def test_who_audits_nothing_takes_nothing_out(ledger, tmp_path, actor):
-    nothing_done(ledger, tmp_path, lambda: take(ledger, tmp_path, actor=actor), ForbiddenError)
+    before = tables(ledger)
+    with pytest.raises(ForbiddenError):
+        take(ledger, tmp_path, actor=actor)
+    assert [who for who, *_ in denials_beside(ledger, before)] == [actor.id]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_event_that_is_damaged_stops_an_export_that_has_to_read_it_and_not_one_of_exact_bytes(eventful, tmp_path):
