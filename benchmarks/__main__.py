@@ -1,9 +1,13 @@
-"""Run every benchmark: ``python -m benchmarks``; a larger log: ``python -m benchmarks.audit --events 1000000``."""
+"""Run every benchmark: ``python -m benchmarks``.
+
+Larger logs: ``python -m benchmarks.audit --events 1000000`` and ``python -m benchmarks.verify 1000000``.
+"""
 
 from __future__ import annotations
 
-from benchmarks import audit, fire
+from benchmarks import audit, fire, verify
 
 if __name__ == "__main__":  # the writers of a benchmark are processes of their own, which import this
     fire.main()
     audit.main()
+    verify.main()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from proofgap.audit import EventType
@@ -21,3 +22,10 @@ def test_every_type_of_event_is_explained():
     spelled = text.replace("`.transitioned`, `.imported`", "")
     short = {kind for kind in EventType if kind.startswith(("restore.operation.", "restore.evidence."))}
     assert [kind for kind in EventType if f"`{kind}`" not in spelled and kind not in short] == []
+
+
+def test_the_second_verifier_is_short_and_imports_nothing_of_ours():
+    text = (Path(__file__).parent / "second_verifier.py").read_text("utf-8")
+    imported = {line.split()[1].split(".")[0] for line in text.splitlines() if line.startswith(("import ", "from "))}
+    assert len(text.splitlines()) < 200
+    assert imported - set(sys.stdlib_module_names) == {"cryptography"}

@@ -30,7 +30,8 @@ WHERE event_id > (SELECT coalesce(max(event_id), 0) FROM audit_leaf) AND event_i
 """
 _QUEUE = """
 SELECT (SELECT count(*) FROM audit_unsequenced) AS events,
-       (SELECT payload ->> '$.rec_us' FROM audit_event WHERE event_id = (SELECT min(event_id) FROM audit_unsequenced)) AS oldest_us
+       (SELECT CASE WHEN json_valid(payload) THEN payload ->> '$.rec_us' END FROM audit_event
+        WHERE event_id = (SELECT min(event_id) FROM audit_unsequenced)) AS oldest_us
 """
 _ADD_LEAVES = "INSERT INTO audit_leaf SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(:leaves)"
 _ADD_NODES = "INSERT INTO audit_node SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(:nodes)"

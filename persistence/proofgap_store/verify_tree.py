@@ -20,9 +20,9 @@ from proofgap.merkle import CompactRange
 from proofgap.notes import VerifierKey, parse_note
 from proofgap.replay import Report, is_tombstone_of
 from proofgap_store import keys, tree
-from proofgap_store.engine import Connection, execute, rows
+from proofgap_store.engine import Connection, execute
 from proofgap_store.keys import KeyPeriod
-from proofgap_store.verification import encoded, said
+from proofgap_store.verification import encoded
 
 _US_PER_SECOND = 1_000_000
 _CHECKPOINTS = "SELECT size, root, at_us, note FROM audit_checkpoint WHERE size > :size ORDER BY size"
@@ -240,13 +240,3 @@ def _bytes(leaf: str) -> bytes:
         return bytes.fromhex(leaf)
     except ValueError:
         return leaf.encode()
-
-
-def waiting_since(connection: Connection) -> tuple[int, int | None]:
-    """Count the events that wait for their leaf, and tell when the oldest of them was recorded (microseconds)."""
-    found = rows(
-        connection,
-        f"SELECT count(*) AS n, min({said('rec_us', 'e.payload')}) AS oldest FROM audit_unsequenced AS u "  # noqa: S608 - our own text
-        "JOIN audit_event AS e ON e.event_id = u.event_id",
-    )[0]
-    return found["n"], found["oldest"]

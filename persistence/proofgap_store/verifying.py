@@ -23,7 +23,6 @@ from proofgap_store.verify_tree import (
     check_queue,
     opened,
     trust,
-    waiting_since,
 )
 from proofgap_store.verify_work import Progress, Work, reading
 
@@ -181,7 +180,7 @@ def _pruned_before(connection: Connection) -> int:
 
 
 def _waiting(connection: Connection, now_us: int, report: Report) -> None:
-    count, oldest = waiting_since(connection)
+    count, oldest = tree.queue(connection)
     if count and oldest is not None and now_us - oldest > MERGE_DELAY_US_MAX:
         seconds = (now_us - oldest) // 1_000_000
         detail = f"{count} events wait, the oldest for {seconds} s: the tree does not vouch for them yet"
