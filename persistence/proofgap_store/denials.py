@@ -16,17 +16,24 @@ from proofgap.errors import ForbiddenError
 from proofgap_store.audit_log import Draft, head_of, link
 from proofgap_store.engine import Connection
 from proofgap_store.gate import Gate, Writing
+from proofgap_store.schema import GuardsError
 
 _STREAM = system_stream("access")
 
 
 @contextmanager
 def recorded(gate: Gate, actor: Actor, clock: Callable[[], int]) -> Iterator[None]:
-    """Record a denial that is raised in here, in a transaction of its own, and let it go on its way."""
+    """Record a denial that is raised in here, in a transaction of its own, and let it go on its way.
+
+    It stays a denial while nothing can be written because guards are missing: nothing was done for them either way.
+    """
     try:
         yield
     except ForbiddenError as error:
-        _record(gate, error, actor, clock())
+        try:
+            _record(gate, error, actor, clock())
+        except GuardsError as unrecorded:
+            raise error from unrecorded
         raise
 
 
