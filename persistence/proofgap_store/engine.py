@@ -35,6 +35,7 @@ _PRAGMAS = (
     "PRAGMA trusted_schema = OFF",
     "PRAGMA secure_delete = ON",
 )
+_STATEMENTS_KEPT = 1_000  # the driver keeps the first ones for ever: those of the migrations must not fill its cache
 _IN_MEMORY = {"poolclass": QueuePool, "pool_size": 1, "max_overflow": 0}  # one connection is the whole database
 Row = dict[str, Any]
 Connection = Any
@@ -102,7 +103,7 @@ def make_engine(url: str, *, synchronous: str = "FULL") -> Engine:
     engine = create_engine(
         parsed,
         module=sqlite,
-        connect_args={"isolation_level": None, "check_same_thread": False},
+        connect_args={"isolation_level": None, "check_same_thread": False, "cached_statements": _STATEMENTS_KEPT},
         **options,
     )
     pragmas = [pragma.format(synchronous=synchronous) for pragma in _PRAGMAS]
