@@ -27,9 +27,13 @@ REVISION = NAMES[-1].partition("_")[0]
 
 _SCHEMA = """
 SELECT name, type, sql FROM sqlite_master
-WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND name <> 'alembic_version'
+WHERE sql IS NOT NULL
+  AND NOT (type = 'table' AND name IN ('alembic_version', 'sqlite_sequence', 'sqlite_stat1', 'sqlite_stat4'))
 """
-_IS_STAMPED = "SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'"
+_IS_STAMPED = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'alembic_version'"
+Part = tuple[str, str]
+"""A part of a schema: its type and its name. A trigger may bear the name of a table."""
+
 
 
 class GuardsError(ProofgapError):
@@ -64,11 +68,14 @@ NO_DRIFT = Drift((), ())
 
 def drift(connection: Connection, upto: str = REVISION) -> Drift:
     """Compare the schema that is there with the one that the migrations make, up to a revision."""
+    missing, foreign = _differences(connection, upto)
+    return Drift(tuple(sorted(name for _, name in missing)), tuple(sorted(name for _, name in foreign)))
+
+
+def _differences(connection: Connection, upto: str = REVISION) -> tuple[list[Part], list[Part]]:
     found, expected = _definitions(connection), wanted(upto)
-    return Drift(
-        tuple(sorted(name for name in expected if found.get(name) != expected[name])),
-        tuple(sorted(name for name in found if name not in expected)),
-    )
+    missing = [part for part in expected if found.get(part) != expected[part]]
+    return missing, [part for part in found if part not in expected]
 
 
 def version(connection: Connection) -> int:
@@ -77,32 +84,29 @@ def version(connection: Connection) -> int:
     return number
 
 
-def mend(connection: Connection, found: Drift) -> None:
+def mend(connection: Connection) -> None:
     """Take foreign triggers away and put missing ones back, in the transaction that is open.
 
     Raises:
         UnavailableError: a table differs, which no statement of ours can put right.
 
     """
-    expected, kinds = wanted(), {row["name"]: row["type"] for row in rows(connection, _SCHEMA)}
-    tables = [name for name in (*found.missing, *found.foreign) if _is_table(kinds.get(name), expected.get(name))]
+    found, expected = _definitions(connection), wanted()
+    missing, foreign = _differences(connection)
+    tables = [name for kind, name in (*missing, *foreign) if kind in {"table", "view"}]
     if tables:
         problem = f"its tables are not those that were made: {', '.join(tables)}"
         raise UnavailableError(problem, "Verify it, and go back to a copy of it that verifies.")
-    for name in (*found.foreign, *(name for name in found.missing if name in kinds)):
+    for kind, name in (*foreign, *(part for part in missing if part in found)):
         quoted = name.replace('"', '""')
-        execute(connection, f'DROP {kinds[name].upper()} "{quoted}"')
-    for name in found.missing:
-        execute(connection, expected[name])
-
-
-def _is_table(kind: str | None, definition: str | None) -> bool:
-    return kind in {"table", "view"} or (definition or "").startswith("CREATE TABLE")
+        execute(connection, f'DROP {kind.upper()} "{quoted}"')
+    for part in missing:
+        execute(connection, expected[part])
 
 
 @cache
-def wanted(upto: str = REVISION) -> dict[str, str]:
-    """Give the definition of everything in the schema of a ledger of some revision, by name."""
+def wanted(upto: str = REVISION) -> dict[Part, str]:
+    """Give the definition of everything in the schema of a ledger of some revision."""
     with closing(sqlite.connect(":memory:")) as connection:
         for name in (name for name in NAMES if name.partition("_")[0] <= upto):
             for statement in statements(name, "sqlite"):
@@ -110,8 +114,8 @@ def wanted(upto: str = REVISION) -> dict[str, str]:
         return _definitions(connection)
 
 
-def _definitions(connection: Connection) -> dict[str, str]:
-    return {row["name"]: row["sql"] for row in rows(connection, _SCHEMA)}
+def _definitions(connection: Connection) -> dict[Part, str]:
+    return {(row["type"], row["name"]): row["sql"] for row in rows(connection, _SCHEMA)}
 
 
 def revision(connection: Connection) -> str | None:
