@@ -66,6 +66,8 @@ class Code(StrEnum):
     UNSEQUENCED = "UNSEQUENCED"
     FORM_INVALID = "FORM_INVALID"
     EVENT_EDITED = "EVENT_EDITED"
+    COLUMN_MISMATCH = "COLUMN_MISMATCH"
+    DATABASE_DAMAGED = "DATABASE_DAMAGED"
     CHAIN_GAP = "CHAIN_GAP"
     CHAIN_BROKEN = "CHAIN_BROKEN"
     STREAM_HEAD = "STREAM_HEAD"
@@ -130,6 +132,10 @@ MEANINGS = MappingProxyType(
         Code.UNSEQUENCED: Meaning(_W, "events wait for a checkpoint", "Make one with: proofgap audit checkpoint."),
         Code.FORM_INVALID: Meaning(_T, "an event is not in canonical form", _FROM_COPY),
         Code.EVENT_EDITED: Meaning(_T, "the bytes of an event do not give its hash", _FROM_COPY),
+        Code.COLUMN_MISMATCH: Meaning(
+            _T, "a column says something else than the event that it is read off", _FROM_COPY
+        ),
+        Code.DATABASE_DAMAGED: Meaning(_T, "the database itself is not sound, or an index hides rows", _FROM_COPY),
         Code.CHAIN_GAP: Meaning(_T, "events are missing from a stream, or there twice", _FROM_COPY),
         Code.CHAIN_BROKEN: Meaning(_T, "an event does not name the one before it", _FROM_COPY),
         Code.STREAM_HEAD: Meaning(_T, "a stream does not end where its head says", _FROM_COPY),

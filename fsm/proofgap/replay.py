@@ -24,6 +24,7 @@ from proofgap.records import Machine
 
 Edge = tuple[str, str, str]
 Report = Callable[[Finding], None]
+_CLOCK_TOLERANCE_US = 60_000_000  # two writers at once take their times before they know who is first
 _ENTRIES = msgspec.json.Decoder(Entry)
 _PROJECTION_FIELDS = ("facts", "viewer", "decision", "facts_digest", "rule", "rules_version")
 _BIRTHS = MappingProxyType(
@@ -132,7 +133,7 @@ class StreamReplay:
             self._follow(stored, entry, leaf)
             try:
                 self._mean(stored, entry)
-            except (KeyError, TypeError, ValueError, AttributeError) as error:
+            except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
                 self._find(Code.FORM_INVALID, stored, f"its data are not those of {entry.type}: {error}")
         return entry
 
@@ -169,7 +170,7 @@ class StreamReplay:
             self._find(Code.CHAIN_GAP, stored, f"it says that it is {where}")
         if entry.prev != self.head:
             self._find(Code.CHAIN_BROKEN, stored, f"it names {entry.prev} as the one before it, which is {self.head}")
-        if entry.rec_us < self._rec_us:
+        if entry.rec_us < self._rec_us - _CLOCK_TOLERANCE_US:
             detail = f"recorded {self._rec_us - entry.rec_us} microseconds before its predecessor"
             self._find(Code.TIME_BACKWARDS, stored, detail)
         self.next_seq, self.head, self._rec_us = entry.seq + 1, leaf, entry.rec_us
@@ -183,7 +184,7 @@ class StreamReplay:
         elif entry.type is EventType.DECISION_PROJECTED:
             self._project(stored, entry)
         elif entry.type is EventType.DECISIONS_LISTED:
-            self.views += [(stored.event_id, run, facts_digest) for run, _, facts_digest in entry.data["rows"]]
+            self.views += [(stored.event_id, str(run), str(said)) for run, _, said in entry.data["rows"]]
 
     def _begin(self, stored: Stored, entry: Entry, machine: Machine, initial: str | None) -> None:
         subject = entry.data["subject"]
@@ -203,6 +204,9 @@ class StreamReplay:
             self._find(Code.MOVE_ILLEGAL, stored, f"no {data['event']} leads {data['source']} to {data['target']}")
         if before is None and not self.is_pruned:
             self._find(Code.MOVE_ILLEGAL, stored, f"{subject} moves, and never began")
+        if before is not None and _scope_of(entry) != _scope_of(before.last):
+            detail = f"{subject} moves to {_scope_of(entry)}, and was in {_scope_of(before.last)}"
+            self._find(Code.MOVE_ILLEGAL, stored, detail)
         if before is not None and (data["source"], data["version"]) != _next_of(before):
             was = "{}, version {}".format(*_next_of(before))
             self._find(Code.MOVE_ILLEGAL, stored, f"{subject} moves from {data['source']} to version {data['version']}, "
@@ -221,7 +225,7 @@ class StreamReplay:
             self._find(code, stored, difference)
         run_id = data["facts"]["run"]["id"]
         if data["trigger"] in {"show", "list"}:
-            self.views.append((stored.event_id, run_id, data["facts_digest"]))
+            self.views.append((stored.event_id, run_id, str(data["facts_digest"])))
         else:
             self._hold_facts(stored, data["facts"])
             self._facts_digests.add(data["facts_digest"])
@@ -255,6 +259,11 @@ def _tombstone(payload: bytes) -> Tombstone | None:
         return None
 
 
+def _scope_of(entry: Entry) -> tuple[object, ...]:
+    """Give what no move changes: workspace, environment, and whether it is a dry run."""
+    return entry.ws, entry.env, entry.data.get("is_dry_run")
+
+
 def _next_of(standing: Standing) -> tuple[str, int]:
     """Give the status and the version that the next move of a record has to name."""
     data = standing.last.data
@@ -263,7 +272,7 @@ def _next_of(standing: Standing) -> tuple[str, int]:
 
 def _counts_of(run: Standing) -> object:
     details = run.last.data["details"]
-    return details.get("item_counts") or details.get("counts")
+    return details.get("item_counts", details.get("counts"))
 
 
 def projection_difference(data: Mapping[str, Any]) -> str | None:

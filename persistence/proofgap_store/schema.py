@@ -35,7 +35,6 @@ Part = tuple[str, str]
 """A part of a schema: its type and its name. A trigger may bear the name of a table."""
 
 
-
 class GuardsError(ProofgapError):
     """Guards of the database are missing or foreign; nothing is written until that is declared."""
 

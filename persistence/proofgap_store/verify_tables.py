@@ -12,7 +12,7 @@ from typing import Any
 from proofgap.findings import Code, Finding
 from proofgap.replay import Report
 from proofgap_store.engine import Connection, execute, rows
-from proofgap_store.verification import decoded, said
+from proofgap_store.verification import UNREADABLE, decoded, said
 
 _SUBJECT, _PRUNED = said("data.subject", "e.payload"), said("pruned", "e.payload")
 _NO_COMMITMENT = """
@@ -38,6 +38,21 @@ _FOREIGN = {
 }
 """Table: what names a row, the column that leads to its event, and what makes it one that the log does not know."""
 
+_MISNAMED = (
+    """
+    SELECT run || ' ' || item_key AS id FROM result_item
+    WHERE CASE WHEN json_valid(document) THEN document ->> '$.result' IS NOT result OR document ->> '$.key' IS NOT item_key
+          ELSE 1 END
+    """,
+    """
+    SELECT snapshot || ' ' || number AS id FROM evidence_check
+    WHERE CASE WHEN json_valid(document) THEN document ->> '$.result' IS NOT result ELSE 1 END
+    """,
+    """
+    SELECT snapshot AS id FROM evidence_check GROUP BY snapshot
+    HAVING min(number) <> 0 OR max(number) <> count(*) - 1
+    """,
+)
 _SYSTEM = """
 SELECT event_id, type, ws, env, run, payload FROM audit_event
 WHERE type IN ('access.granted', 'access.revoked', 'environment.declared', 'machine.defined', 'audit.held',
@@ -68,6 +83,20 @@ def check_foreign(connection: Connection, report: Report) -> None:
             report(Finding(code=Code.ROW_FOREIGN, detail=f"{table} {row['id']}"))
 
 
+def check_sound(connection: Connection, report: Report) -> None:
+    """Let the database look at itself: every page, and whether every index leads to every row."""
+    for (said_by_it,) in execute(connection, "PRAGMA integrity_check(20)").fetchall():
+        if said_by_it != "ok":
+            report(Finding(code=Code.DATABASE_DAMAGED, detail=said_by_it))
+
+
+def check_columns(connection: Connection, report: Report) -> None:
+    """Hold the columns of item and check rows, which queries go by, against their documents."""
+    for statement in _MISNAMED:
+        for row in rows(connection, statement):
+            report(Finding(code=Code.ROWS_DIGEST, detail=f"a column of {row['id']} is not what its document says"))
+
+
 def check_system(connection: Connection, report: Report) -> None:
     """Hold grants, environments, definitions and holds against the log."""
     wanted = _followed(connection)
@@ -85,10 +114,10 @@ def _followed(connection: Connection) -> dict[str, set[tuple[Any, ...]]]:
     for row in rows(connection, _SYSTEM):
         try:
             effects = list(_effects(row, decoded(row["payload"])["data"], keyed["audit_hold"]))
-        except (KeyError, TypeError):
+            for table, key, rest in effects:
+                keyed[table][key] = _hashable((*key, *rest))
+        except UNREADABLE:
             continue  # it is no such event any more: what followed from it is found to be foreign
-        for table, key, rest in effects:
-            keyed[table][key] = (*key, *rest)
     return {table: set(found.values()) for table, found in keyed.items()}
 
 
@@ -114,6 +143,17 @@ def _effects(
             yield "audit_hold", (data["hold"],), (*held[1:4], 0, event_id)
 
 
+def _hashable(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Give a row, if it can be one at all.
+
+    Raises:
+        TypeError: it holds an array or an object.
+
+    """
+    hash(row)
+    return row
+
+
 def check_receipts(connection: Connection, report: Report) -> None:
     """Hold every receipt against the event that it is for."""
     cursor = execute(connection, _RECEIPTS)
@@ -136,7 +176,7 @@ def _receipt_difference(row: dict[str, Any]) -> str | None:
         return "it names another event"
     if "pruned" in event:
         return None
-    data = event.get("data", {})
+    data = event["data"] if isinstance(event.get("data"), dict) else {}
     if (row["by"], data.get("key"), data.get("request")) != (row["actor"], row["key"], row["fingerprint"]):
         return "its event is that of another request"
     follows = {**{name: data.get(name) for name in _SHARED}, "status": data.get("target"), "run_id": event.get("run")}

@@ -14,6 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing, contextmanager
 from itertools import pairwise
 from typing import NamedTuple
+from urllib.parse import quote
 
 from proofgap.errors import BadInputError
 from proofgap.findings import Code, Finding
@@ -48,7 +49,7 @@ def reading(url: str) -> Iterator[Connection]:
     if parsed.database in {None, "", ":memory:"}:
         raise BadInputError("ledger", f"{url!r} is no file of a ledger", "Use sqlite:///FILE.")
     try:
-        connection = sqlite.connect(f"file:{parsed.database}?mode=ro", uri=True, isolation_level=None)
+        connection = sqlite.connect(f"file:{quote(parsed.database)}?mode=ro", uri=True, isolation_level=None)
     except sqlite.Error as error:
         raise unavailable(error) from error
     connection.text_factory = _text

@@ -16,7 +16,8 @@ from proofgap_store.engine import Connection, rows
 from proofgap_store.schema import drift
 from proofgap_store.tree import StoredCheckpoint
 from proofgap_store.verification import Anchors, Depth, Findings, Verification, said
-from proofgap_store.verify_tables import check_foreign, check_receipts, check_system
+from proofgap_store.verify_streams import definitions_of
+from proofgap_store.verify_tables import check_columns, check_foreign, check_receipts, check_sound, check_system
 from proofgap_store.verify_tree import (
     Roots,
     check_notes,
@@ -74,7 +75,8 @@ def verify(
     work = Work(connection, since, grown.tree.size, _pruned_before(connection), depth.jobs, url)
     if not depth.is_quick:
         work.read_all(report, progress or _untold)
-        for check in (check_queue, check_foreign, check_system, check_receipts):
+        definitions_of(connection, report)
+        for check in (check_sound, check_queue, check_foreign, check_columns, check_system, check_receipts):
             check(connection, report)
     _declared(connection, work.pruned_before, report)
     last = tree.last_checkpoint(connection)

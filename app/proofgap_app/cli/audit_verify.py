@@ -71,7 +71,7 @@ def verify(  # noqa: PLR0913 - every option of the command is an argument
     Args:
         bundle: the file of a bundle; then no ledger is opened, and of the options only --policy and --json count.
         pin: a file of your own with the last checkpoint that you saw: compared with, and written anew when all is well.
-        head: the head file of the ledger; FILE.head beside it, unless given.
+        head: the head file of the ledger; else PROOFGAP_HEAD, else FILE.head beside it.
         policy: a file with the keys that you trust, as proofgap audit policy writes it.
         since: a file with a checkpoint up to which you verified before: only what came after it is read.
         max_age: warn when the last checkpoint is older than this, such as 1d; without it, its age does not matter.
@@ -87,7 +87,7 @@ def verify(  # noqa: PLR0913 - every option of the command is an argument
     anchors = Anchors(
         keys=_keys(policy),
         pin=_note("--pin", pin, may_be_new=True),
-        head=_note("--head", head or _beside(url), may_be_new=head is None),
+        head=_note("--head", head or settings.head_file() or _beside(url), may_be_new=head is None),
         since=_note("--since", since, may_be_new=False),
     )
     age_us_max = None if max_age is None else int(seconds("--max-age", max_age) * 1_000_000)
