@@ -61,7 +61,10 @@ class State(Struct):
 
 
 class BundleFacts(Struct):
-    """What the manifest says besides its files. ``streams`` are those that are in it whole, by name."""
+    """What the manifest says besides its files.
+
+    ``page_form`` is the form that the page was written in; ``streams`` are those that are in it whole, by name.
+    """
 
     run: str
     origin: str
@@ -69,6 +72,7 @@ class BundleFacts(Struct):
     made_by: str
     checkpoint: State
     previous: State | None
+    page_form: Count
     streams: tuple[StreamEnd, ...]
 
 

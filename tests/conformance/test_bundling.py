@@ -14,6 +14,7 @@ from proofgap.bundles import CHECKS as CHECKS_FILE
 from proofgap.bundles import EVENTS, PAGE
 from proofgap.bundles import ITEMS as ITEMS_FILE
 from proofgap.checkpoints import parse_checkpoint, sign_checkpoint
+from proofgap.decision_page import FORM
 from proofgap.errors import BadInputError, ForbiddenError, NotFoundError
 from proofgap.facts import ItemResult, RunEvent
 from proofgap.findings import Code, Verdict
@@ -253,3 +254,15 @@ def test_hostile_names_reach_the_page_as_text_only(ledger, tmp_path):
     assert not re.search(r"<(script|img|iframe|object|link|a|form)\b", page)
     assert "default-src &#x27;none&#x27;" in page or "default-src 'none'" in page
     assert both(bundle.files, bundle.policy) == set()
+
+
+FORM_1 = "a5ad0169a83e7bb28f8b9472a7b255790a2cdbcfe7ec025e957ed386daab7f3a"
+"""SHA-256 of a page of form 1 without what differs from run to run."""
+
+
+def test_a_page_whose_words_or_looks_change_has_another_form(ledger, tmp_path):
+    """Whoever sees this fail counts `FORM` up: pages that were signed before are no longer written as they were."""
+    page = made(ledger, whole_life(ledger), tmp_path / "b.zip").files[PAGE].decode()
+    lasted = re.sub(r"\d+(\.\d)? (ms|s|min|h|d)\b( \d+ (s|min|h)\b)?", "#", page)
+    plain = re.sub(r"[\w+/=:.,-]*\d[\w+/=:.,-]*", "#", lasted)
+    assert (FORM, sha256(plain.encode()).hexdigest()) == (1, FORM_1)
