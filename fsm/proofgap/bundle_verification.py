@@ -54,6 +54,11 @@ from proofgap.text import safe, shown
 Files = Mapping[str, bytes]
 _ENTRIES = msgspec.json.Decoder(Entry)
 _US_PER_SECOND = 1_000_000
+_DECLARED = {
+    EventType.GAP_DECLARED: Code.GAP_DECLARED,
+    EventType.RESTORE_DECLARED: Code.RESTORE_DECLARED,
+    EventType.PRUNED: Code.PRUNED,
+}
 _ROWS = ((ITEMS, "item"), (CHECKS, "check"))
 
 
@@ -86,6 +91,7 @@ def verify(files: Files, policy: Policy | None, previous: str | None = None) -> 
     walk = _Walk(files, trusted, found.append)
     for number, payload in enumerate(payloads):
         walk.take(number, payload)
+    walk.check_key()
     if facts is not None:
         _check_facts(facts, trusted, found.append)
         walk.check_streams(facts)
@@ -269,18 +275,26 @@ class _Walk:
         elif entry.type is EventType.KEY_ROTATED:
             self._rotate(entry.data, index)
         else:
-            code = Code.GAP_DECLARED if entry.type is EventType.GAP_DECLARED else Code.RESTORE_DECLARED
-            self._find(code, f"declared by {safe(entry.actor.id)}", index)
+            self._find(_DECLARED[entry.type], f"by {safe(entry.actor.id)}", index)
 
     def _rotate(self, data: Mapping[str, Any], index: int) -> None:
         """Take in the next key: the one before it must have endorsed it, and must not have signed the checkpoint."""
         new, before = VerifierKey.parse(data["key"]), self._key
+        if before is None and data["previous"] is not None:
+            self._find(Code.KEY_UNENDORSED, f"{shown(new.label)} after a key whose event is not in the bundle", index)
         if before is not None:
             if data["previous"] != before.text or not is_endorsed(new, before, data["endorsement"] or ""):
                 self._find(Code.KEY_UNENDORSED, f"{shown(new.label)} after {shown(before.label)}", index)
             if before in self._trusted.signers:
                 self._find(Code.KEY_RETIRED, f"{shown(before.label)} signed after {shown(new.label)} took over", index)
         self._key = new
+
+    def check_key(self) -> None:
+        """Hold the keys that signed against the one that is in force after all events."""
+        in_force = self._key
+        if any(signer != in_force for signer in self._trusted.signers):
+            named = "no key" if in_force is None else shown(in_force.label)
+            self._find(Code.KEY_UNENDORSED, f"{named} is in force as its events say, and another key signed")
 
     def check_streams(self, facts: BundleFacts) -> None:
         """Hold the streams that were read against those that the manifest says are in the bundle, whole."""

@@ -39,8 +39,9 @@ SYSTEM_TYPES = (
     EventType.KEY_ROTATED,
     EventType.GAP_DECLARED,
     EventType.RESTORE_DECLARED,
+    EventType.PRUNED,
 )
-"""The events on the ledger itself that it takes to read a run: machines, keys, and for ever what was declared."""
+"""The events on the ledger itself that it takes to read a run: machines, keys, and for ever what was declared or pruned."""
 
 _CONSISTENCY_HEADER = "proofgap consistency v1"
 
