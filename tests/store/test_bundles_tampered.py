@@ -384,7 +384,7 @@ def test_a_verdict_says_whom_it_believes(kept):
     _, _, bundle = kept
     assert verify_bundle(bundle.path, None).anchor == "no policy"
     assert verify_bundle(bundle.path, None).verdict is Verdict.UNVERIFIABLE
-    found = verify_bundle(bundle.path, bundle.path.with_name("policy"), previous=bundle.path)
+    found = verify_bundle(bundle.path, bundle.path.with_name("policy"), previous=bundle.files[CHECKPOINT].decode())
     assert (found.verdict, found.events) == (Verdict.OK, len(lines(bundle)))
     assert found.checkpoint == bundle.files[CHECKPOINT].decode()
     assert EXITS[found.verdict] == 0
