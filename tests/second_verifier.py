@@ -15,7 +15,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 V1 = set("v type id stream seq prev ws env run op at_us rec_us actor data commit".split())  # noqa: SIM905 - it fits a line
 ALWAYS = {"index.html", "manifest.json", "checkpoint", "policy", "events.jsonl", "items.jsonl", "checks.jsonl"}
-SYSTEM = {"machine.defined", "audit.key_rotated", "audit.gap_declared", "audit.restore_declared"}
+SYSTEM = {
+    "machine.defined",
+    *(f"audit.{kind}" for kind in ("key_rotated", "gap_declared", "restore_declared", "pruned")),
+}
 BIRTHS = {"restore.run.created": "draft", "restore.operation.created": "queued", "restore.evidence.created": "queued"}
 MOVES = {f"restore.{machine}.transitioned": machine for machine in ("run", "operation", "evidence")}
 
@@ -119,6 +122,7 @@ def check_meaning(event, edges, state, keys):
         edges[data["machine"]] = (sha(canonical({"machine": data["machine"], "edges": rows})).hex(), data["edges"])
         demand(edges[data["machine"]][0] == data["definition"], "definition")
     elif kind == "audit.key_rotated":
+        demand(data["previous"] == (keys[-1] if keys else None), "key after another one")
         if keys:
             word = ("proofgap key rotation\n{}\n{}\n".format(data["key"].split("+")[0], data["key"]), [keys[-1]])
             demand(open_note(data["endorsement"], {keys[-1]: parse_key(keys[-1])}) == word, "key that was not endorsed")
@@ -162,7 +166,7 @@ def check_events(files, size, root, facts):
             demand(row.keys() == {"event", kind}, "row")
             rows[row["event"]].append(row[kind])
         demand({index: sha(canonical(found)).hex() for index, found in rows.items()} == expected, f"{kind} rows")
-    return set(keys[:-1])
+    return keys[-1]
 
 
 def verify(files, policy, *, is_own=False):
@@ -173,7 +177,7 @@ def verify(files, policy, *, is_own=False):
         return verify(files, files["policy"].decode(), is_own=True) or 3  # is it at least what it says of itself?
     facts = check_manifest(files, keys, signers)
     demand((facts["origin"], facts["checkpoint"]) == (origin, {"size": size, "root": root.hex()}), "another checkpoint")
-    demand(not check_events(files, size, root, facts).intersection(signers), "signed by a key that was replaced")
+    demand({check_events(files, size, root, facts)} == set(signers), "signed by a key that is not in force")
     demand((facts["previous"] is None) == ("consistency" not in files), "consistency")
     if not facts["previous"]:
         return 0

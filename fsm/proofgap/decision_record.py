@@ -355,12 +355,17 @@ def _limits(_log: RunLog) -> Section:
         notes=(
             "That an application works with what was restored, unless a check above says that it was tried.",
             "That what was never recorded did not happen: a log proves what is in it, and in which order.",
+            _WHOLE,
             "That a person is who the operating system says, and that the clock of that machine was right.",
             _JUDGEMENT,
         ),
     )
 
 
+_WHOLE = (
+    "That nothing was left out: that rests on the signature. Whoever holds the key can leave out the end of a stream, "
+    "what somebody was shown, or a declaration. Only proofgap audit verify on the ledger, against a pin, shows that."
+)
 _JUDGEMENT = (
     "That any requirement of ISO 22301, DORA or NIS2 is met. It answers what their reviewers ask of a restore test; "
     "the judgement is theirs."

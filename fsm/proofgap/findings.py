@@ -94,6 +94,8 @@ class Code(StrEnum):
     FILE_CHANGED = "FILE_CHANGED"
     MANIFEST_INVALID = "MANIFEST_INVALID"
     PROOF_INVALID = "PROOF_INVALID"
+    PAGE_MISMATCH = "PAGE_MISMATCH"
+    PAGE_UNKNOWN = "PAGE_UNKNOWN"
     CONSISTENCY_MISSING = "CONSISTENCY_MISSING"
 
     @property
@@ -166,6 +168,10 @@ MEANINGS = MappingProxyType(
         Code.FILE_CHANGED: Meaning(_T, "a file of the bundle is not the one that was signed", _FROM_OWNER),
         Code.MANIFEST_INVALID: Meaning(_T, "the manifest of the bundle is not what the log signed", _FROM_OWNER),
         Code.PROOF_INVALID: Meaning(_T, "an event is not proven to be in the log", _FROM_OWNER),
+        Code.PAGE_MISMATCH: Meaning(_T, "the page is not the page of these events", "Believe the events."),
+        Code.PAGE_UNKNOWN: Meaning(
+            _U, "the page was written by another version", "Verify with that version of proofgap, too."
+        ),
         Code.CONSISTENCY_MISSING: Meaning(
             _U, "nothing leads from the earlier checkpoint to this one", "Ask for a bundle made with --previous."
         ),

@@ -18,7 +18,7 @@ from proofgap.merkle import CompactRange, inclusion_proof, leaf_hash
 from proofgap.notes import SignerKey
 from proofgap.proofs import Log, Policy
 from proofgap_store import Ledger
-from tests.conformance.bundled import content_of, second_word, signed, whole_life
+from tests.conformance.bundled import both, content_of, second_word, signed, whole_life
 from tests.conformance.lives import ADA, settle
 
 ATTACKER = SignerKey.from_seed("example.com/attacker", bytes(32))
@@ -27,9 +27,19 @@ STRANGE = [None, True, 0, -1, 2**70, 1.5, "", "x", "\u202e", [], [[]], [1, 2], {
 
 @pytest.fixture(scope="module")
 def content():
-    """What an honest bundle is made of."""
+    """What an honest bundle is made of, told as if it were the whole log of the attacker, under the attacker's key."""
     with settle(Ledger.open("sqlite://", owner=ADA.id)) as ledger:
-        return content_of(ledger, whole_life(ledger))[0]
+        honest, signer = content_of(ledger, whole_life(ledger))
+    place = {event.place: number for number, event in enumerate(honest.events)}
+    own, other = signer.verifier.text.encode(), ATTACKER.verifier.text.encode()
+    return honest._replace(
+        events=[
+            event._replace(place=number, payload=event.payload.replace(own, other))
+            for number, event in enumerate(honest.events)
+        ],
+        items=[row._replace(place=place[row.place]) for row in honest.items],
+        checks=[row._replace(place=place[row.place]) for row in honest.checks],
+    )
 
 
 @dataclass
@@ -80,6 +90,12 @@ def changed(document, path, value):
 def kinds(payloads):
     """Give the place of one event of each type."""
     return {json.loads(payload)["type"]: place for place, payload in enumerate(payloads)}
+
+
+def test_an_attackers_log_that_holds_in_itself_is_good_for_whoever_believes_the_attacker(content):
+    """So what is found in the forgeries below is found in what they say, and in nothing else."""
+    files = Forged([event.payload for event in content.events]).bundle(content)
+    assert both(files, Policy((Log(ATTACKER.verifier),)).text) == set()
 
 
 def test_an_attackers_whole_log_is_told_from_that_of_the_policy_by_its_key(content):

@@ -6,7 +6,7 @@ well as the original. It never repairs. What it says is about the log, never abo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +19,7 @@ from proofgap.notes import VerifierKey, parse_note
 from proofgap.proofs import parse_policy
 from proofgap.text import check_text, shown
 from proofgap_app import settings
-from proofgap_app.bundle_check import verify_bundle
+from proofgap_app.bundle_check import BundleVerification, verify_bundle
 from proofgap_app.cli import output, progress
 from proofgap_app.cli.options import ACCESS, Access, Whole, seconds
 from proofgap_app.cli.problems import Exit
@@ -69,7 +69,7 @@ def verify(  # noqa: PLR0913 - every option of the command is an argument
     of a key, 9 when there are warnings or it was a quick look. The last line names what the log was held against, and what that cannot see.
 
     Args:
-        bundle: the file of a bundle; then no ledger is opened, and of the options only --policy and --json count.
+        bundle: the file of a bundle; then no ledger is opened, and of the options only --pin, --policy and --json apply.
         pin: a file of your own with the last checkpoint that you saw: compared with, and written anew when all is well.
         head: the head file of the ledger; else PROOFGAP_HEAD, else FILE.head beside it.
         policy: a file with the keys that you trust, as proofgap audit policy writes it.
@@ -80,7 +80,9 @@ def verify(  # noqa: PLR0913 - every option of the command is an argument
 
     """
     if bundle is not None:
-        return _verify_bundle(bundle, policy, as_json=access.json)
+        refused = {"--head": head, "--since": since, "--max-age": max_age, "--jobs": jobs != 1, "--quick": quick}
+        _demand_none({**refused, "--ledger": access.ledger})
+        return _verify_bundle(bundle, policy, pin, as_json=access.json)
     if not 1 <= jobs <= _JOBS_MAX:
         raise BadInputError("--jobs", f"{jobs} is out of range", f"Use 1 to {_JOBS_MAX}.")
     url = check_text("--ledger", settings.ledger_url(access.ledger))
@@ -99,8 +101,16 @@ def verify(  # noqa: PLR0913 - every option of the command is an argument
     return _EXITS[found.verdict]
 
 
-def _verify_bundle(bundle: Path, policy: Path | None, *, as_json: bool) -> int:
-    found = verify_bundle(bundle, policy)
+def _demand_none(options: Mapping[str, object]) -> None:
+    """Refuse what does not apply to a bundle: whoever asked for it would believe that it was looked at."""
+    for option, value in options.items():
+        if value:
+            raise BadInputError(option, "does not apply to a bundle", "Leave it out, or verify the ledger.")
+
+
+def _verify_bundle(bundle: Path, policy: Path | None, pin: Path | None, *, as_json: bool) -> int:
+    found = verify_bundle(bundle, policy, _note("--pin", pin, may_be_new=True))
+    _keep_pin(pin, found)
     if as_json:
         output.json_line(found)
         return _EXITS[found.verdict]
@@ -147,7 +157,7 @@ def _beside(url: str) -> Path | None:
     return None if file is None else file.with_name(f"{file.name}.head")
 
 
-def _keep_pin(pin: Path | None, found: Verification) -> None:
+def _keep_pin(pin: Path | None, found: Verification | BundleVerification) -> None:
     """Pin what was seen, unless it is not to be trusted."""
     if pin is None or found.checkpoint is None or found.verdict not in {Verdict.OK, Verdict.WARN}:
         return
