@@ -31,7 +31,7 @@ class Verdict(StrEnum):
     TAMPERED = "TAMPERED"
     UNVERIFIABLE = "UNVERIFIABLE"
     WARN = "WARN"
-    QUICK = "QUICK: payloads not read"  # no tampering found, but nearly nothing was looked at
+    QUICK = "QUICK"  # no tampering found, but nearly nothing was looked at
 
 
 class Meaning(NamedTuple):

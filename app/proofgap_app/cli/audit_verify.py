@@ -96,8 +96,8 @@ def verify(  # noqa: PLR0913 - every option of the command is an argument
     depth = Depth(now_us=now_us(), is_quick=quick, jobs=jobs, age_us_max=age_us_max)
     with progress.counting("Verifying", "events read") as tell:
         found = verify_file(url, anchors, depth, lambda done, total: tell(done, total, done))
-    _keep_pin(pin, found)
     output.json_line(found) if access.json else _print(found)
+    _keep_pin(pin, found, is_new=anchors.pin is None)
     return _EXITS[found.verdict]
 
 
@@ -109,17 +109,20 @@ def _demand_none(options: Mapping[str, object]) -> None:
 
 
 def _verify_bundle(bundle: Path, policy: Path | None, pin: Path | None, *, as_json: bool) -> int:
-    found = verify_bundle(bundle, policy, _note("--pin", pin, may_be_new=True))
-    _keep_pin(pin, found)
-    if as_json:
-        output.json_line(found)
-        return _EXITS[found.verdict]
+    pinned = _note("--pin", pin, may_be_new=True)
+    found = verify_bundle(bundle, policy, pinned)
+    output.json_line(found) if as_json else _print_bundle(found)
+    _keep_pin(pin, found, is_new=pinned is None)
+    return _EXITS[found.verdict]
+
+
+def _print_bundle(found: BundleVerification) -> None:
     for finding in found.findings[:_FINDINGS_SHOWN_MAX]:
         for line in _told(finding):
             output.data(line)
-    output.data(f"{len(found.findings)} findings in a bundle of {found.events} events")
-    output.data(f"{found.verdict}. Held against: {found.anchor}.")
-    return _EXITS[found.verdict]
+    told = output.amount(len(found.findings), "finding"), output.amount(found.events, "event")
+    output.data(f"{told[0]} in a bundle of {told[1]}")
+    output.data(f"{_verdict(found.verdict)}. Held against: {found.anchor}.")
 
 
 def _keys(policy: Path | None) -> tuple[VerifierKey, ...]:
@@ -157,13 +160,30 @@ def _beside(url: str) -> Path | None:
     return None if file is None else file.with_name(f"{file.name}.head")
 
 
-def _keep_pin(pin: Path | None, found: Verification | BundleVerification) -> None:
-    """Pin what was seen, unless it is not to be trusted."""
+def _keep_pin(pin: Path | None, found: Verification | BundleVerification, *, is_new: bool) -> None:
+    """Pin what was seen, unless it is not to be trusted.
+
+    Raises:
+        BadInputError: the file cannot be written; the verdict was told before.
+
+    """
     if pin is None or found.checkpoint is None or found.verdict not in {Verdict.OK, Verdict.WARN}:
         return
     written = pin.with_name(f"{pin.name}.part")
-    written.write_text(found.checkpoint, "utf-8")
-    written.replace(pin)
+    try:
+        written.write_text(found.checkpoint, "utf-8")
+        written.replace(pin)
+    except OSError as error:
+        problem = f"'{shown(str(pin))}' cannot be written: {error.strerror}"
+        raise BadInputError("--pin", problem, "Name a file that you may write to.") from None
+    if is_new:
+        output.note(
+            f"There was no pin to compare with: {pin} is one now. Keep it where the ledger's owner cannot write."
+        )
+
+
+def _verdict(verdict: Verdict) -> str:
+    return "QUICK: payloads not read" if verdict is Verdict.QUICK else verdict
 
 
 def _print(found: Verification) -> None:
@@ -181,7 +201,7 @@ def _lines(found: Verification) -> Iterator[str]:
     if found.since:
         covered += f"; those before {found.since} were not read again"
     yield covered
-    yield f"{found.verdict}. Held against: {found.anchor}. Not seen by that: {found.unseen}"
+    yield f"{_verdict(found.verdict)}. Held against: {found.anchor}. Not seen by that: {found.unseen}"
 
 
 def _told(finding: Finding) -> Iterator[str]:
