@@ -261,6 +261,15 @@ class Ledger:
 
         return carry_out(self._gate, Attempt(owner, event, _adds_evidence, snapshot_id), call, compute)
 
+    def demand(self, action: Action, scope: tuple[str, str], actor: Actor) -> None:
+        """Ask whether an actor may do something in a workspace and environment, before anything is begun that needs it.
+
+        Raises:
+            NotFoundError, ForbiddenError: they may not. A denial is recorded.
+
+        """
+        self._read(actor, lambda connection: views.permit(connection, action, scope, actor.id))
+
     def peek(self, run_id: str, actor: Actor) -> RunRecord:
         """Read a run as it stands, for whoever works on it or waits for it. No decision is shown, so none is logged.
 

@@ -87,6 +87,12 @@ def visible(
     return found
 
 
+def permit(connection: Connection, action: Action, scope: tuple[str, str], principal: str) -> None:
+    """Let somebody through who may do something in a workspace and environment. Raises as `authorize` does."""
+    held = read.roles(connection, principal, *scope)
+    authorize(principal, held, action, ("environment", "/".join(scope)), Place(*scope))
+
+
 def peek(connection: Connection, run_id: str, principal: str) -> RunRecord:
     """Read a run as somebody may see it."""
     found = visible(connection, run_id, principal, Action.VIEW)

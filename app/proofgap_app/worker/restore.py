@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from proofgap.access import Action
 from proofgap.audit import Actor
 from proofgap.errors import GuardRefusedError, ProofgapError, RefusedError
 from proofgap.facts import EndReason, RunEvent, RunStatus, SnapshotEvent
@@ -106,11 +107,14 @@ class Restore:
         """Take a new run as far as it goes; gives its id. Look at the ledger for how it ended.
 
         Raises:
+            NotFoundError, ForbiddenError: the actor may not execute runs there, and this is no dry run: no run is created.
             ProofgapError, OSError: there is no plan or no preview: the run is blocked. Or backup or target changed at the
                 last moment: it failed. Or approvals are missing: it waits. Or there is no evidence.
             KeyboardInterrupt: somebody asked to stop before anything was written: the run is cancelled. Or asked twice.
 
         """
+        if not new.is_dry_run:
+            self.ledger.demand(Action.EXECUTE, (new.workspace, new.environment), self.actor)
         self.run_id = self._moved(self.ledger.create(new, self.actor)).run_id
         plan = self._prepare(new)
         if plan is not None:
@@ -124,12 +128,14 @@ class Restore:
         be read now leave it previewed, with its approvals.
 
         Raises:
+            NotFoundError, ForbiddenError: there is no such run to see, or the actor may not execute it: it waits on.
             RefusedError: the run is not at its preview, or may not be queued. Recorded.
             ProofgapError, OSError, KeyboardInterrupt: as for `run`.
 
         """
-        self.run_id, self._is_resumed = run_id, True
         waiting = self.ledger.peek(run_id, self.actor)
+        self.ledger.demand(Action.EXECUTE, (waiting.workspace, waiting.environment), self.actor)
+        self.run_id, self._is_resumed = run_id, True
         if not self._may_be_queued(waiting):
             return
         shown = waiting.details.preview or PreviewFacts()
