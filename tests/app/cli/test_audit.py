@@ -63,8 +63,9 @@ def test_a_page_that_is_not_the_last_names_the_way_on(cli, run):
     assert cli.ok("audit", "list", "--actor", "nobody").err == "No events match.\n"
 
 
+REFUSALS = {"restore.run.transition_refused", "access.denied"}
 FILTERS = {
-    "refused": (["--refused"], lambda entry: entry["type"] == "restore.run.transition_refused"),
+    "refused": (["--refused"], lambda entry: entry["type"] in REFUSALS),
     "type": (["--type", "access.granted"], lambda entry: entry["type"] == "access.granted"),
     "types": (
         ["--type", "access.granted", "--type", "machine.defined"],
@@ -88,6 +89,10 @@ FILTERS = {
 @pytest.mark.parametrize(("options", "test"), FILTERS.values(), ids=FILTERS)
 def test_each_filter_leaves_what_it_says(cli, run, options, test):
     cli.in_state("failed")
+    cli.ok("grant", "vera", "viewer")
+    cli.as_user("vera")
+    assert cli("run", "create", "nightly", "--into", "staging").code == 4
+    cli.as_user("owner")
     everything = cli.ok("audit", "list", "--limit", "500", "--json").json["items"]
     found = cli.ok("audit", "list", "--limit", "500", "--json", *options).json["items"]
     assert found == [item for item in everything if test(item["entry"])]
@@ -458,9 +463,18 @@ def test_what_cannot_be_meant_is_refused_in_one_line(cli, monkeypatch, arguments
     assert sorted(cli.folder.iterdir()) == before
 
 
-def test_no_type_of_event_is_unknown_to_the_command_line(cli, run):
+def test_no_type_of_event_is_unknown_to_the_command_line_and_none_is_without_words(cli, run):
+    cli.ok("grant", "vera", "viewer")
+    cli.as_user("vera")
+    assert cli("run", "create", "nightly", "--into", "staging").code == 4
+    assert cli("audit", "declare-gap", "--reason", "none").code == 4
+    cli.as_user("owner")
     for kind in EventType:
-        cli.ok("audit", "list", "--type", kind)
+        found = [line.split("\t") for line in cli.ok("audit", "list", "--type", kind).out.splitlines()]
+        assert all(row[3] == kind for row in found)
+        assert all(row[5] != "-" for row in found), kind
+    assert "may not create runs environment default/local" in cli.ok("audit", "list", "--type", "access.denied").out
+    assert "first key: " in cli.ok("audit", "list", "--type", "audit.key_rotated").out
 
 
 def test_events_that_come_while_pages_are_read_move_no_page(cli, run):

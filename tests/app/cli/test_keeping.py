@@ -213,3 +213,16 @@ def test_a_declaration_without_words_is_refused(cli, command):
     refused = cli("audit", *command, "--reason", " ")
     assert refused.code == 2
     assert "--reason: " in refused.err
+
+
+def test_a_pruned_event_is_said_to_be_pruned_and_has_no_invented_actor(cli):
+    run = cli.created()
+    number = cli.ok("audit", "list", "--run", run, "--limit", "1", "--oldest-first").out.split("\t")[0]
+    checkpoint(cli)
+    cli.ok("audit", "prune", "--before", "2100-01-01T00:00:00Z", "--export", str(cli.folder / "kept"))
+    shown = cli.ok("audit", "show", number).out
+    assert "payload\tpruned: it is in the export that was kept" in shown
+    assert "actor\t-\n" in shown
+    assert "data" not in shown
+    (row,) = [line.split("\t") for line in cli.ok("audit", "list").out.splitlines() if line.split("\t")[0] == number]
+    assert (row[2], row[5]) == ("-", "payload pruned")
