@@ -18,6 +18,7 @@ from proofgap_store import LoggedEvent
 
 _SECONDS_LENGTH = 19
 _NAME_WIDTH = 21
+_GAP = 2
 
 
 def moment(microseconds: object) -> str:
@@ -109,9 +110,11 @@ def actor_of(event: LoggedEvent) -> str:
 
 def pairs(rows: Iterable[tuple[str, object]]) -> None:
     """Write values under their names, none of them cut: aligned on a terminal, separated by tabs otherwise."""
-    for name, value in rows:
+    known = list(rows)
+    width = max([_NAME_WIDTH, *(len(name) + _GAP for name, _ in known)])
+    for name, value in known:
         if is_terminal(sys.stdout):
-            output.data(f"{name:<{_NAME_WIDTH}}{output.cell(value)}")
+            output.data(f"{name:<{width}}{output.cell(value)}")
         else:
             output.columns((name, value))
 

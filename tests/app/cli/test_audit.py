@@ -498,3 +498,41 @@ def test_events_that_come_while_pages_are_read_move_no_page(cli, run):
         stop.set()
         writer.join()
     assert found == first
+
+
+# on a narrow terminal
+
+
+@pytest.mark.parametrize("machine", ["run", "operation", "evidence"])
+def test_the_table_of_a_machine_is_readable_at_80_columns(cli, machine):
+    page = _SGR.sub("", in_a_terminal(cli, "machine", "table", "--machine", machine, COLUMNS="80"))
+    assert max(map(len, page.splitlines())) <= 80
+    edges = cli.ok("machine", "events", "--machine", machine, "--json").json["edges"]
+    for edge in edges:
+        assert edge["event"] in page
+        assert edge["target"] in page
+
+
+def test_the_doctor_cuts_nothing_at_80_columns(cli):
+    cli.as_user(operating_system_user())
+    cli.ok("init")
+    cli.ok("audit", "checkpoint")
+    page = in_a_terminal(cli, "doctor", COLUMNS="80")
+    for line in cli.ok("doctor").out.splitlines():
+        name, value = line.split("\t")
+        if "ago" not in value:
+            assert re.search(rf"{re.escape(name)}  +{re.escape(value)}", page), (name, page)
+
+
+def test_a_replay_says_how_many_projections_were_pruned(cli, run):
+    cli.ok("audit", "checkpoint")
+    before = cli.ok("decision", "replay", "--json").json
+    assert before["pruned"] == 0
+    cli.ok("audit", "prune", "--before", "2100-01-01T00:00:00Z", "--export", str(cli.folder / "kept"))
+    after = cli.ok("decision", "replay", "--json").json
+    assert (after["projections"], after["pruned"]) == (0, before["projections"])
+    said = cli.ok("decision", "replay").out
+    assert said == (
+        "0 projections decided anew, 0 differ\n"
+        f"{before['projections']} projections not decided anew: pruned, and in the export that was kept\n"
+    )
