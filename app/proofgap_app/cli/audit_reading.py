@@ -100,7 +100,7 @@ def show(event: str, /, *, access: Access = ACCESS) -> int:
         output.json_line(document(found) | {"payload": found.payload.decode()})
         return 0
     pairs(_fields(found))
-    for line in _lines("data", found.entry.get("data"), ""):
+    for line in () if found.is_pruned else _lines("data", found.entry.get("data"), ""):
         output.data(line)
     for path, opening in found.openings.items():
         output.data(f"{path}  {opening.value}")
@@ -110,6 +110,8 @@ def show(event: str, /, *, access: Access = ACCESS) -> int:
 def _fields(event: LoggedEvent) -> Iterator[tuple[str, object]]:
     entry = event.entry
     yield "event", event.event_id
+    if event.is_pruned:
+        yield "payload", "pruned: it is in the export that was kept (proofgap audit list --type audit.pruned)"
     yield "type", entry.get("type")
     yield "id", entry.get("id")
     yield "recorded", exact_moment(entry.get("rec_us"))
@@ -189,14 +191,18 @@ def _print(events: Iterable[LoggedEvent], *, as_json: bool) -> None:
 
 
 def _tell(events: Iterable[LoggedEvent]) -> None:
-    """Write events: two short lines each on a terminal, one line separated by tabs otherwise."""
+    """Write events: a block each on a terminal, one line separated by tabs otherwise."""
     if not is_terminal(sys.stdout):
         for event in events:
             entry = event.entry
             row = (event.event_id, exact_moment(entry.get("rec_us")), actor_of(event), entry.get("type"))
             output.columns([*row, entry.get("run"), words(event)])
         return
-    for event in events:
-        entry = event.entry
-        output.data(f"{event.event_id:>7}  {moment(entry.get('rec_us'))}  {entry.get('run') or ''}  {actor_of(event)}")
-        output.data(f"         {str(entry.get('type')).removeprefix('restore.')}  {words(event)}".rstrip())
+    output.blocks(map(_block, events))
+
+
+def _block(event: LoggedEvent) -> tuple[str, str]:
+    entry = event.entry
+    named = (str(event.event_id), moment(entry.get("rec_us")), entry.get("run"), actor_of(event))
+    kind = str(entry.get("type")).removeprefix("restore.")
+    return "  ".join(str(part) for part in named if part), f"{kind}  {words(event)}".rstrip()

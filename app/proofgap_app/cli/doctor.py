@@ -14,7 +14,7 @@ from proofgap_app.cli.ledgers import opened
 from proofgap_app.cli.options import ACCESS, Access
 from proofgap_app.cli.problems import Exit
 from proofgap_app.cli.stays import length
-from proofgap_app.cli.telling import moment
+from proofgap_app.cli.telling import moment, pairs
 from proofgap_store import Diagnosis, Signing
 from proofgap_store.clock import now_us
 
@@ -43,7 +43,7 @@ def doctor(*, access: Access = ACCESS) -> int:
     if access.json:
         output.json_line({"ledger": url, "python": platform.python_version(), **asdict(found)})
     else:
-        output.table(("What", "Found"), _rows(url, found))
+        pairs(_rows(url, found))
         for warning in found.warnings:
             output.note(f"Warning: {warning}")
         if found.signing.head_conflict:

@@ -204,7 +204,9 @@ def test_a_ledger_put_back_from_a_copy_is_declared(cli):
     assert done["size"] < done["head_size"]
     checkpoint(cli)
     assert "disk failure" in cli.ok("audit", "list", "--type", "audit.restore_declared").out
-    assert "head file saw\t" in cli.ok("audit", "declare-restore", "--reason", "again").out
+    again = cli("audit", "declare-restore", "--reason", "again")
+    assert (again.code, again.out) == (2, "")
+    assert "the head file and the ledger agree" in again.err
 
 
 @pytest.mark.parametrize("command", [["declare-gap"], ["declare-restore"]])
@@ -213,3 +215,16 @@ def test_a_declaration_without_words_is_refused(cli, command):
     refused = cli("audit", *command, "--reason", " ")
     assert refused.code == 2
     assert "--reason: " in refused.err
+
+
+def test_a_pruned_event_is_said_to_be_pruned_and_has_no_invented_actor(cli):
+    run = cli.created()
+    number = cli.ok("audit", "list", "--run", run, "--limit", "1", "--oldest-first").out.split("\t")[0]
+    checkpoint(cli)
+    cli.ok("audit", "prune", "--before", "2100-01-01T00:00:00Z", "--export", str(cli.folder / "kept"))
+    shown = cli.ok("audit", "show", number).out
+    assert "payload\tpruned: it is in the export that was kept" in shown
+    assert "actor\t-\n" in shown
+    assert "data" not in shown
+    (row,) = [line.split("\t") for line in cli.ok("audit", "list").out.splitlines() if line.split("\t")[0] == number]
+    assert (row[2], row[5]) == ("-", "payload pruned")
