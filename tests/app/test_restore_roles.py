@@ -110,7 +110,9 @@ def test_the_denial_is_in_the_log(shell: Shell, tmp_path: Path) -> None:
     becomes(shell, Role.OPERATOR)
     assert shell.inside("restore", "--resume", run_id, "--yes").code == 4
     with closing(sqlite3.connect(shell.ledger_file)) as connection:
-        denied = connection.execute("SELECT payload ->> '$.data' FROM audit_event WHERE type = 'access.denied'").fetchall()
+        denied = connection.execute(
+            "SELECT payload ->> '$.data' FROM audit_event WHERE type = 'access.denied'"
+        ).fetchall()
     assert [json.loads(data) for (data,) in denied] == [
         {"action": "execute runs", "kind": "environment", "subject": "default/local"}
     ]

@@ -119,7 +119,8 @@ def restore(  # noqa: PLR0913 - groups of options, and the two ways to say what 
 
     Args:
         backup: a tar or zip archive, a directory, a SQLite database or a SQL dump.
-        into: the directory to restore into; for a database, the path of the database file.
+        into: the directory to restore into; for a database, the path of the database file, or a directory that is there, in which
+            it keeps its name.
         resume: go on with a run that was previewed, such as one that was approved; needs no BACKUP and no --into.
 
     """
@@ -133,9 +134,10 @@ def restore(  # noqa: PLR0913 - groups of options, and the two ways to say what 
         raise BadInputError("--into", "is missing", "Name where to restore it.")
     _check(conduct)
     details = objectives.on(_details(backup, into, conduct))
-    request = _request(details, selection)
-    driver = driver_for(selection.driver, request.backup)
-    new = _new_run(details, driver.name, conduct, scope)
+    wanted = _request(details, selection)
+    driver = driver_for(selection.driver, wanted.backup)
+    request = driver.settled(wanted)
+    new = _new_run(replace(details, target=str(request.target)), driver.name, conduct, scope)
     with opened(access, create=True) as ledger:
         return _conducted(ledger, (driver, request), new, conduct, access)
 

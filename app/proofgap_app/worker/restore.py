@@ -218,7 +218,7 @@ class Restore:
         """End a run whose source or target cannot be worked with: it was looked at, and that is what was found."""
         if self.ledger.peek(self.run_id, self.actor).status is RunStatus.SCOPED:
             self._fire(RunEvent.CHECK)
-        self._fire(RunEvent.BLOCK, RunDetails(end_reason=record.reason_of(error)))
+        self._fire(RunEvent.BLOCK, RunDetails(end_reason=record.reason_of(error)), note=record.note_of(error))
 
     def _release(self, plan: Plan) -> str | None:
         """Queue and start the plan that was previewed; give the fingerprint of the target that it was released for."""
@@ -246,7 +246,7 @@ class Restore:
         return True
 
     def _end_blocked(self, reason: EndReason, because: str) -> None:
-        self._fire(RunEvent.BLOCK, RunDetails(end_reason=reason))
+        self._fire(RunEvent.BLOCK, RunDetails(end_reason=reason), note=record.note_of(because))
         self.watcher.blocked(reason, because)
 
     def _execute(self, plan: Plan, target_fingerprint: str) -> None:
@@ -261,7 +261,8 @@ class Restore:
                     should_stop=self._should_stop,
                 )
         except (TargetChangedError, SourceChangedError) as error:
-            self._fire(RunEvent.FAIL, RunDetails(end_reason=record.reason_of(error), nothing_written=True))
+            given = RunDetails(end_reason=record.reason_of(error), nothing_written=True)
+            self._fire(RunEvent.FAIL, given, note=record.note_of(error))
             raise
         except BaseException:
             self._end_torn()
@@ -346,8 +347,16 @@ class Restore:
                 items, self._unreported = self._unreported, []
                 self._moved(self.ledger.fire(self.run_id, RunEvent.REPORT, self.actor, items=items))
 
-    def _fire(self, event: RunEvent, given: RunDetails = _NO_FACTS, *, expected_version: int | None = None) -> None:
-        self._moved(self.ledger.fire(self.run_id, event, self.actor, given=given, expected_version=expected_version))
+    def _fire(
+        self,
+        event: RunEvent,
+        given: RunDetails = _NO_FACTS,
+        *,
+        expected_version: int | None = None,
+        note: str | None = None,
+    ) -> None:
+        version = expected_version
+        self._moved(self.ledger.fire(self.run_id, event, self.actor, given=given, expected_version=version, note=note))
 
     def _fire_evidence(self, snapshot: str, event: SnapshotEvent, report: EvidenceReport | None = None) -> None:
         found, checks = report or EvidenceReport(SnapshotDetails(), ())
