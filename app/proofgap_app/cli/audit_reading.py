@@ -15,7 +15,8 @@ from proofgap.text import check_id, check_text
 from proofgap_app.cli import output
 from proofgap_app.cli.asking import ALL, Filters
 from proofgap_app.cli.ledgers import me, opened
-from proofgap_app.cli.options import ACCESS, Access, Whole, seconds
+from proofgap_app.cli.options import ACCESS, Access, Whole, naming, seconds
+from proofgap_app.cli.problems import Exit
 from proofgap_app.cli.telling import actor_of, document, exact_moment, moment, pairs, words
 from proofgap_app.settings import is_terminal
 from proofgap_store import Audit, LoggedEvent, LogPage, LogQuery
@@ -72,7 +73,7 @@ def list_events(
         limit=limit, after=None if after is None else check_text("--after", after), oldest_first=oldest_first
     )
     query = filters.question()
-    with opened(access) as ledger:
+    with opened(access) as ledger, naming(limit="--limit", after="--after"):
         found = ledger.audit.list(query, me(), page)
     if access.json:
         output.json_line({"items": [document(event) for event in found.events], "next": found.next})
@@ -166,9 +167,12 @@ def tail(
         newest = ledger.audit.list(query, actor, LogPage(limit=max(lines, 1))).events
         _print(reversed(newest[:lines]), as_json=access.json)
         last = newest[0].event_id if newest else 0
-        while follow:
-            last = _go_on(ledger.audit, (last, query, actor), as_json=access.json)
-            time.sleep(pause)
+        try:
+            while follow:
+                last = _go_on(ledger.audit, (last, query, actor), as_json=access.json)
+                time.sleep(pause)
+        except KeyboardInterrupt:  # how following ends; nothing was written that could be in doubt
+            return Exit.INTERRUPTED
     return 0
 
 

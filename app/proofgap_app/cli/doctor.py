@@ -87,8 +87,8 @@ def _head_state(found: Signing) -> str:
     if found.head_size is None:
         return "nothing in it yet" if found.head_problem is None else "not there to be used"
     if found.head_size < (found.checkpoint_size or 0):
-        return f"behind: saw {found.head_size} events"
-    return f"saw {found.head_size} events, as the last checkpoint"
+        return f"behind: saw {output.amount(found.head_size, 'event')}"
+    return f"saw {output.amount(found.head_size, 'event')}, as the last checkpoint"
 
 
 def _when(at_us: int | None) -> str | None:

@@ -49,12 +49,8 @@ def words(event: LoggedEvent) -> str:  # noqa: PLR0911 - one answer per kind of 
             return f"{output.amount(len(found), 'run')} shown to {viewer}"
         case {"principal": principal, "role": role}:
             return f"{role}: {principal}"
-        case {"action": action, "kind": kind, "subject": subject}:
-            return " ".join(["may not", *(str(part) for part in (action, kind, subject) if part)])
-        case {"key": str(key), "previous": previous}:
-            return f"{'first' if previous is None else 'next'} key: {_key_hash(key)}"
-        case {"sha256": _, "file": file, "count": count, "format": form}:
-            return f"{count} {'event' if count == 1 else 'events'} to {file} ({form})"
+        case {"sha256": _, "file": file, "count": int(count), "format": form}:
+            return f"{output.amount(count, 'event')} to {file} ({form})"
         case {"guard": guard, "event": fired, "source": source}:
             return f"{fired} refused while {source}" + (f": {str(guard).replace('_', ' ')}" if guard else "")
         case _:
@@ -98,6 +94,17 @@ def _kept(data: dict[str, Any]) -> str:
             return f"{hold}: {data['reason']}" if "reason" in data else f"{hold}"
         case {"reason": reason}:
             return f"{reason}"
+        case _:
+            return _let_in(data)
+
+
+def _let_in(data: dict[str, Any]) -> str:
+    """Say who was not let in, and which key counts."""
+    match data:
+        case {"action": action, "kind": kind, "subject": subject}:
+            return " ".join(["may not", *(str(part) for part in (action, kind, subject) if part)])
+        case {"key": str(key), "previous": previous}:
+            return f"{'first' if previous is None else 'next'} key: {_key_hash(key)}"
         case _:
             return ""
 
