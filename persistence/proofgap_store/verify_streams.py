@@ -127,6 +127,7 @@ class Streams:
         """Hold the end of a stream against its head, its records, its rows and what was shown of it."""
         if replay is None:
             return
+        replay.end()
         head = next(iter(rows(self._connection, _HEAD, stream=replay.stream)), None)
         if head is None or (head["seq"] + 1, head["head"]) != (replay.next_seq, replay.head):
             said = "has no head" if head is None else f"has its head at {head['seq']} {head['head']}"
@@ -159,7 +160,7 @@ class Streams:
             statement = _ITEMS if subject in runs else _CHECKS
             found = _digests(execute(self._connection, statement, {"subject": subject}))
             for event_id in {**wanted, **found}:
-                if wanted.get(event_id) != found.get(event_id) and not replay.is_pruned:
+                if wanted.get(event_id) != found.get(event_id):
                     self._find(Code.ROWS_DIGEST, f"the rows of {subject}", replay.stream, event_id)
 
     def _was_said(self, event_id: int, run: str, facts_digest: str) -> bool:
