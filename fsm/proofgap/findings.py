@@ -85,6 +85,7 @@ class Code(StrEnum):
     PROJECTION_MISMATCH = "PROJECTION_MISMATCH"
     FACTS_MISMATCH = "FACTS_MISMATCH"
     RULES_UNKNOWN = "RULES_UNKNOWN"
+    PRUNE_INVALID = "PRUNE_INVALID"
     GAP_DECLARED = "GAP_DECLARED"
     PRUNED = "PRUNED"
     RESTORE_DECLARED = "RESTORE_DECLARED"
@@ -158,6 +159,11 @@ MEANINGS = MappingProxyType(
         Code.FACTS_MISMATCH: Meaning(_T, "a decision was made from facts that were not the case", "Believe the log."),
         Code.RULES_UNKNOWN: Meaning(
             _W, "decisions were made by rules of another version", "Verify with that version of proofgap, too."
+        ),
+        Code.PRUNE_INVALID: Meaning(
+            _T,
+            "a pruning is not as the rules allow, or what it left was changed",
+            "Look into the export that was kept.",
         ),
         Code.GAP_DECLARED: Meaning(_W, "guards were missing for a time that nobody knows", "Read the reason given."),
         Code.PRUNED: Meaning(_N, "payloads were pruned; the root is intact", "Look into the export that was kept."),

@@ -53,7 +53,7 @@ OPENINGS = """(
 _OPENINGS = msgspec.json.Decoder(dict[str, Opening])
 _NOTED = """
 SELECT (SELECT value FROM audit_private WHERE event_id = e.event_id AND path = 'data.note') AS value,
-       e.payload ->> '$.commit."data.note"' IS NOT NULL AS is_committed, e.payload ->> '$.pruned' IS NOT NULL AS is_pruned
+       e.payload ->> '$.commit."data.note"' IS NOT NULL AS is_committed
 FROM audit_event AS e WHERE e.event_id = :event
 """
 _LAST_EVENT = "SELECT last_event_id FROM restore_run WHERE id = :run"
@@ -159,14 +159,12 @@ class Noted(NamedTuple):
 
     value: str | None
     is_known: bool
-    is_pruned: bool
 
 
 def noted(connection: Connection, event_id: int) -> Noted:
     """Read the note of an event; one that was erased is not known any more."""
     row = rows(connection, _NOTED, event=event_id)[0]
-    is_pruned = bool(row["is_pruned"])
-    return Noted(row["value"], row["value"] is not None or not (row["is_committed"] or is_pruned), is_pruned)
+    return Noted(row["value"], row["value"] is not None or not row["is_committed"])
 
 
 def last_note(connection: Connection, run_id: str) -> str | None:

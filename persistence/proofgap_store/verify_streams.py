@@ -154,6 +154,7 @@ class Streams:
         """Hold the end of a stream against its head, its records, its rows and what was shown of it."""
         if replay is None:
             return
+        replay.end()
         head = next(iter(rows(self._connection, _HEAD, stream=replay.stream)), None)
         end = (replay.next_seq - 1, replay.head, self._last)
         if head is None or (head["seq"], head["head"], head["last_event_id"]) != end:
@@ -196,7 +197,7 @@ class Streams:
             statement = _ITEMS if subject in runs else _CHECKS
             found = _digests(execute(self._connection, statement, {"subject": subject}))
             for event_id in {**wanted, **found}:
-                if wanted.get(event_id) != found.get(event_id) and not replay.is_pruned:
+                if wanted.get(event_id) != found.get(event_id):
                     self._find(Code.ROWS_DIGEST, f"the rows of {subject}", replay.stream, event_id)
 
     def _was_said(self, event_id: int, run: str, facts_digest: str) -> bool:

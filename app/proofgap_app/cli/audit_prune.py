@@ -58,6 +58,7 @@ def _tell(file: str, done: Pruned) -> None:
     pairs([
         ("first leaf", done.first),
         ("last leaf", done.last),
+        ("payloads pruned", done.tombstones),
         ("kept as", file),
         ("sha256", done.export_sha256),
         ("tree", f"{done.size} {'leaf' if done.size == 1 else 'leaves'}, root {done.root}"),

@@ -149,7 +149,8 @@ def test_a_run_that_was_pruned_is_shown_watched_listed_and_drawn(cli):
     assert done["last"] == 14
     checkpoint(cli)
     cli.ok("audit", "prune", "--before", "2100-01-01T00:00:00Z", "--export", str(cli.folder / "f"))
-    assert cli.ok("run", "watch", run, "--timeout", "5s").out == ""
+    (moved,) = cli.ok("run", "watch", run, "--timeout", "5s").out.splitlines()
+    assert moved.split("\t")[1:4] == ["complete", "running", "completed"]  # the last move stays
     assert cli.ok("show", run).code == 0
     assert "pruned" in cli.ok("audit", "list", "--run", run, "--type", "restore.run.transitioned").out
     event = json.loads(cli.ok("audit", "tail", "--lines", "200", "--json").out.splitlines()[15])["event_id"]
