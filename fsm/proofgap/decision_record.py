@@ -172,11 +172,7 @@ def _disagree(details: Mapping[str, Any]) -> bool:
 
 
 def _timed(log: RunLog) -> Section:
-    rows: list[tuple[str, str, str]] = []
-    if log.is_imported:
-        rows.append(("Imported", log.born.when, who(log.born)))
-    else:
-        rows.append(("Requested", log.born.when, who(log.born)))
+    rows = [("Imported" if log.is_imported else "Requested", log.born.when, who(log.born))]
     for name, label in (("preview", "Previewed"), ("approve", "Approved"), ("queue", "Queued"), ("start", "Started")):
         rows += [(label, event.when, who(event)) for event in log.fired(name)] or [(label, NOT_REPORTED, "")]
     end = log.end
