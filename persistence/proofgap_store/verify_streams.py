@@ -14,7 +14,7 @@ from typing import Any
 from proofgap.audit import Entry, EventType, canonical
 from proofgap.findings import Code, Finding
 from proofgap.records import Machine
-from proofgap.replay import Definitions, Report, Standing, Stored, StreamReplay
+from proofgap.replay import Definitions, Report, Standing, Stored, StreamReplay, Tombstone
 from proofgap_store.engine import Connection, Row, execute, rows
 from proofgap_store.verification import UNREADABLE, decoded, encoded, said
 
@@ -161,7 +161,7 @@ class Streams:
             says = "has no head" if head is None else f"has its head at {tuple(head.values())}"
             self._find(Code.STREAM_HEAD, f"it ends at {end}, and {says}", replay.stream)
         for standing in replay.standings.values():
-            self._record(replay.stream, standing)
+            self._record(replay, standing)
         self._rows(replay)
 
     def _views(self, replay: StreamReplay) -> None:
@@ -172,9 +172,10 @@ class Streams:
                 self._find(Code.FACTS_MISMATCH, detail, replay.stream, event_id)
         replay.views.clear()
 
-    def _record(self, stream: str, standing: Standing) -> None:
+    def _record(self, replay: StreamReplay, standing: Standing) -> None:
+        stream = replay.stream
         try:
-            wanted = expected_row(standing)
+            wanted = expected_row(standing) | _of_birth(standing, replay.born)
         except UNREADABLE as error:
             detail = f"its data are not those of {standing.last.type}: {error}"
             self._find(Code.FORM_INVALID, detail, stream, standing.last_event_id)
@@ -249,6 +250,13 @@ def expected_row(standing: Standing) -> Row:
             return wanted | {"run": last.run, "outcome": last.data.get("outcome")}
         case Machine.EVIDENCE:
             return wanted | _of_snapshot(first, last)
+
+
+def _of_birth(standing: Standing, born: Tombstone | None) -> Row:
+    """Give what a run's row says of its beginning, where only the tombstone of that is left."""
+    if standing.machine is not Machine.RUN or standing.first is not None or born is None:
+        return {}
+    return {"created_at_us": born.at_us, "imported": int(born.type in _IMPORTED)}
 
 
 def _of_run(first: Entry | None, last: Entry) -> Row:

@@ -14,7 +14,7 @@ from proofgap.replay import Report
 from proofgap_store.engine import Connection, execute, rows
 from proofgap_store.verification import UNREADABLE, decoded, said
 
-_SUBJECT, _PRUNED = said("data.subject", "e.payload"), said("pruned", "e.payload")
+_SUBJECT = said("data.subject", "e.payload")
 _NO_COMMITMENT = """
 CASE WHEN json_valid(e.payload) THEN NOT EXISTS (SELECT 1 FROM json_each(e.payload, '$.commit') AS c WHERE c.key = t.path)
 ELSE 1 END
@@ -23,16 +23,16 @@ _FOREIGN = {
     "restore_run": ("t.id", "last_event_id", "e.run IS NOT t.id OR e.stream IS NOT 'run/' || t.id"),
     "operation_run": (
         *("t.id", "last_event_id"),
-        f"e.run IS NOT t.run OR ({_SUBJECT} IS NOT t.id AND {_PRUNED} IS NULL)",
+        f"e.run IS NOT t.run OR {_SUBJECT} IS NOT t.id",
     ),
     "evidence_snapshot": (
         *("t.id", "last_event_id"),
-        f"e.run IS NOT t.run OR ({_SUBJECT} IS NOT t.id AND {_PRUNED} IS NULL)",
+        f"e.run IS NOT t.run OR {_SUBJECT} IS NOT t.id",
     ),
     "result_item": ("t.run || ' ' || t.item_key", "event_id", "e.run IS NOT t.run"),
     "evidence_check": (
         *("t.snapshot || ' ' || t.number", "event_id"),
-        f"{_SUBJECT} IS NOT t.snapshot AND {_PRUNED} IS NULL",
+        f"{_SUBJECT} IS NOT t.snapshot",
     ),
     "audit_private": ("t.event_id || ' ' || t.path", "event_id", _NO_COMMITMENT),
 }
@@ -174,8 +174,6 @@ def _receipt_difference(row: dict[str, Any]) -> str | None:
         return "it, or its event, cannot be read"
     if (row["leaf"], row["event_id"]) != (body.get("leaf"), body.get("event_id")):
         return "it names another event"
-    if "pruned" in event:
-        return None
     data = event["data"] if isinstance(event.get("data"), dict) else {}
     if (row["by"], data.get("key"), data.get("request")) != (row["actor"], row["key"], row["fingerprint"]):
         return "its event is that of another request"

@@ -73,6 +73,8 @@ EDITS = {
     "the status of a run": ("restore_run SET status = 'completed' WHERE status = 'partial'", "ROW_MISMATCH"),
     "the details of a run": ("restore_run SET details = '{}'", "ROW_MISMATCH"),
     "the version of a run": ("restore_run SET version = 99", "ROW_MISMATCH"),
+    "when a run began": ("restore_run SET created_at_us = 1", "ROW_MISMATCH"),
+    "where a run came from": ("restore_run SET imported = 1", "ROW_MISMATCH"),
     "whether it was a dry run": ("restore_run SET is_dry_run = 1 - is_dry_run", "ROW_MISMATCH"),
     "the outcome of an operation run": ("operation_run SET outcome = 'succeeded'", "ROW_MISMATCH"),
     "when evidence was captured": ("evidence_snapshot SET captured_at_us = 1", "ROW_MISMATCH"),
