@@ -37,6 +37,7 @@ from proofgap_store.engine import Connection, make_engine
 from proofgap_store.gate import Answer, Gate, Writing
 from proofgap_store.maintenance import Database
 from proofgap_store.read import Found, law, roles, run_of_snapshot
+from proofgap_store.schema import Drift
 from proofgap_store.shapes import Diagnosis, HistoryEvent, ImportResult, Listing, NewRun, Receipt, Shown
 from proofgap_store.transitions import (
     Attempt,
@@ -369,6 +370,10 @@ class Ledger:
         if self._gate.file is not None:
             return verify_file(str(self._gate.engine.url), held, depth)
         return self._gate.read(lambda connection: verify(connection, held, depth))
+
+    def guards(self) -> Drift:
+        """Say how the guards of the database differ from those that were made: nothing is written while they do."""
+        return self._gate.read(self._gate.guards)
 
     def diagnose(self) -> Diagnosis:
         """Say how the ledger and its database are."""

@@ -9,6 +9,7 @@ import pytest
 
 from proofgap.claims import FORBIDDEN_CLAIMS
 from proofgap_store import Ledger
+from proofgap_store.sqlite_library import sqlite
 from tests.app.cli.test_streams import in_a_terminal
 from tests.store.tampering import unguarded
 
@@ -175,3 +176,14 @@ def test_the_head_file_is_where_the_variable_says(cli, tmp_path, monkeypatch):
         (cli.folder / f"proofgap.db{ending}").unlink(missing_ok=True)
     result = cli("audit", "verify")
     assert (result.code, "ROLLBACK" in result.out) == (1, True)
+
+
+def test_every_command_says_at_its_start_that_guards_are_missing_and_reading_goes_on(cli, file):
+    connection = sqlite.connect(str(file), isolation_level=None)
+    connection.execute("DROP TRIGGER receipt_is_never_deleted")
+    connection.close()
+    result = cli("audit", "list", "--limit", "1")
+    assert (result.code, result.err.startswith("Warning: nothing is written while the guards")) == (0, True)
+    assert "receipt_is_never_deleted" in result.err
+    refused = cli("run", "create", "nightly", "--into", "staging")
+    assert (refused.code, len(refused.err.splitlines())) == (1, 2)
