@@ -243,7 +243,9 @@ def _carry_out(work: Restore, wanted: NewRun | str) -> Exit:
         output.note(f"proofgap: {_said(error)}")
         if isinstance(error, RefusedError) and error.guard == "is_approved":
             output.note(f"Once it is approved: proofgap restore --resume {work.run_id}")
-        return exit_of(error) if isinstance(error, ProofgapError) else Exit.ERROR
+        if isinstance(error, OSError | BadInputError):  # its backup or its target blocked it: a result, and on record
+            return Exit.ERROR
+        return exit_of(error)
     return Exit.OK
 
 
