@@ -185,7 +185,10 @@ def _conducted(
     present(shown_run, as_json=access.json)
     if stop.asked:
         return Exit.INTERRUPTED
-    return EXIT_OF_STATE[shown_run.decision.state] if conduct.exit_status else failed or _plain_exit(shown_run)
+    ended = _plain_exit(shown_run)
+    if failed is Exit.USAGE and ended:  # a backup that blocked its run is a result, and on record
+        failed = ended
+    return EXIT_OF_STATE[shown_run.decision.state] if conduct.exit_status else failed or ended
 
 
 def _refuse_besides_resume(
@@ -243,9 +246,7 @@ def _carry_out(work: Restore, wanted: NewRun | str) -> Exit:
         output.note(f"proofgap: {_said(error)}")
         if isinstance(error, RefusedError) and error.guard == "is_approved":
             output.note(f"Once it is approved: proofgap restore --resume {work.run_id}")
-        if isinstance(error, OSError | BadInputError):  # its backup or its target blocked it: a result, and on record
-            return Exit.ERROR
-        return exit_of(error)
+        return exit_of(error) if isinstance(error, ProofgapError) else Exit.ERROR
     return Exit.OK
 
 
