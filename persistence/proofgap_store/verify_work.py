@@ -45,11 +45,11 @@ def reading(url: str) -> Iterator[Connection]:
         BadInputError, UnavailableError: as for `verify_file`.
 
     """
-    parsed = address(url)
-    if parsed.database in {None, "", ":memory:"}:
+    file = address(url).database
+    if not file or file == ":memory:":
         raise BadInputError("ledger", f"{url!r} is no file of a ledger", "Use sqlite:///FILE.")
     try:
-        connection = sqlite.connect(f"file:{quote(parsed.database)}?mode=ro", uri=True, isolation_level=None)
+        connection = sqlite.connect(f"file:{quote(file)}?mode=ro", uri=True, isolation_level=None)
     except sqlite.Error as error:
         raise unavailable(error) from error
     connection.text_factory = _text
