@@ -45,8 +45,8 @@ WHERE last_event_id = (SELECT max(last_event_id) FROM machine_definition WHERE m
 """
 
 
-def prepare(gate: Gate, key_file: KeyFile, *, create: bool, owner: str | None) -> None:
-    """Bring a ledger to where it can be used: schema, machine definitions, an owner.
+def prepare(gate: Gate, *, create: bool) -> str:
+    """Bring the schema of a ledger to where it can be used; give the name of its log, a new one for a new log.
 
     Raises:
         UnavailableError: there is no ledger and none may be created, or what is there is none.
@@ -55,18 +55,21 @@ def prepare(gate: Gate, key_file: KeyFile, *, create: bool, owner: str | None) -
     if not create and gate.file is not None and not gate.file.exists():
         raise UnavailableError(f"there is none at {gate.file}", "Make one with: proofgap init.")
     _bring_up(gate, gate.read(revision), create=create)
+    return gate.read(keys.log_name) or f"proofgap/{new_id('log')}"
+
+
+def begin(gate: Gate, key_file: KeyFile, log: str, owner: str | None) -> None:
+    """Write what every log begins with, where it is missing: machine definitions, a first key, an owner.
+
+    A key that another process put in force meanwhile is no key of another log.
+    """
     gate.read(gate.guards)
-    _begin(gate, key_file, owner)
-
-
-def _begin(gate: Gate, key_file: KeyFile, owner: str | None) -> None:
-    """Write the first events; a key that another process put in force meanwhile is no key of another log."""
     try:
-        gate.write(lambda connection: _first_events(connection, key_file, owner))
+        gate.write(lambda connection: _first_events(connection, key_file, log, owner))
     except CustodyError:
         if not gate.read(keys.history):
             raise
-        gate.write(lambda connection: _first_events(connection, key_file, owner))
+        gate.write(lambda connection: _first_events(connection, key_file, log, owner))
 
 
 def _bring_up(gate: Gate, found: str | None, *, create: bool) -> None:
@@ -81,7 +84,7 @@ def _bring_up(gate: Gate, found: str | None, *, create: bool) -> None:
     migrate(gate.engine, None)
 
 
-def _first_events(connection: Connection, key_file: KeyFile, owner: str | None) -> Writing[None] | None:
+def _first_events(connection: Connection, key_file: KeyFile, log: str, owner: str | None) -> Writing[None] | None:
     """Put the machines' definitions and a first key in force, where they are not; give a new ledger its owner."""
     in_force = {row["machine"]: row["definition"] for row in rows(connection, _IN_FORCE)}
     missing = [machine for machine in Machine if in_force.get(machine) != definition(machine)]
@@ -93,7 +96,7 @@ def _first_events(connection: Connection, key_file: KeyFile, owner: str | None) 
     drafts = [definition_draft(machine) for machine in missing]
     if not in_force:
         drafts += opening(DEFAULT_SCOPE, actor.id)
-    first_key = [_first_key_draft(key_file)] if is_keyless else []
+    first_key = [_first_key_draft(key_file, log)] if is_keyless else []
     now = now_us()
     events = [
         *link(head_of(connection, _LEDGER), drafts, actor, now, now),
@@ -102,9 +105,9 @@ def _first_events(connection: Connection, key_file: KeyFile, owner: str | None) 
     return Writing(events=events, answer=lambda _written: _settle_first_key(first_key, key_file))
 
 
-def _first_key_draft(key_file: KeyFile) -> Draft:
+def _first_key_draft(key_file: KeyFile, log: str) -> Draft:
     """Give the event that puts the first key in force; its name is the name of the log for ever."""
-    return keys.rotation_draft(key_file.propose(f"proofgap/{new_id('log')}", None).verifier, None, None)
+    return keys.rotation_draft(key_file.propose(log, None).verifier, None, None)
 
 
 def _settle_first_key(drafts: Sequence[Draft], key_file: KeyFile) -> None:

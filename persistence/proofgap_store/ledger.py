@@ -27,7 +27,7 @@ from proofgap.hooks import ProjectForRecord
 from proofgap.moves import begin, begin_snapshot, move, move_snapshot, retry
 from proofgap.records import Check, Item, Moment, RunDetails, RunRecord, SnapshotDetails, draft, queued_snapshot
 from proofgap.text import check_id, check_words
-from proofgap_store import administration, denials, health, importing, views
+from proofgap_store import administration, denials, health, importing, keys, views
 from proofgap_store.audit import Audit
 from proofgap_store.audit_log import head_of
 from proofgap_store.calls import check_report, check_time, digest_of_items
@@ -80,12 +80,13 @@ class Ledger:
         """Open a ledger, and create it where there is none yet.
 
         Args:
-            url: ``sqlite:///FILE``, or ``sqlite://`` for one in memory.
+            url: ``sqlite:///FILE``, ``sqlite://`` for one in memory, or ``postgresql://USER@HOST/DATABASE``.
             create: whether a missing ledger is created; else that is an error.
             owner: who becomes admin of workspace ``default``, environment ``local``; the operating-system user.
             synchronous: ``FULL``, or ``NORMAL`` where the last commits may be lost in a power cut.
-            key: the file of the key that signs checkpoints; ``FILE.key`` beside the ledger, unless given.
-            head: the file that keeps the last checkpoint; ``FILE.head`` beside the ledger, unless given.
+            key: the file of the key that signs checkpoints; ``FILE.key`` beside the ledger, unless given. For one on
+                a server it is in the user's data folder, under the name of the log.
+            head: the file that keeps the last checkpoint; ``FILE.head`` there, too, unless given.
 
         Raises:
             BadInputError: the URL is none.
@@ -93,8 +94,16 @@ class Ledger:
 
         """
         gate = Gate(make_engine(url, synchronous=synchronous))
-        custody = Custody.beside(gate.file, key=key, head=head)
-        administration.prepare(gate, custody.key_file, create=create, owner=owner)
+        try:
+            log = administration.prepare(gate, create=create)
+            custody = Custody.of(gate, log, key=key, head=head)
+            administration.begin(gate, custody.key_file, log, owner)
+            known = gate.read(keys.log_name)
+        except BaseException:
+            gate.engine.dispose()
+            raise
+        if known is not None and known != log:  # another process was faster, and named the log
+            custody = Custody.of(gate, known, key=key, head=head)
         return cls(gate, custody)
 
     def close(self) -> None:
@@ -357,8 +366,8 @@ class Ledger:
         """
         held = anchors or Anchors(head=self._custody.head.read())
         depth = Depth(now_us=self._clock(), is_quick=is_quick)
-        if self._gate.file is not None:
-            return verify_file(str(self._gate.engine.url), held, depth)
+        if self._gate.url is not None:
+            return verify_file(self._gate.url, held, depth)
         return self._gate.read(lambda connection: verify(connection, held, depth))
 
     def diagnose(self) -> Diagnosis:

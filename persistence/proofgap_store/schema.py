@@ -7,9 +7,8 @@ one is there. Refuses to know what the tables hold.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from functools import cache
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,18 +17,17 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from proofgap.errors import ProofgapError
-from proofgap_store.engine import Connection, UnavailableError, execute, rows, unavailable
-from proofgap_store.migrations.scripts import NAMES, statements
-from proofgap_store.sqlite_library import sqlite
+from proofgap_store import catalog_postgresql, catalog_sqlite
+from proofgap_store.catalog import Catalog
+from proofgap_store.dialect import Connection, dialect_of
+from proofgap_store.engine import UnavailableError, dialect_for, execute, rows, unavailable
+from proofgap_store.migrations.scripts import NAMES
 
 REVISION = NAMES[-1].partition("_")[0]
 """The schema that this version of the code works with."""
 
-_SCHEMA = """
-SELECT name, type, sql FROM sqlite_master
-WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND name <> 'alembic_version'
-"""
-_IS_STAMPED = "SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'"
+_CATALOGS = {"sqlite": catalog_sqlite.CATALOG, "postgresql": catalog_postgresql.CATALOG}
+_ORDER = ("CREATE OR REPLACE", "CREATE", "ALTER")  # a trigger needs its function, and is switched on when it is there
 
 
 class GuardsError(ProofgapError):
@@ -64,16 +62,15 @@ NO_DRIFT = Drift((), ())
 
 def drift(connection: Connection, upto: str = REVISION) -> Drift:
     """Compare the schema that is there with the one that the migrations make, up to a revision."""
-    found, expected = _definitions(connection), wanted(upto)
-    return Drift(
-        tuple(sorted(name for name in expected if found.get(name) != expected[name])),
-        tuple(sorted(name for name in found if name not in expected)),
-    )
+    catalog = _catalog(connection)
+    found, expected = catalog.parts(connection), catalog.wanted(upto)
+    changed = [name for name in expected if name not in found or found[name].definition != expected[name]]
+    return Drift(tuple(sorted(changed)), tuple(sorted(name for name in found if name not in expected)))
 
 
 def version(connection: Connection) -> int:
-    """Give the number that the database counts up whenever its schema changes."""
-    number: int = execute(connection, "PRAGMA schema_version").fetchone()[0]
+    """Give the number that changes whenever the schema does."""
+    number: int = execute(connection, _catalog(connection).version).fetchone()[0]
     return number
 
 
@@ -84,34 +81,36 @@ def mend(connection: Connection, found: Drift) -> None:
         UnavailableError: a table differs, which no statement of ours can put right.
 
     """
-    expected, kinds = wanted(), {row["name"]: row["type"] for row in rows(connection, _SCHEMA)}
-    tables = [name for name in (*found.missing, *found.foreign) if _is_table(kinds.get(name), expected.get(name))]
+    catalog = _catalog(connection)
+    parts = catalog.parts(connection)
+    again = {name: catalog.statements(name) for name in found.missing}
+    tables = [name for name in found.missing if not again[name]]
+    tables += [name for name in found.foreign if parts[name].kind in {"table", "view"}]
     if tables:
         problem = f"its tables are not those that were made: {', '.join(tables)}"
         raise UnavailableError(problem, "Verify it, and go back to a copy of it that verifies.")
-    for name in (*found.foreign, *(name for name in found.missing if name in kinds)):
-        quoted = name.replace('"', '""')
-        execute(connection, f'DROP {kinds[name].upper()} "{quoted}"')
-    for name in found.missing:
-        execute(connection, expected[name])
+    gone = [
+        parts[name] for name in (*found.foreign, *found.missing) if name in parts and not _is_replaced(again.get(name))
+    ]
+    for part in sorted(
+        gone, key=lambda part: part.kind == "function"
+    ):  # a function goes when nothing needs it any more
+        execute(connection, part.drop)
+    for statement in sorted((text for made in again.values() for text in made), key=_place):
+        execute(connection, statement)
 
 
-def _is_table(kind: str | None, definition: str | None) -> bool:
-    return kind in {"table", "view"} or (definition or "").startswith("CREATE TABLE")
+def _is_replaced(made: Sequence[str] | None) -> bool:
+    """Tell whether a part need not go first, because what makes it takes the place of what is there."""
+    return bool(made) and all(text.startswith(_ORDER[0]) for text in made or ())
 
 
-@cache
-def wanted(upto: str = REVISION) -> dict[str, str]:
-    """Give the definition of everything in the schema of a ledger of some revision, by name."""
-    with closing(sqlite.connect(":memory:")) as connection:
-        for name in (name for name in NAMES if name.partition("_")[0] <= upto):
-            for statement in statements(name, "sqlite"):
-                connection.execute(statement)
-        return _definitions(connection)
+def _place(statement: str) -> int:
+    return next(place for place, words in enumerate(_ORDER) if statement.startswith(words))
 
 
-def _definitions(connection: Connection) -> dict[str, str]:
-    return {row["name"]: row["sql"] for row in rows(connection, _SCHEMA)}
+def _catalog(connection: Connection) -> Catalog:
+    return _CATALOGS[dialect_of(connection).name]
 
 
 def revision(connection: Connection) -> str | None:
@@ -121,10 +120,11 @@ def revision(connection: Connection) -> str | None:
         UnavailableError: the database holds something that is no ledger.
 
     """
-    if rows(connection, _IS_STAMPED):
+    catalog = _catalog(connection)
+    if rows(connection, catalog.is_stamped):
         found = rows(connection, "SELECT version_num FROM alembic_version")
         return str(found[0]["version_num"]) if found else None
-    if rows(connection, _SCHEMA):
+    if catalog.parts(connection):
         raise UnavailableError("the database holds something else", "Name a new file, or the file of a ledger.")
     return None
 
@@ -142,13 +142,15 @@ def migrate(engine: Engine, before: str | None) -> None:
 @contextmanager
 def _migrating(engine: Engine) -> Iterator[AlchemyConnection]:
     """Hold the write lock for a migration: all of it is there afterwards, or nothing."""
+    dialect = dialect_for(engine)
     try:
         with engine.connect() as connection:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            for statement in dialect.migrating:
+                connection.exec_driver_sql(statement)
             yield connection
             connection.commit()
-    except DBAPIError as error:
-        raise unavailable(error) from error
+    except (DBAPIError, dialect.failures) as error:
+        raise unavailable(error, dialect) from error
 
 
 def _run_migrations(connection: AlchemyConnection) -> None:

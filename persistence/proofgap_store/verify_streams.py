@@ -15,21 +15,21 @@ from proofgap.audit import Entry, EventType, canonical
 from proofgap.findings import Code, Finding
 from proofgap.records import Machine
 from proofgap.replay import Definitions, Report, Standing, Stored, StreamReplay
-from proofgap_store.engine import Connection, Row, execute, rows
+from proofgap_store.engine import Connection, Row, rows, walk
 from proofgap_store.verification import decoded, encoded, said
 
 _EVENTS = """
 SELECT stream, event_id, payload, leaf FROM audit_event
-WHERE stream > :after AND (:upto IS NULL OR stream <= :upto) ORDER BY stream, seq
+WHERE stream > :after AND (CAST(:upto AS TEXT) IS NULL OR stream <= :upto) ORDER BY stream, seq
 """
 _EVENTS_SINCE = """
 SELECT e.stream, e.event_id, e.payload, e.leaf FROM audit_stream AS s JOIN audit_event AS e ON e.stream = s.stream
-WHERE s.stream > :after AND (:upto IS NULL OR s.stream <= :upto) AND s.last_event_id > :since ORDER BY s.stream, e.seq
+WHERE s.stream > :after AND (CAST(:upto AS TEXT) IS NULL OR s.stream <= :upto) AND s.last_event_id > :since ORDER BY s.stream, e.seq
 """
 _HEAD = "SELECT seq, head, last_event_id FROM audit_stream WHERE stream = :stream"
 _HEADLESS = """
 SELECT stream FROM audit_stream AS s
-WHERE stream > :after AND (:upto IS NULL OR stream <= :upto)
+WHERE stream > :after AND (CAST(:upto AS TEXT) IS NULL OR stream <= :upto)
   AND NOT EXISTS (SELECT 1 FROM audit_event WHERE stream = s.stream)
 """
 _DEFINED = "SELECT event_id, payload, stream FROM audit_event WHERE type = 'machine.defined' ORDER BY event_id"
@@ -51,7 +51,7 @@ SELECT 1 FROM audit_event WHERE stream = :stream AND event_id < :event
 _OPENING = "SELECT salt, value FROM audit_private WHERE event_id = :event AND path = :path"
 _REDACTED = f"""
 SELECT 1 FROM audit_event WHERE type = 'audit.redacted'
-  AND {said("data.redacted")} = :event AND {said("data.path")} = :path
+  AND CAST({said("data.redacted")} AS BIGINT) = :event AND {said("data.path")} = :path
 """  # noqa: S608 - as above
 _CLOCK_SKEW_US_MAX = 60_000_000
 _REMEMBERED_MAX = 20_000
@@ -88,7 +88,7 @@ class Streams:
         bounds = {"after": after, "upto": upto}
         statement, more = (_EVENTS, {}) if since is None else (_EVENTS_SINCE, {"since": since})
         replay: StreamReplay | None = None
-        for stream, event_id, payload, leaf in execute(self._connection, statement, {**bounds, **more}):
+        for stream, event_id, payload, leaf in walk(self._connection, statement, {**bounds, **more}):
             if replay is None or replay.stream != stream:
                 self._end(replay)
                 replay = StreamReplay(stream, self._definitions, self._report)
@@ -157,7 +157,7 @@ class Streams:
         for subject in runs | {subject for subject, _ in replay.rows_digests.values()}:
             wanted = {number: said for number, (of, said) in replay.rows_digests.items() if of == subject}
             statement = _ITEMS if subject in runs else _CHECKS
-            found = _digests(execute(self._connection, statement, {"subject": subject}))
+            found = _digests(walk(self._connection, statement, {"subject": subject}))
             for event_id in {**wanted, **found}:
                 if wanted.get(event_id) != found.get(event_id) and not replay.is_pruned:
                     self._find(Code.ROWS_DIGEST, f"the rows of {subject}", replay.stream, event_id)

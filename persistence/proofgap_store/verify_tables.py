@@ -11,28 +11,28 @@ from typing import Any
 
 from proofgap.findings import Code, Finding
 from proofgap.replay import Report
-from proofgap_store.engine import Connection, execute, rows
+from proofgap_store.engine import Connection, rows, walk_rows
 from proofgap_store.verification import decoded, said
 
 _SUBJECT, _PRUNED = said("data.subject", "e.payload"), said("pruned", "e.payload")
 _NO_COMMITMENT = """
 CASE WHEN json_valid(e.payload) THEN NOT EXISTS (SELECT 1 FROM json_each(e.payload, '$.commit') AS c WHERE c.key = t.path)
-ELSE 1 END
+ELSE TRUE END
 """
 _FOREIGN = {
-    "restore_run": ("t.id", "last_event_id", "e.run IS NOT t.id OR e.stream IS NOT 'run/' || t.id"),
+    "restore_run": ("t.id", "last_event_id", "e.run IS DISTINCT FROM t.id OR e.stream IS DISTINCT FROM 'run/' || t.id"),
     "operation_run": (
         *("t.id", "last_event_id"),
-        f"e.run IS NOT t.run OR ({_SUBJECT} IS NOT t.id AND {_PRUNED} IS NULL)",
+        f"e.run IS DISTINCT FROM t.run OR ({_SUBJECT} IS DISTINCT FROM t.id AND {_PRUNED} IS NULL)",
     ),
     "evidence_snapshot": (
         *("t.id", "last_event_id"),
-        f"e.run IS NOT t.run OR ({_SUBJECT} IS NOT t.id AND {_PRUNED} IS NULL)",
+        f"e.run IS DISTINCT FROM t.run OR ({_SUBJECT} IS DISTINCT FROM t.id AND {_PRUNED} IS NULL)",
     ),
-    "result_item": ("t.run || ' ' || t.item_key", "event_id", "e.run IS NOT t.run"),
+    "result_item": ("t.run || ' ' || t.item_key", "event_id", "e.run IS DISTINCT FROM t.run"),
     "evidence_check": (
         *("t.snapshot || ' ' || t.number", "event_id"),
-        f"{_SUBJECT} IS NOT t.snapshot AND {_PRUNED} IS NULL",
+        f"{_SUBJECT} IS DISTINCT FROM t.snapshot AND {_PRUNED} IS NULL",
     ),
     "audit_private": ("t.event_id || ' ' || t.path", "event_id", _NO_COMMITMENT),
 }
@@ -116,10 +116,7 @@ def _effects(
 
 def check_receipts(connection: Connection, report: Report) -> None:
     """Hold every receipt against the event that it is for."""
-    cursor = execute(connection, _RECEIPTS)
-    names = [column[0] for column in cursor.description]
-    for values in cursor:
-        row = dict(zip(names, values, strict=True))
+    for row in walk_rows(connection, _RECEIPTS):
         difference = _receipt_difference(row)
         if difference is not None:
             detail = f"receipt {row['key']!r} of {row['actor']}: {difference}"

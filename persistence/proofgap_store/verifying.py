@@ -29,7 +29,7 @@ from proofgap_store.verify_work import Progress, Work, reading
 MERGE_DELAY_US_MAX = 60_000_000
 """How long an event may wait for its checkpoint before a verification warns of it."""
 
-_PRUNED = f"SELECT max({said('data.last')}) AS last FROM audit_event WHERE type = 'audit.pruned'"  # noqa: S608 - our own text
+_PRUNED = f"SELECT max(CAST({said('data.last')} AS BIGINT)) AS last FROM audit_event WHERE type = 'audit.pruned'"  # noqa: S608 - our own text
 _DECLARED = {
     "audit.gap_declared": Code.GAP_DECLARED,
     "audit.restore_declared": Code.RESTORE_DECLARED,

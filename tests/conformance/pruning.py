@@ -44,6 +44,6 @@ def remaining(ledger: Ledger) -> int:
     covered = read(ledger, "SELECT max(size) AS n FROM audit_checkpoint")[0]["n"]
     last = read(
         ledger,
-        "SELECT coalesce(max(payload ->> '$.data.last') + 1, 0) AS n FROM audit_event WHERE type = 'audit.pruned'",
+        "SELECT coalesce(max(CAST(payload ->> '$.data.last' AS BIGINT)) + 1, 0) AS n FROM audit_event WHERE type = 'audit.pruned'",
     )
     return int(covered - last[0]["n"])

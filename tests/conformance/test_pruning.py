@@ -332,8 +332,8 @@ def export_only(ledger, file, count):
     with connected(ledger._gate.engine) as connection, transaction(connection, writes=False):
         rows = connection.execute(
             "SELECT l.event_id, l.idx, l.hash, e.payload FROM audit_leaf AS l JOIN audit_event AS e USING (event_id) "
-            "WHERE l.idx < ? ORDER BY l.idx",
-            (count,),
+            "WHERE l.idx < :count ORDER BY l.idx",
+            {"count": count},
         ).fetchall()
     names = ("event_id", "idx", "leaf", "payload")
     file.write_bytes(b"".join(canonical(dict(zip(names, row, strict=True))) + b"\n" for row in rows))

@@ -57,7 +57,7 @@ def _rows(url: str, found: Diagnosis) -> Iterator[tuple[str, object]]:
     yield "ledger", url
     yield "schema", found.revision
     yield "python", platform.python_version()
-    yield "sqlite", f"{found.sqlite_version} ({found.sqlite_library})"
+    yield "database", found.database
     yield "runs", found.runs
     yield "audit events", found.events
     yield "missing guards", ", ".join(found.missing_guards) or "none"
