@@ -143,6 +143,11 @@ def database(*, empty: bool = False) -> Iterator[str]:
         administer("DROP DATABASE {} WITH (FORCE)", name)
 
 
+def recorded_files() -> list[Path]:
+    """Name the files that say what the schema is after each migration."""
+    return [catalog_postgresql.recorded(name.partition("_")[0]) for name in NAMES]
+
+
 def recorded() -> dict[Path, str]:
     """Run the migrations one by one; give what the schema is after each of them, by the file that says so."""
     found = {}

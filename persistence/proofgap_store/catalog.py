@@ -12,9 +12,15 @@ from proofgap_store.dialect import Connection
 
 
 class Part(NamedTuple):
-    """A part of a schema: its kind, how it is defined, and the statement that takes it away."""
+    """A part of a schema. A trigger may bear the name of a table."""
 
     kind: str
+    name: str
+
+
+class Found(NamedTuple):
+    """A part that is there: how it is defined, and the statement that takes it away."""
+
     definition: str
     drop: str
 
@@ -22,8 +28,8 @@ class Part(NamedTuple):
 class Catalog(NamedTuple):
     """How the schema of one kind of database is read, and put right."""
 
-    parts: Callable[[Connection], Mapping[str, Part]]  # what is there, by name
-    wanted: Callable[[str], Mapping[str, str]]  # the definitions of what ought to be there in a revision, by name
-    statements: Callable[[str], tuple[str, ...]]  # what puts a part right that was taken away; empty: nothing can
+    parts: Callable[[Connection], Mapping[Part, Found]]  # what is there
+    wanted: Callable[[str], Mapping[Part, str]]  # the definitions of what ought to be there in a revision
+    statements: Callable[[Part], tuple[str, ...]]  # what puts a part right that was taken away; empty: nothing can
     version: str  # gives a number that changes whenever the schema does
     is_stamped: str  # gives a row, if a ledger was made here

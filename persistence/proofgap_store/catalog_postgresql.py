@@ -14,7 +14,7 @@ from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
-from proofgap_store.catalog import Catalog, Part
+from proofgap_store.catalog import Catalog, Found, Part
 from proofgap_store.dialect import Connection
 from proofgap_store.engine import rows
 from proofgap_store.migrations import scripts
@@ -33,52 +33,53 @@ SELECT c.relname AS name, 'table' AS kind, concat_ws(chr(10), c.relkind, c.relpe
      WHERE t.tgrelid = c.oid AND t.tgisinternal AND t.tgenabled NOT IN ('O', 'A') LIMIT 1)) AS definition,
   format('DROP TABLE %I', c.relname) AS dropped
 FROM pg_class AS c
-WHERE c.relnamespace = to_regnamespace('proofgap') AND c.relkind NOT IN ('i', 'I', 't', 'c') AND c.relname <> 'alembic_version'
+WHERE c.relnamespace = (SELECT to_regnamespace('proofgap')) AND c.relkind NOT IN ('i', 'I', 't', 'c') AND c.relname <> 'alembic_version'
 UNION ALL
 SELECT c.relname, 'index', concat_ws(' ', pg_get_indexdef(c.oid), i.indisvalid, i.indisready), format('DROP INDEX %I', c.relname)
 FROM pg_class AS c JOIN pg_index AS i ON i.indexrelid = c.oid
-WHERE c.relnamespace = to_regnamespace('proofgap') AND i.indrelid IS DISTINCT FROM to_regclass('proofgap.alembic_version')
+WHERE c.relnamespace = (SELECT to_regnamespace('proofgap')) AND i.indrelid IS DISTINCT FROM to_regclass('proofgap.alembic_version')
 UNION ALL
 SELECT CASE WHEN starts_with(t.tgname, c.relname) THEN t.tgname ELSE t.tgname || ' on ' || c.relname END, 'trigger',
   concat_ws(' ', pg_get_triggerdef(t.oid), t.tgenabled), format('DROP TRIGGER %I ON %I', t.tgname, c.relname)
 FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid
-WHERE c.relnamespace = to_regnamespace('proofgap') AND NOT t.tgisinternal
+WHERE c.relnamespace = (SELECT to_regnamespace('proofgap')) AND NOT t.tgisinternal
 UNION ALL
 SELECT p.oid::regprocedure::text, 'function', CASE p.prokind WHEN 'a' THEN (
     SELECT concat_ws(' ', aggtransfn, aggfinalfn, format_type(aggtranstype, NULL), agginitval) FROM pg_aggregate WHERE aggfnoid = p.oid)
   ELSE pg_get_functiondef(p.oid) END, 'DROP ROUTINE ' || p.oid::regprocedure
-FROM pg_proc AS p WHERE p.pronamespace = to_regnamespace('proofgap')
+FROM pg_proc AS p WHERE p.pronamespace = (SELECT to_regnamespace('proofgap'))
 UNION ALL
 SELECT o.oid::regoperator::text, 'operator', o.oprcode::text, 'DROP OPERATOR ' || o.oid::regoperator
-FROM pg_operator AS o WHERE o.oprnamespace = to_regnamespace('proofgap')
+FROM pg_operator AS o WHERE o.oprnamespace = (SELECT to_regnamespace('proofgap'))
 UNION ALL
-SELECT 'rule ' || r.rulename || ' on ' || c.relname, 'rule', pg_get_ruledef(r.oid), format('DROP RULE %I ON %I', r.rulename, c.relname)
+SELECT r.rulename || ' on ' || c.relname, 'rule', pg_get_ruledef(r.oid), format('DROP RULE %I ON %I', r.rulename, c.relname)
 FROM pg_rewrite AS r JOIN pg_class AS c ON c.oid = r.ev_class
-WHERE c.relnamespace = to_regnamespace('proofgap') AND r.rulename <> '_RETURN'
+WHERE c.relnamespace = (SELECT to_regnamespace('proofgap')) AND r.rulename <> '_RETURN'
 UNION ALL
-SELECT 'policy ' || p.polname || ' on ' || c.relname, 'policy',
+SELECT p.polname || ' on ' || c.relname, 'policy',
   concat_ws(' ', p.polcmd, p.polpermissive, pg_get_expr(p.polqual, c.oid), pg_get_expr(p.polwithcheck, c.oid)),
   format('DROP POLICY %I ON %I', p.polname, c.relname)
-FROM pg_policy AS p JOIN pg_class AS c ON c.oid = p.polrelid WHERE c.relnamespace = to_regnamespace('proofgap')
+FROM pg_policy AS p JOIN pg_class AS c ON c.oid = p.polrelid WHERE c.relnamespace = (SELECT to_regnamespace('proofgap'))
 """
 _VERSION = """
-SELECT (sum(hashtextextended(found.oid || ' ' || found.xmin, 0) % 4294967296) + count(*))::bigint FROM (
-  SELECT oid, xmin FROM pg_class WHERE relnamespace = to_regnamespace('proofgap')
-  UNION ALL SELECT oid, xmin FROM pg_proc WHERE pronamespace = to_regnamespace('proofgap')
-  UNION ALL SELECT t.oid, t.xmin FROM pg_class AS c JOIN pg_trigger AS t ON t.tgrelid = c.oid
-    WHERE c.relnamespace = to_regnamespace('proofgap')
-  UNION ALL SELECT r.oid, r.xmin FROM pg_class AS c JOIN pg_rewrite AS r ON r.ev_class = c.oid
-    WHERE c.relnamespace = to_regnamespace('proofgap')
-  UNION ALL SELECT inhrelid, i.xmin FROM pg_class AS c JOIN pg_inherits AS i ON i.inhparent = c.oid
-    WHERE c.relnamespace = to_regnamespace('proofgap')
+SELECT (sum(hashint8(x::text::bigint + id::bigint * 4294967296)) + count(*))::bigint FROM (
+  SELECT oid AS id, xmin AS x FROM pg_class
+  WHERE oid >= 16384 AND relnamespace = (SELECT to_regnamespace('proofgap'))
+  UNION ALL SELECT oid, xmin FROM pg_proc
+  WHERE oid >= 16384 AND pronamespace = (SELECT to_regnamespace('proofgap'))
+  UNION ALL SELECT oid, xmin FROM pg_trigger
+  UNION ALL SELECT oid, xmin FROM pg_rewrite WHERE oid >= 16384
+  UNION ALL SELECT inhrelid, xmin FROM pg_inherits
 ) AS found
-"""
-_MADE = re.compile(r"CREATE (?:TRIGGER|FUNCTION|INDEX|UNIQUE INDEX) (\w+)")
+"""  # what users made has numbers from 16384 on (FirstNormalObjectId), so the indexes lead to it
+_MADE = re.compile(r"CREATE (?:UNIQUE )?(TRIGGER|FUNCTION|INDEX) (\w+)")
+_TABLE = re.compile(r" ON (\w+) FOR EACH")
+_ENABLED = "ALTER TABLE {1} ENABLE ALWAYS TRIGGER {0}"
 
 
-def _parts(connection: Connection) -> Mapping[str, Part]:
+def _parts(connection: Connection) -> Mapping[Part, Found]:
     return {
-        row["name"]: Part(row["kind"], sha256(row["definition"].encode()).hexdigest(), row["dropped"])
+        Part(row["kind"], row["name"]): Found(sha256(row["definition"].encode()).hexdigest(), row["dropped"])
         for row in rows(connection, _PARTS)
     }
 
@@ -91,46 +92,35 @@ def recorded(revision: str) -> Path:
 
 def record(connection: Connection) -> str:
     """Write down the schema that is there, as the file of its revision says it."""
-    return "".join(f"{part.definition} {name}\n" for name, part in sorted(_parts(connection).items()))
+    return "".join(f"{found.definition} {' '.join(part)}\n" for part, found in sorted(_parts(connection).items()))
 
 
 @cache
-def _wanted(upto: str) -> Mapping[str, str]:
-    lines = recorded(upto).read_text("utf-8").splitlines()
-    return {name: digest for digest, name in (line.split(" ", 1) for line in lines)}
+def _wanted(upto: str) -> Mapping[Part, str]:
+    lines = [line.split(" ", 2) for line in recorded(upto).read_text("utf-8").splitlines()]
+    return {Part(kind, name): digest for digest, kind, name in lines}
 
 
-def _statements(name: str) -> tuple[str, ...]:
-    """Give what makes a part again: all functions of a name, the trigger as it was made last."""
-    made = _made().get(name.partition("(")[0], ())
-    functions = tuple(
-        text.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION", 1) for text in made if _is(text, "FUNCTION")
-    )
-    if "(" in name:
-        return functions
-    others = tuple(text for text in made if not _is(text, "FUNCTION"))[-1:]
-    return others + tuple(_enabled(text) for text in others if _is(text, "TRIGGER"))
-
-
-def _is(statement: str, kind: str) -> bool:
-    return statement.startswith(f"CREATE {kind}")
-
-
-def _enabled(trigger: str) -> str:
-    found = re.search(r"CREATE TRIGGER (\w+) .*? ON (\w+)", trigger)
-    if found is None:
-        raise ValueError(trigger)
-    return f"ALTER TABLE {found[2]} ENABLE ALWAYS TRIGGER {found[1]}"
+def _statements(part: Part) -> tuple[str, ...]:
+    """Give what makes a part again: a function under all its signatures, a trigger as it was made last."""
+    made = _made().get((part.kind, part.name.partition("(")[0]), ())
+    if part.kind == "function":
+        return tuple(text.replace("CREATE", "CREATE OR REPLACE", 1) for text in made)
+    if part.kind == "trigger":
+        return (*made[-1:], *(_ENABLED.format(part.name, table) for table in _TABLE.findall(made[-1])))
+    return made
 
 
 @cache
-def _made() -> Mapping[str, tuple[str, ...]]:
-    found: dict[str, tuple[str, ...]] = {}
+def _made() -> Mapping[tuple[str, str], tuple[str, ...]]:
+    """Give every statement of the migrations that makes something which can be made again, by what that is."""
+    found: dict[tuple[str, str], tuple[str, ...]] = {}
     for script in scripts.NAMES:
         for statement in scripts.statements(script, "postgresql"):
             match = _MADE.match(statement)
             if match is not None:
-                found[match[1]] = (*found.get(match[1], ()), statement)
+                key = (match[1].lower(), match[2])
+                found[key] = (*found.get(key, ()), statement)
     return found
 
 

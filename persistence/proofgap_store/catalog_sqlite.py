@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from functools import cache
 
-from proofgap_store.catalog import Catalog, Part
+from proofgap_store.catalog import Catalog, Found, Part
 from proofgap_store.dialect import Connection
 from proofgap_store.engine import rows
 from proofgap_store.migrations.scripts import NAMES, statements
@@ -17,31 +17,32 @@ from proofgap_store.sqlite_library import sqlite
 
 _SCHEMA = """
 SELECT name, type, sql FROM sqlite_master
-WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND name <> 'alembic_version'
+WHERE sql IS NOT NULL
+  AND NOT (type = 'table' AND name IN ('alembic_version', 'sqlite_sequence', 'sqlite_stat1', 'sqlite_stat4'))
 """
 
 
-def _parts(connection: Connection) -> Mapping[str, Part]:
-    return {row["name"]: _part(**row) for row in rows(connection, _SCHEMA)}
+def _parts(connection: Connection) -> Mapping[Part, Found]:
+    found = {Part(row["type"], row["name"]): row["sql"] for row in rows(connection, _SCHEMA)}
+    return {part: Found(sql, _drop(part)) for part, sql in found.items()}
 
 
-def _part(name: str, type: str, sql: str) -> Part:  # noqa: A002 - as SQLite calls it
-    quoted = name.replace('"', '""')
-    return Part(type, sql, f'DROP {type.upper()} "{quoted}"')
+def _drop(part: Part) -> str:
+    quoted = part.name.replace('"', '""')
+    return f'DROP {part.kind.upper()} "{quoted}"'
 
 
 @cache
-def _wanted(upto: str) -> Mapping[str, str]:
+def _wanted(upto: str) -> Mapping[Part, str]:
     with closing(sqlite.connect(":memory:")) as connection:
         for name in (name for name in NAMES if name.partition("_")[0] <= upto):
             for statement in statements(name, "sqlite"):
                 connection.execute(statement)
-        return {name: part.definition for name, part in _parts(connection).items()}
+        return {part: found.definition for part, found in _parts(connection).items()}
 
 
-def _statements(name: str) -> tuple[str, ...]:
-    found = _wanted(NAMES[-1].partition("_")[0]).get(name, "")
-    return () if found.startswith("CREATE TABLE") else (found,)
+def _statements(part: Part) -> tuple[str, ...]:
+    return () if part.kind == "table" else (_wanted(NAMES[-1].partition("_")[0])[part],)
 
 
 CATALOG = Catalog(
@@ -49,5 +50,5 @@ CATALOG = Catalog(
     wanted=_wanted,
     statements=_statements,
     version="PRAGMA schema_version",
-    is_stamped="SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'",
+    is_stamped="SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'alembic_version'",
 )

@@ -1,7 +1,7 @@
 """What differs between the databases that a ledger can live in: one value for each, and nothing else knows which it is.
 
 The statements do not differ: there is one text of each, written so that both read it the same
-(``docs/decisions/0010-one-text-for-two-databases.md``). Owns the list of differences. Refuses to know tables.
+(``docs/decisions/0011-one-text-for-two-databases.md``). Owns the list of differences. Refuses to know tables.
 """
 
 from __future__ import annotations

@@ -218,7 +218,8 @@ def walk(
 ) -> Iterator[tuple[Any, ...]]:
     """Run one statement and give its rows one by one: however many, memory stays flat."""
     with dialect_of(connection).cursor(connection, statement, parameters or {}) as cursor:
-        yield from cursor
+        for row in cursor:  # not "yield from", which would close the cursor of a database that is closed already
+            yield row
 
 
 def walk_rows(connection: Connection, statement: str, /, **parameters: object) -> Iterator[Row]:

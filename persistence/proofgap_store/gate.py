@@ -139,7 +139,7 @@ class Gate:
             return
         if drift(connection) != mends:
             raise RefusedByDatabaseError(_CHANGED_GUARDS)
-        mend(connection, mends)
+        mend(connection)
         left = drift(connection)
         if left:
             raise GuardsError(*left)

@@ -7,7 +7,7 @@ one is there. Refuses to know what the tables hold.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from proofgap.errors import ProofgapError
 from proofgap_store import catalog_postgresql, catalog_sqlite
-from proofgap_store.catalog import Catalog
+from proofgap_store.catalog import Catalog, Part
 from proofgap_store.dialect import Connection, dialect_of
 from proofgap_store.engine import UnavailableError, dialect_for, execute, rows, unavailable
 from proofgap_store.migrations.scripts import NAMES
@@ -62,10 +62,15 @@ NO_DRIFT = Drift((), ())
 
 def drift(connection: Connection, upto: str = REVISION) -> Drift:
     """Compare the schema that is there with the one that the migrations make, up to a revision."""
+    missing, foreign = _differences(connection, upto)
+    return Drift(tuple(sorted(part.name for part in missing)), tuple(sorted(part.name for part in foreign)))
+
+
+def _differences(connection: Connection, upto: str = REVISION) -> tuple[list[Part], list[Part]]:
     catalog = _catalog(connection)
     found, expected = catalog.parts(connection), catalog.wanted(upto)
-    changed = [name for name in expected if name not in found or found[name].definition != expected[name]]
-    return Drift(tuple(sorted(changed)), tuple(sorted(name for name in found if name not in expected)))
+    missing = [part for part in expected if part not in found or found[part].definition != expected[part]]
+    return missing, [part for part in found if part not in expected]
 
 
 def version(connection: Connection) -> int:
@@ -74,7 +79,7 @@ def version(connection: Connection) -> int:
     return number
 
 
-def mend(connection: Connection, found: Drift) -> None:
+def mend(connection: Connection) -> None:
     """Take foreign triggers away and put missing ones back, in the transaction that is open.
 
     Raises:
@@ -82,27 +87,18 @@ def mend(connection: Connection, found: Drift) -> None:
 
     """
     catalog = _catalog(connection)
-    parts = catalog.parts(connection)
-    again = {name: catalog.statements(name) for name in found.missing}
-    tables = [name for name in found.missing if not again[name]]
-    tables += [name for name in found.foreign if parts[name].kind in {"table", "view"}]
+    parts, (missing, foreign) = catalog.parts(connection), _differences(connection)
+    again = {part: catalog.statements(part) for part in missing}
+    tables = [part.name for part in missing if not again[part]]
+    tables += [part.name for part in foreign if part.kind in {"table", "view"}]
     if tables:
         problem = f"its tables are not those that were made: {', '.join(tables)}"
         raise UnavailableError(problem, "Verify it, and go back to a copy of it that verifies.")
-    gone = [
-        parts[name] for name in (*found.foreign, *found.missing) if name in parts and not _is_replaced(again.get(name))
-    ]
-    for part in sorted(
-        gone, key=lambda part: part.kind == "function"
-    ):  # a function goes when nothing needs it any more
-        execute(connection, part.drop)
+    gone = [part for part in (*foreign, *missing) if part in parts and not (part in again and part.kind == "function")]
+    for part in sorted(gone, key=lambda part: part.kind == "function"):  # it goes when nothing needs it any more
+        execute(connection, parts[part].drop)
     for statement in sorted((text for made in again.values() for text in made), key=_place):
         execute(connection, statement)
-
-
-def _is_replaced(made: Sequence[str] | None) -> bool:
-    """Tell whether a part need not go first, because what makes it takes the place of what is there."""
-    return bool(made) and all(text.startswith(_ORDER[0]) for text in made or ())
 
 
 def _place(statement: str) -> int:

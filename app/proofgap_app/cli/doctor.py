@@ -15,7 +15,7 @@ from proofgap_app.cli.options import ACCESS, Access
 from proofgap_app.cli.problems import Exit
 from proofgap_app.cli.stays import length
 from proofgap_app.cli.telling import moment
-from proofgap_store import Diagnosis, Signing
+from proofgap_store import Diagnosis, Signing, shown_address
 from proofgap_store.clock import now_us
 
 app = App(
@@ -39,7 +39,7 @@ def doctor(*, access: Access = ACCESS) -> int:
     """
     with opened(access) as ledger:
         found = ledger.diagnose()
-    url = settings.ledger_url(access.ledger)
+    url = shown_address(settings.ledger_url(access.ledger))
     if access.json:
         output.json_line({"ledger": url, "python": platform.python_version(), **asdict(found)})
     else:
