@@ -218,7 +218,7 @@ def walk(
 ) -> Iterator[tuple[Any, ...]]:
     """Run one statement and give its rows one by one: however many, memory stays flat."""
     with dialect_of(connection).cursor(connection, statement, parameters or {}) as cursor:
-        for row in cursor:  # not "yield from", which would close the cursor of a database that is closed already
+        for row in cursor:  # noqa: UP028 - it would close the cursor, and the database may be closed already
             yield row
 
 
