@@ -10,13 +10,14 @@ from pathlib import Path
 
 from proofgap.bundle_verification import verify
 from proofgap.bundles import CHECKPOINT, EVENTS
+from proofgap.checkpoints import parse_checkpoint
 from proofgap.errors import BadInputError, MalformedError, QuorumError
 from proofgap.facts import Struct
 from proofgap.findings import Code, Finding, Verdict, verdict
+from proofgap.notes import parse_note
 from proofgap.proofs import Policy, parse_policy
 from proofgap.text import safe, shown
 from proofgap_store import packing
-from proofgap_store.bundling import previous_checkpoint
 
 
 class BundleVerification(Struct):
@@ -29,32 +30,38 @@ class BundleVerification(Struct):
     findings: tuple[Finding, ...]
 
 
-def verify_bundle(bundle: Path, policy: Path | None, previous: Path | None = None) -> BundleVerification:
+def verify_bundle(bundle: Path, policy: Path | None, previous: str | None = None) -> BundleVerification:
     """Verify a bundle with nothing but its bytes and a policy.
 
     Args:
         bundle: the zip file.
         policy: a file that says whose signatures count; without one, the best verdict is "unverifiable".
-        previous: an earlier bundle, from which the log must have grown.
+        previous: a signed checkpoint that was seen before, from which the log must have grown.
 
     Raises:
         BadInputError: a file cannot be read, or is not what it should be.
+        MalformedError: ``previous`` is no signed checkpoint.
 
     """
     believed = None if policy is None else _policy(policy)
-    kept = None if previous is None else previous_checkpoint(previous)
     try:
         files = packing.unpack(bundle)
     except packing.UnreadableBundleError as error:
         files, findings = {}, [Finding(code=Code.BUNDLE_UNREADABLE, detail=error.problem)]
     else:
-        findings = verify(files, believed, kept)
+        findings = verify(files, believed, previous)
     return BundleVerification(
         verdict=verdict(frozenset(finding.code.meaning.severity for finding in findings), is_quick=False),
-        anchor="no policy" if believed is None else f"policy {safe(str(policy))}",
+        anchor=("no policy" if believed is None else f"policy {safe(str(policy))}") + _pinned(previous),
         events=files.get(EVENTS, b"").count(b"\n"),
         checkpoint=files[CHECKPOINT].decode(errors="replace") if CHECKPOINT in files else None,
         findings=tuple(findings),
+    )
+
+
+def _pinned(previous: str | None) -> str:
+    return (
+        "" if previous is None else f", and the checkpoint of {parse_checkpoint(parse_note(previous).text).size} events"
     )
 
 

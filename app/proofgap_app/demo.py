@@ -42,6 +42,7 @@ def main() -> None:
     unset = dict.fromkeys(("PROOFGAP_WORKSPACE", "PROOFGAP_ENVIRONMENT", "PROOFGAP_KEY", "PROOFGAP_HEAD"), "")
     os.environ |= {"PROOFGAP_LEDGER": ledger, "PROOFGAP_LOG": "off", **unset}
     logs.configure()
+    _introduce(ledger)
     library_files = list(_standard_library())
     _say(f"Backing up {len(library_files)} files of the standard library and a SQLite database about them ...")
     archive, manifest = _archive(folder, library_files)
@@ -66,7 +67,20 @@ def main() -> None:
     _say("All of it is signed, so that nobody can change it unseen, not even its owner, once somebody kept this line:")
     _proofgap("audit", "checkpoint", must=False)
     _say(f"The ledger is {_HOME / 'ledger.db'}; the diagrams of its machines are in {Path('diagrams')}.")
-    print(f"Look around:  .venv/bin/proofgap list --ledger {ledger}")
+    print("Look around:  proofgap list")
+
+
+def _introduce(ledger: str) -> None:
+    """Say what must be typed first, so that every command which is shown can be typed too."""
+    _say("Every command below can be typed in this folder, after these two:")
+    print(shlex.join(["export", f"PROOFGAP_LEDGER={ledger}"]))
+    print(f"alias proofgap={shlex.quote(_program())}")
+
+
+def _program() -> str:
+    """Give the path of the program that belongs to this interpreter: whoever tries the demo has it on no path."""
+    beside = Path(sys.executable).with_name("proofgap")
+    return str(beside) if beside.exists() else shlex.join([sys.executable, "-m", "proofgap_app"])
 
 
 def _standard_library() -> Iterator[tuple[str, Path]]:

@@ -57,6 +57,10 @@ class EventType(StrEnum):
     RESTORE_DECLARED = "audit.restore_declared"
 
 
+REFUSALS = frozenset({EventType.RUN_TRANSITION_REFUSED, EventType.ACCESS_DENIED})
+"""What somebody wanted and did not get: by the machine, a guard or for want of a role."""
+
+
 class Author(Struct):
     """Who did something, as an event names them: what may stand in the log for ever."""
 

@@ -25,10 +25,14 @@ from proofgap.bundles import (
     EVENTS,
     ITEMS,
     MANIFEST,
+    PAGE,
     POLICY,
     PREDICATE_TYPE,
     SYSTEM_TYPES,
     BundleFacts,
+    Content,
+    Logged,
+    Row,
     State,
     StreamEnd,
     is_view_of,
@@ -42,6 +46,7 @@ from proofgap.errors import MalformedError, ProofError, ProofgapError, QuorumErr
 from proofgap.findings import Code, Finding
 from proofgap.merkle import verify_consistency, verify_inclusion
 from proofgap.notes import ED25519, VerifierKey, parse_note, verify_note
+from proofgap.page_verification import check_page
 from proofgap.proofs import Policy, accept, parse_policy, parse_proof
 from proofgap.replay import Definitions, Report, Stored, StreamReplay
 from proofgap.text import safe, shown
@@ -49,6 +54,12 @@ from proofgap.text import safe, shown
 Files = Mapping[str, bytes]
 _ENTRIES = msgspec.json.Decoder(Entry)
 _US_PER_SECOND = 1_000_000
+_DECLARED = {
+    EventType.GAP_DECLARED: Code.GAP_DECLARED,
+    EventType.RESTORE_DECLARED: Code.RESTORE_DECLARED,
+    EventType.PRUNED: Code.PRUNED,
+}
+_ROWS = ((ITEMS, "item"), (CHECKS, "check"))
 
 
 class _Trusted(NamedTuple):
@@ -80,10 +91,14 @@ def verify(files: Files, policy: Policy | None, previous: str | None = None) -> 
     walk = _Walk(files, trusted, found.append)
     for number, payload in enumerate(payloads):
         walk.take(number, payload)
+    walk.check_key()
     if facts is not None:
         _check_facts(facts, trusted, found.append)
         walk.check_streams(facts)
-        _check_rows(files, walk.rows_digests(facts.run), facts.run, found.append)
+        items, checks = (list(_rows(files, name, kind, found.append)) for name, kind in _ROWS)
+        _check_rows({ITEMS: items, CHECKS: checks}, walk.rows_digests(facts.run), facts.run, found.append)
+        content = Content(facts, trusted.note, walk.events, items, checks, None)
+        check_page(files.get(PAGE, b""), content, trusted.signers, found.append)
     before = _consistency(files, facts, trusted, found.append)
     _check_previous(before, previous, trusted, found.append)
     return found
@@ -190,6 +205,7 @@ class _Walk:
         self._files, self._trusted, self._report = files, trusted, report
         self._definitions, self._streams = Definitions(), dict[str, StreamReplay]()
         self._index, self._system_seq = -1, dict[str, int]()
+        self.events: list[Logged] = []  # that can be read, for whoever makes the page of them
         self._key: VerifierKey | None = None
 
     def take(self, number: int, payload: bytes) -> None:
@@ -207,6 +223,7 @@ class _Walk:
         except (ValueError, RecursionError) as error:
             self._find(Code.FORM_INVALID, safe(str(error)), index)
             return
+        self.events.append(Logged(index, payload, ()))
         self._check_time(entry, index)
         if entry.type in SYSTEM_TYPES and entry.stream.startswith("system/"):
             self._system(entry, payload, index)
@@ -258,18 +275,26 @@ class _Walk:
         elif entry.type is EventType.KEY_ROTATED:
             self._rotate(entry.data, index)
         else:
-            code = Code.GAP_DECLARED if entry.type is EventType.GAP_DECLARED else Code.RESTORE_DECLARED
-            self._find(code, f"declared by {safe(entry.actor.id)}", index)
+            self._find(_DECLARED[entry.type], f"by {safe(entry.actor.id)}", index)
 
     def _rotate(self, data: Mapping[str, Any], index: int) -> None:
         """Take in the next key: the one before it must have endorsed it, and must not have signed the checkpoint."""
         new, before = VerifierKey.parse(data["key"]), self._key
+        if before is None and data["previous"] is not None:
+            self._find(Code.KEY_UNENDORSED, f"{shown(new.label)} after a key whose event is not in the bundle", index)
         if before is not None:
             if data["previous"] != before.text or not is_endorsed(new, before, data["endorsement"] or ""):
                 self._find(Code.KEY_UNENDORSED, f"{shown(new.label)} after {shown(before.label)}", index)
             if before in self._trusted.signers:
                 self._find(Code.KEY_RETIRED, f"{shown(before.label)} signed after {shown(new.label)} took over", index)
         self._key = new
+
+    def check_key(self) -> None:
+        """Hold the keys that signed against the one that is in force after all events."""
+        in_force = self._key
+        if any(signer != in_force for signer in self._trusted.signers):
+            named = "no key" if in_force is None else shown(in_force.label)
+            self._find(Code.KEY_UNENDORSED, f"{named} is in force as its events say, and another key signed")
 
     def check_streams(self, facts: BundleFacts) -> None:
         """Hold the streams that were read against those that the manifest says are in the bundle, whole."""
@@ -289,28 +314,31 @@ class _Walk:
         return self._replay(run_stream(run)).rows_digests
 
 
-def _check_rows(files: Files, digests: Mapping[int, tuple[str, str]], run: str, report: Report) -> None:
+def _check_rows(
+    found: Mapping[str, Sequence[Row]], digests: Mapping[int, tuple[str, str]], run: str, report: Report
+) -> None:
     """Hold items and checks against the digests in the events that they came with."""
-    for name, kind in ((ITEMS, "item"), (CHECKS, "check")):
+    for name, kind in _ROWS:
         expected = {index: said for index, (subject, said) in digests.items() if (subject == run) == (kind == "item")}
         rows: dict[int, list[object]] = {}
-        for index, document in _rows(files, name, kind, report):
+        for index, document in found[name]:
             rows.setdefault(index, []).append(document)
         for index in sorted(expected.keys() | rows.keys()):
             if digest(rows.get(index, [])) != expected.get(index):
                 report(Finding(code=Code.ROWS_DIGEST, detail=f"{name}: the rows of this event", index=index))
 
 
-def _rows(files: Files, name: str, kind: str, report: Report) -> Iterator[tuple[int, object]]:
+def _rows(files: Files, name: str, kind: str, report: Report) -> Iterator[Row]:
     for number, line in enumerate(_lines(files, name, report), 1):
         try:
             row = msgspec.json.decode(line, type=dict[str, Any])
-            if row.keys() != {"event", kind} or type(row["event"]) is not int or canonical(row) != line:
+            is_one = row.keys() == {"event", kind} and type(row["event"]) is int and isinstance(row[kind], dict)
+            if not is_one or canonical(row) != line:
                 raise MalformedError(name, f"line {number} is not in its one form")
         except (ProofgapError, ValueError, RecursionError) as error:
             report(Finding(code=Code.FORM_INVALID, detail=safe(f"{name}, line {number}: {error}")))
         else:
-            yield row["event"], row[kind]
+            yield Row(row["event"], row[kind])
 
 
 def _consistency(files: Files, facts: BundleFacts | None, trusted: _Trusted, report: Report) -> Checkpoint | None:

@@ -39,8 +39,9 @@ SYSTEM_TYPES = (
     EventType.KEY_ROTATED,
     EventType.GAP_DECLARED,
     EventType.RESTORE_DECLARED,
+    EventType.PRUNED,
 )
-"""The events on the ledger itself that it takes to read a run: machines, keys, and for ever what was declared."""
+"""The events on the ledger itself that it takes to read a run: machines, keys, and for ever what was declared or pruned."""
 
 _CONSISTENCY_HEADER = "proofgap consistency v1"
 
@@ -61,7 +62,10 @@ class State(Struct):
 
 
 class BundleFacts(Struct):
-    """What the manifest says besides its files. ``streams`` are those that are in it whole, by name."""
+    """What the manifest says besides its files.
+
+    ``page_form`` is the form that the page was written in; ``streams`` are those that are in it whole, by name.
+    """
 
     run: str
     origin: str
@@ -69,6 +73,7 @@ class BundleFacts(Struct):
     made_by: str
     checkpoint: State
     previous: State | None
+    page_form: Count
     streams: tuple[StreamEnd, ...]
 
 

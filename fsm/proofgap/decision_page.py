@@ -1,7 +1,7 @@
 """The decision record as a page: one HTML file that needs nothing else, on a screen and on A4 paper.
 
 Owns how the record looks. Every text of it is escaped in one place, `_text`; there is no script, and the page allows
-none, nor anything from elsewhere. Colours make no claim: there is none for good and none for bad. Refuses to know what
+none, nor anything from elsewhere. It follows from the record alone, so that a verifier writes it again and compares. Colours make no claim: there is none for good and none for bad. Refuses to know what
 the record says (`decision_record`).
 """
 
@@ -14,6 +14,12 @@ from html import escape
 
 from proofgap.decision_record import DecisionRecord, Pair, Section, Table
 from proofgap.text import safe
+
+FORM = 1
+"""The form of the page and of the words in it. Whoever changes a byte of what is written counts it up.
+
+A bundle names its form: a verifier can write a page again only in the form that it knows.
+"""
 
 _STYLE = """
 :root { color-scheme: light; --ink: #1d232b; --soft: #5b6572; --line: #d5d9df; --tint: #f4f5f7; }

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from proofgap.audit import EventType
 from proofgap.bundles import Content
 from proofgap.notes import VerifierKey
-from proofgap.records import RecoveryPointBasis
+from proofgap.records import Completeness, RecoveryPointBasis
 from proofgap.run_log import NOT_REPORTED, Occurrence, RunLog, duration_text, run_log, time_text, who
 
 ROWS_MAX = 200
@@ -34,6 +34,7 @@ _BASIS = {
     RecoveryPointBasis.STATED: "stated by whoever asked for the run",
     RecoveryPointBasis.FILE_TIME: "file time, not attested",
 }
+_SUPERSEDED = " (of an earlier preview; it no longer counts)"
 
 
 class Pair(NamedTuple):
@@ -107,13 +108,13 @@ def _decided(log: RunLog) -> Section:
 def _asked(log: RunLog) -> Section:
     details, born = log.details, log.born
     starts, cancels = log.fired("start"), log.fired("request_cancel")
-    approvals = [f"{who(event)}, {event.when}{_standing(event, details)}" for event in log.fired("approve")]
+    approvals = [f"{who(event)}, {event.when}{'' if counts else _SUPERSEDED}" for event, counts in log.approvals]
     return Section(
         "Request and approval",
         (
             Pair("Purpose", _said(details.get("purpose"))),
             Pair("Asked for by", f"{who(born)}, {'imported' if log.is_imported else born.when}"),
-            Pair("Approved by", "; ".join(approvals) or "nobody: no approval is recorded"),
+            Pair("Approved by", "; ".join(approvals) or "no approval is recorded in this bundle"),
             Pair("Executed by", "; ".join(f"{who(event)}, {event.when}" for event in starts) or NOT_REPORTED),
             *(Pair("Asked to stop by", f"{who(event)}, {event.when}") for event in cancels),
             *(Pair("Second try of", text) for text in [details.get("retry_of")] if text),
@@ -121,29 +122,30 @@ def _asked(log: RunLog) -> Section:
     )
 
 
-def _standing(approval: Occurrence, details: Mapping[str, Any]) -> str:
-    """Mark an approval of a plan that was replaced afterwards."""
-    counted = {each["by"] for each in details.get("approvals", ())}
-    return "" if approval.entry.actor.id in counted else " (of an earlier plan; it no longer counts)"
-
-
 def _restored(log: RunLog) -> Section:
     details = log.details
     point, basis = details.get("recovery_point_us"), details.get("recovery_point_basis")
-    preview = details.get("preview") or {}
+    completeness = details.get("source_completeness")
     basis_words = _BASIS[RecoveryPointBasis(basis)] if basis else "basis not reported"
     return Section(
         "Backup and target",
         (
             Pair("Backup", _said(details.get("backup"))),
             Pair("Recovery point", NOT_REPORTED if point is None else f"{time_text(point)} ({basis_words})"),
-            Pair("Completeness", _said(details.get("source_completeness"))),
+            Pair("Completeness", NOT_REPORTED if completeness == Completeness.UNKNOWN else _said(completeness)),
             Pair("Target", _said(details.get("target"))),
             Pair("Tool", _said(details.get("driver"))),
-            Pair("Preview", _said(preview and f"{preview.get('depth') or 'depth not reported'} read before the start")),
+            Pair("Preview", _previewed(details.get("preview"))),
             Pair("Plan", _said(details.get("plan_digest"))),
         ),
     )
+
+
+def _previewed(preview: Mapping[str, Any] | None) -> str:
+    if not preview:
+        return NOT_REPORTED
+    depth = preview.get("depth")
+    return f"made before the start; depth {NOT_REPORTED}" if depth is None else f"{depth} read before the start"
 
 
 def _covered(log: RunLog) -> Section:
@@ -170,11 +172,7 @@ def _disagree(details: Mapping[str, Any]) -> bool:
 
 
 def _timed(log: RunLog) -> Section:
-    rows: list[tuple[str, str, str]] = []
-    if log.is_imported:
-        rows.append(("Imported", log.born.when, who(log.born)))
-    else:
-        rows.append(("Requested", log.born.when, who(log.born)))
+    rows = [("Imported" if log.is_imported else "Requested", log.born.when, who(log.born))]
     for name, label in (("preview", "Previewed"), ("approve", "Approved"), ("queue", "Queued"), ("start", "Started")):
         rows += [(label, event.when, who(event)) for event in log.fired(name)] or [(label, NOT_REPORTED, "")]
     end = log.end
@@ -264,7 +262,7 @@ def _evidence(log: RunLog) -> Section:
         for event, check in grave
     ]
     head = ("Subject", "Method", "Level", "Expected", "Observed", "Result", "Run by")
-    notes = () if pairs else ("The target was not looked at after the run: there is no evidence.",)
+    notes = () if pairs else ("No look at the target after the run is recorded in this bundle.",)
     return Section("Evidence: each check", tuple(pairs), _cut(head, rows, "checks.jsonl"), notes)
 
 
@@ -278,7 +276,7 @@ def _exceptions(log: RunLog) -> Section:
     return Section("Exceptions", (), _cut(head, rows, "items.jsonl and checks.jsonl"), () if rows else (_NONE,))
 
 
-_NONE = "No item was reported as anything but succeeded, no check as anything but passed, and nothing was refused."
+_NONE = "No item that did not succeed, no check that did not pass and no refusal is recorded in this bundle."
 
 
 def _exceptional(log: RunLog) -> Iterator[tuple[str, str, str]]:
@@ -316,7 +314,7 @@ def _shown_to(log: RunLog) -> Section:
     return Section("Decision shown: to whom, and when", (), table, notes if rows else (_UNSEEN, *notes))
 
 
-_UNSEEN = "Nobody was shown the decision of this run by itself."
+_UNSEEN = "No view of the decision of this run by itself is recorded in this bundle."
 
 
 def _course(log: RunLog) -> Section:
@@ -355,12 +353,17 @@ def _limits(_log: RunLog) -> Section:
         notes=(
             "That an application works with what was restored, unless a check above says that it was tried.",
             "That what was never recorded did not happen: a log proves what is in it, and in which order.",
+            _WHOLE,
             "That a person is who the operating system says, and that the clock of that machine was right.",
             _JUDGEMENT,
         ),
     )
 
 
+_WHOLE = (
+    "That nothing was left out: that rests on the signature. Whoever holds the key can leave out the end of a stream, "
+    "what somebody was shown, or a declaration. Only proofgap audit verify on the ledger, against a pin, shows that."
+)
 _JUDGEMENT = (
     "That any requirement of ISO 22301, DORA or NIS2 is met. It answers what their reviewers ask of a restore test; "
     "the judgement is theirs."

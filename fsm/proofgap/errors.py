@@ -70,10 +70,11 @@ class NotFoundError(ProofgapError):
 
     remedy = "Check the id, and who you are signed in as."
 
-    def __init__(self, kind: str, subject: str) -> None:
-        """Name the kind of record and the id that was asked for."""
+    def __init__(self, kind: str, subject: str, *, done: str = "") -> None:
+        """Name the kind of record and the id that was asked for; ``done`` is what became of one that they can view."""
         self.kind, self.subject = kind, subject
-        super().__init__(f"no {kind} {subject!r} to show: it does not exist, or you cannot view it. {self.remedy}")
+        why = f"it was {done} already." if done else f"it does not exist, or you cannot view it. {self.remedy}"
+        super().__init__(f"no {kind} {subject!r} to show: {why}")
 
 
 class ForbiddenError(ProofgapError):

@@ -31,7 +31,7 @@ class Verdict(StrEnum):
     TAMPERED = "TAMPERED"
     UNVERIFIABLE = "UNVERIFIABLE"
     WARN = "WARN"
-    QUICK = "QUICK: payloads not read"  # no tampering found, but nearly nothing was looked at
+    QUICK = "QUICK"  # no tampering found, but nearly nothing was looked at
 
 
 class Meaning(NamedTuple):
@@ -66,6 +66,8 @@ class Code(StrEnum):
     UNSEQUENCED = "UNSEQUENCED"
     FORM_INVALID = "FORM_INVALID"
     EVENT_EDITED = "EVENT_EDITED"
+    COLUMN_MISMATCH = "COLUMN_MISMATCH"
+    DATABASE_DAMAGED = "DATABASE_DAMAGED"
     CHAIN_GAP = "CHAIN_GAP"
     CHAIN_BROKEN = "CHAIN_BROKEN"
     STREAM_HEAD = "STREAM_HEAD"
@@ -83,6 +85,7 @@ class Code(StrEnum):
     PROJECTION_MISMATCH = "PROJECTION_MISMATCH"
     FACTS_MISMATCH = "FACTS_MISMATCH"
     RULES_UNKNOWN = "RULES_UNKNOWN"
+    PRUNE_INVALID = "PRUNE_INVALID"
     GAP_DECLARED = "GAP_DECLARED"
     PRUNED = "PRUNED"
     RESTORE_DECLARED = "RESTORE_DECLARED"
@@ -92,6 +95,8 @@ class Code(StrEnum):
     FILE_CHANGED = "FILE_CHANGED"
     MANIFEST_INVALID = "MANIFEST_INVALID"
     PROOF_INVALID = "PROOF_INVALID"
+    PAGE_MISMATCH = "PAGE_MISMATCH"
+    PAGE_UNKNOWN = "PAGE_UNKNOWN"
     CONSISTENCY_MISSING = "CONSISTENCY_MISSING"
 
     @property
@@ -130,6 +135,10 @@ MEANINGS = MappingProxyType(
         Code.UNSEQUENCED: Meaning(_W, "events wait for a checkpoint", "Make one with: proofgap audit checkpoint."),
         Code.FORM_INVALID: Meaning(_T, "an event is not in canonical form", _FROM_COPY),
         Code.EVENT_EDITED: Meaning(_T, "the bytes of an event do not give its hash", _FROM_COPY),
+        Code.COLUMN_MISMATCH: Meaning(
+            _T, "a column says something else than the event that it is read off", _FROM_COPY
+        ),
+        Code.DATABASE_DAMAGED: Meaning(_T, "the database itself is not sound, or an index hides rows", _FROM_COPY),
         Code.CHAIN_GAP: Meaning(_T, "events are missing from a stream, or there twice", _FROM_COPY),
         Code.CHAIN_BROKEN: Meaning(_T, "an event does not name the one before it", _FROM_COPY),
         Code.STREAM_HEAD: Meaning(_T, "a stream does not end where its head says", _FROM_COPY),
@@ -151,6 +160,11 @@ MEANINGS = MappingProxyType(
         Code.RULES_UNKNOWN: Meaning(
             _W, "decisions were made by rules of another version", "Verify with that version of proofgap, too."
         ),
+        Code.PRUNE_INVALID: Meaning(
+            _T,
+            "a pruning is not as the rules allow, or what it left was changed",
+            "Look into the export that was kept.",
+        ),
         Code.GAP_DECLARED: Meaning(_W, "guards were missing for a time that nobody knows", "Read the reason given."),
         Code.PRUNED: Meaning(_N, "payloads were pruned; the root is intact", "Look into the export that was kept."),
         Code.RESTORE_DECLARED: Meaning(_N, "this ledger was itself restored from a copy", "Pin it anew, if you agree."),
@@ -160,6 +174,10 @@ MEANINGS = MappingProxyType(
         Code.FILE_CHANGED: Meaning(_T, "a file of the bundle is not the one that was signed", _FROM_OWNER),
         Code.MANIFEST_INVALID: Meaning(_T, "the manifest of the bundle is not what the log signed", _FROM_OWNER),
         Code.PROOF_INVALID: Meaning(_T, "an event is not proven to be in the log", _FROM_OWNER),
+        Code.PAGE_MISMATCH: Meaning(_T, "the page is not the page of these events", "Believe the events."),
+        Code.PAGE_UNKNOWN: Meaning(
+            _U, "the page was written by another version", "Verify with that version of proofgap, too."
+        ),
         Code.CONSISTENCY_MISSING: Meaning(
             _U, "nothing leads from the earlier checkpoint to this one", "Ask for a bundle made with --previous."
         ),

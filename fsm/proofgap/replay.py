@@ -10,6 +10,7 @@ Source: ``docs/audit-format.md``.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -24,6 +25,7 @@ from proofgap.records import Machine
 
 Edge = tuple[str, str, str]
 Report = Callable[[Finding], None]
+_CLOCK_TOLERANCE_US = 60_000_000  # two writers at once take their times before they know who is first
 _ENTRIES = msgspec.json.Decoder(Entry)
 _PROJECTION_FIELDS = ("facts", "viewer", "decision", "facts_digest", "rule", "rules_version")
 _BIRTHS = MappingProxyType(
@@ -45,6 +47,9 @@ _MOVES = MappingProxyType(
         EventType.EVIDENCE_TRANSITIONED: Machine.EVIDENCE,
     }
 )
+
+
+_MOVE_OF = MappingProxyType({machine: kind for kind, machine in _MOVES.items()})
 
 
 class Stored(NamedTuple):
@@ -119,10 +124,14 @@ class StreamReplay:
         self.stream, self._definitions, self._report = stream, definitions, report
         self.next_seq, self.head, self._rec_us = 0, GENESIS, 0
         self.is_pruned = False
+        self.born: Tombstone | None = None  # what is left of the event that a run began with, where it was pruned
         self.standings: dict[tuple[Machine, str], Standing] = {}
         self.rows_digests: dict[int, tuple[str, str]] = {}  # by event: the subject, and the digest of its rows
         self.views: list[tuple[int, str, str]] = []  # of a viewer's stream: event, run, digest of the facts shown
         self._facts_digests: set[str] = set()
+        self._types: Counter[EventType] = Counter()  # of all events, those that were pruned as well
+        self._pruned: Counter[EventType] = Counter()
+        self._pruned_moves: dict[tuple[Machine, str], int] = {}  # of its machine, when a record last moved
 
     def take(self, stored: Stored) -> Entry | None:
         """Check one event after the ones before it; give it, or ``None`` if it cannot be read."""
@@ -132,9 +141,19 @@ class StreamReplay:
             self._follow(stored, entry, leaf)
             try:
                 self._mean(stored, entry)
-            except (KeyError, TypeError, ValueError, AttributeError) as error:
+            except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
                 self._find(Code.FORM_INVALID, stored, f"its data are not those of {entry.type}: {error}")
         return entry
+
+    def end(self) -> None:
+        """Check, after the last event, that pruning left the last event of every record: versions count the moves."""
+        for machine in Machine if self.is_pruned else ():
+            versions = [at.last.data.get("version", 1) for (of, _), at in self.standings.items() if of is machine]
+            began = sum(self._types[kind] for kind, (of, _) in _BIRTHS.items() if of is machine)
+            moved = self._types[_MOVE_OF[machine]]
+            if (began, moved) != (len(versions), sum(versions) - len(versions)):
+                detail = f"the last event of a record is missing: {machine}, {began} began, and moved {moved} times"
+                self._report(Finding(code=Code.PRUNE_INVALID, detail=detail, stream=self.stream))
 
     def _find(self, code: Code, stored: Stored, detail: str) -> None:
         self._report(Finding(code=code, detail=detail, event_id=stored.event_id, stream=self.stream))
@@ -155,11 +174,15 @@ class StreamReplay:
         return entry
 
     def _is_tombstone(self, stored: Stored) -> bool:
-        """Step over what pruning left of an event; whether it was pruned with leave is the tree's business."""
-        left = _tombstone(stored.payload)
-        if left is None or left.pruned != stored.event_id or (left.stream, left.seq) != (self.stream, self.next_seq):
+        """Step over what pruning left of an event; whether it was pruned with leave is not told here."""
+        left = tombstone_of(stored.payload, stored.event_id)
+        if left is None or (left.stream, left.seq) != (self.stream, self.next_seq):
             return False
         self.is_pruned, self.head, self.next_seq, self._rec_us = True, stored.leaf, self.next_seq + 1, left.rec_us
+        self._types[left.type] += 1
+        self._pruned[left.type] += 1
+        if left.type in {EventType.RUN_CREATED, EventType.RUN_IMPORTED}:
+            self.born = left
         return True
 
     def _follow(self, stored: Stored, entry: Entry, leaf: str) -> None:
@@ -169,13 +192,14 @@ class StreamReplay:
             self._find(Code.CHAIN_GAP, stored, f"it says that it is {where}")
         if entry.prev != self.head:
             self._find(Code.CHAIN_BROKEN, stored, f"it names {entry.prev} as the one before it, which is {self.head}")
-        if entry.rec_us < self._rec_us:
+        if entry.rec_us < self._rec_us - _CLOCK_TOLERANCE_US:
             detail = f"recorded {self._rec_us - entry.rec_us} microseconds before its predecessor"
             self._find(Code.TIME_BACKWARDS, stored, detail)
         self.next_seq, self.head, self._rec_us = entry.seq + 1, leaf, entry.rec_us
 
     def _mean(self, stored: Stored, entry: Entry) -> None:
         """Check what an event says against what stands."""
+        self._types[entry.type] += 1
         if entry.type in _MOVES:
             self._move(stored, entry, _MOVES[entry.type])
         elif entry.type in _BIRTHS:
@@ -183,7 +207,7 @@ class StreamReplay:
         elif entry.type is EventType.DECISION_PROJECTED:
             self._project(stored, entry)
         elif entry.type is EventType.DECISIONS_LISTED:
-            self.views += [(stored.event_id, run, facts_digest) for run, _, facts_digest in entry.data["rows"]]
+            self.views += [(stored.event_id, str(run), str(said)) for run, _, said in entry.data["rows"]]
 
     def _begin(self, stored: Stored, entry: Entry, machine: Machine, initial: str | None) -> None:
         subject = entry.data["subject"]
@@ -191,7 +215,15 @@ class StreamReplay:
             self._find(Code.MOVE_ILLEGAL, stored, f"{subject} begins a second time")
         if initial is not None and (entry.data["target"], entry.data["version"]) != (initial, 1):
             self._find(Code.MOVE_ILLEGAL, stored, f"{subject} does not begin as {initial}, version 1")
-        self.standings[machine, subject] = Standing(machine, subject, entry, entry, stored.event_id)
+        self._stand(Standing(machine, subject, entry, entry, stored.event_id))
+
+    def _stand(self, standing: Standing) -> None:
+        key = (standing.machine, standing.subject)
+        self.standings[key], self._pruned_moves[key] = standing, self._pruned[_MOVE_OF[standing.machine]]
+
+    def _unseen(self, machine: Machine, subject: str) -> int:
+        """Count the moves that were pruned since a record last moved: at most so many of them were its own."""
+        return self._pruned[_MOVE_OF[machine]] - self._pruned_moves.get((machine, subject), 0)
 
     def _move(self, stored: Stored, entry: Entry, machine: Machine) -> None:
         data, subject = entry.data, entry.data["subject"]
@@ -201,16 +233,34 @@ class StreamReplay:
             self._find(Code.DEFINITION_UNKNOWN, stored, f"{data['definition']} was not in force")
         elif (data["source"], data["event"], data["target"]) not in edges:
             self._find(Code.MOVE_ILLEGAL, stored, f"no {data['event']} leads {data['source']} to {data['target']}")
-        if before is None and not self.is_pruned:
+        if before is None and not self._is_birth_pruned(machine):
             self._find(Code.MOVE_ILLEGAL, stored, f"{subject} moves, and never began")
-        if before is not None and (data["source"], data["version"]) != _next_of(before):
-            was = "{}, version {}".format(*_next_of(before))
+        if before is not None and _scope_of(entry) != _scope_of(before.last):
+            detail = f"{subject} moves to {_scope_of(entry)}, and was in {_scope_of(before.last)}"
+            self._find(Code.MOVE_ILLEGAL, stored, detail)
+        elif not self._is_next(before, machine, data):
+            was = f"version {self._unseen(machine, subject) + 1}" if before is None else _told(before)
             self._find(Code.MOVE_ILLEGAL, stored, f"{subject} moves from {data['source']} to version {data['version']}, "
                        f"and a move from {was}, was to come")  # fmt: skip
         if "rows_digest" in data:
             self.rows_digests[stored.event_id] = (subject, data["rows_digest"])
         first = None if before is None else before.first
-        self.standings[machine, subject] = Standing(machine, subject, first, entry, stored.event_id)
+        self._stand(Standing(machine, subject, first, entry, stored.event_id))
+
+    def _is_birth_pruned(self, machine: Machine) -> bool:
+        return any(self._pruned[kind] for kind, (of, _) in _BIRTHS.items() if of is machine)
+
+    def _is_next(self, before: Standing | None, machine: Machine, data: Mapping[str, Any]) -> bool:
+        """Tell whether a move goes on from where a record stands, as far as moves in between were not pruned.
+
+        A stream is of one run, so pruned moves of a run are all its own; of other records they may be of any.
+        """
+        status, version = (None, 2) if before is None else _next_of(before)
+        unseen = self._unseen(machine, data["subject"])
+        if unseen == 0 and before is not None:
+            return (data["source"], data["version"]) == (status, version)
+        least = version + unseen if machine is Machine.RUN else version
+        return bool(least <= data["version"] <= version + unseen)
 
     def _project(self, stored: Stored, entry: Entry) -> None:
         """Run a projection again from its logged facts, and hold the facts against the records as they stand."""
@@ -221,7 +271,7 @@ class StreamReplay:
             self._find(code, stored, difference)
         run_id = data["facts"]["run"]["id"]
         if data["trigger"] in {"show", "list"}:
-            self.views.append((stored.event_id, run_id, data["facts_digest"]))
+            self.views.append((stored.event_id, run_id, str(data["facts_digest"])))
         else:
             self._hold_facts(stored, data["facts"])
             self._facts_digests.add(data["facts_digest"])
@@ -232,27 +282,34 @@ class StreamReplay:
         linked += [(Machine.EVIDENCE, row) for row in facts["evidence"]]
         for machine, row in linked:
             standing = self.standings.get((machine, row["id"]))
-            if standing is not None and row["status"] != standing.last.data["target"]:
+            is_known = standing is not None and not self._unseen(machine, row["id"])
+            if standing is not None and is_known and row["status"] != standing.last.data["target"]:
                 was = standing.last.data["target"]
                 self._find(Code.FACTS_MISMATCH, stored, f"{row['id']} is {row['status']} in it, and was {was}")
         run = self.standings.get((Machine.RUN, facts["run"]["id"]))
-        if run is None and not self.is_pruned:
+        if run is None and self.born is None:
             self._find(Code.FACTS_MISMATCH, stored, f"it is about {facts['run']['id']}, which this stream is not")
-        if run is not None and facts["run"].get("counts") != _counts_of(run):
+        is_known = run is not None and not self._unseen(Machine.RUN, run.subject)
+        if run is not None and is_known and facts["run"].get("counts") != _counts_of(run):
             self._find(Code.FACTS_MISMATCH, stored, "its counts are not those of the run")
 
 
-def is_tombstone_of(payload: bytes, event_id: int) -> bool:
-    """Tell whether these bytes are what pruning left of an event."""
-    left = _tombstone(payload)
-    return left is not None and left.pruned == event_id
-
-
-def _tombstone(payload: bytes) -> Tombstone | None:
+def tombstone_of(payload: bytes, event_id: int) -> Tombstone | None:
+    """Read what pruning left of an event; ``None`` if these bytes are no such thing, or of the ledger's own affairs."""
     try:
-        return _TOMBSTONES.decode(payload)
+        left = _TOMBSTONES.decode(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
+    return None if left.pruned != event_id or left.stream.startswith("system/") else left
+
+
+def _told(standing: Standing) -> str:
+    return "{}, version {}".format(*_next_of(standing))
+
+
+def _scope_of(entry: Entry) -> tuple[object, ...]:
+    """Give what no move changes: workspace, environment, and whether it is a dry run."""
+    return entry.ws, entry.env, entry.data.get("is_dry_run")
 
 
 def _next_of(standing: Standing) -> tuple[str, int]:
@@ -263,7 +320,7 @@ def _next_of(standing: Standing) -> tuple[str, int]:
 
 def _counts_of(run: Standing) -> object:
     details = run.last.data["details"]
-    return details.get("item_counts") or details.get("counts")
+    return details.get("item_counts", details.get("counts"))
 
 
 def projection_difference(data: Mapping[str, Any]) -> str | None:

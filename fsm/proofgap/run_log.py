@@ -82,6 +82,14 @@ class RunLog(NamedTuple):
         decision: dict[str, Any] = projected[-1].data["decision"]
         return decision
 
+    @property
+    def approvals(self) -> list[tuple[Occurrence, bool]]:
+        """Every approval, and whether it is of the preview that counts in the end; another preview takes them all away."""
+        given, kept = self.fired("approve"), self.details.get("approvals", ())
+        shown = (self.details.get("preview") or {}).get("plan_digest")
+        counts = [False] * (len(given) - len(kept)) + [each.get("plan_digest") == shown for each in kept]
+        return list(zip(given, counts, strict=False))  # a forged bundle may say anything
+
     def fired(self, name: str) -> list[Occurrence]:
         """Give every time that an event of this name was fired on the run."""
         return [event for event in self.moves if event.data.get("event") == name]

@@ -32,7 +32,7 @@ from proofgap.bundles import (
     files_of,
 )
 from proofgap.checkpoints import Checkpoint, open_checkpoint
-from proofgap.decision_page import page
+from proofgap.decision_page import FORM, page
 from proofgap.decision_record import record_of
 from proofgap.errors import BadInputError, NotFoundError, ProofgapError
 from proofgap.facts import Struct
@@ -174,6 +174,7 @@ def _read(connection: Connection, order: Order, checkpointed: Checkpointed) -> _
         made_by=order.actor.id,
         checkpoint=State(size=size, root=checkpointed.root),
         previous=None if previous is None else State(size=previous.size, root=previous.root.hex()),
+        page_form=FORM,
         streams=_ends(found),
     )
     content = Content(

@@ -29,6 +29,7 @@ SELECT c.relname AS name, 'table' AS kind, concat_ws(chr(10), c.relkind, c.relpe
     (SELECT string_agg(concat_ws(' ', n.conname, pg_get_constraintdef(n.oid)), chr(10) ORDER BY n.conname)
      FROM pg_constraint AS n WHERE n.conrelid = c.oid AND n.contype <> 'n'),
     (SELECT string_agg('inherited by ' || i.inhrelid::regclass, chr(10)) FROM pg_inherits AS i WHERE i.inhparent = c.oid),
+    CASE c.relkind WHEN 'v' THEN pg_get_viewdef(c.oid) END,
     (SELECT 'foreign keys are switched off' FROM pg_trigger AS t
      WHERE t.tgrelid = c.oid AND t.tgisinternal AND t.tgenabled NOT IN ('O', 'A') LIMIT 1)) AS definition,
   format('DROP TABLE %I', c.relname) AS dropped

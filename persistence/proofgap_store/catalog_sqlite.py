@@ -42,7 +42,7 @@ def _wanted(upto: str) -> Mapping[Part, str]:
 
 
 def _statements(part: Part) -> tuple[str, ...]:
-    return () if part.kind == "table" else (_wanted(NAMES[-1].partition("_")[0])[part],)
+    return () if part.kind in {"table", "view"} else (_wanted(NAMES[-1].partition("_")[0])[part],)
 
 
 CATALOG = Catalog(

@@ -81,7 +81,7 @@ def declare_restore(
     After a crash between event and head file the sequencer still refuses, and the same is declared once more.
 
     Raises:
-        BadInputError: no reason is given.
+        BadInputError: no reason is given, or the head file saw exactly the last checkpoint: nothing was restored.
         ForbiddenError: the actor administers nothing.
         UnsignedError, UnavailableError: no checkpoint could be signed; the declaration stands.
 
@@ -106,6 +106,8 @@ def _declaring_restore(
 ) -> Writing[RestoredLedger] | RestoredLedger:
     questions.audited(connection, actor.id, Action.ADMINISTER)
     last = tree.last_checkpoint(connection)
+    if head is not None and last is not None and (head.size, head.root.hex()) == (last.size, last.root):
+        raise BadInputError("", "the head file and the ledger agree", "There is nothing to declare.")
     data: dict[str, Any] = {
         "head_size": head and head.size,
         "head_root": head and head.root.hex(),

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from proofgap.access import ANY_ENVIRONMENT
 from proofgap.audit import Actor, EventType, system_stream
 from proofgap.errors import ForbiddenError
-from proofgap_store.audit_log import Draft, head_of, link
+from proofgap_store.audit_log import Draft, alone
 from proofgap_store.engine import Connection
 from proofgap_store.gate import Gate, Writing
 from proofgap_store.schema import GuardsError
@@ -39,7 +39,7 @@ def recorded(gate: Gate, actor: Actor, clock: Callable[[], int]) -> Iterator[Non
 
 def _record(gate: Gate, error: ForbiddenError, actor: Actor, now_us: int) -> None:
     def prepare(connection: Connection) -> Writing[None] | None:
-        events = link(head_of(connection, _STREAM), [_draft(error)], actor, now_us, now_us)
+        events = alone(connection, _STREAM, _draft(error), actor, now_us)
         return Writing(events=events, answer=lambda _written: None)
 
     gate.write(prepare)
@@ -47,5 +47,5 @@ def _record(gate: Gate, error: ForbiddenError, actor: Actor, now_us: int) -> Non
 
 def _draft(error: ForbiddenError) -> Draft:
     environment = None if error.environment == ANY_ENVIRONMENT else error.environment
-    data = {"action": error.action, "kind": error.kind, "subject": error.subject}
+    data = {"action": error.action, "kind": error.kind or None, "subject": error.subject or None}
     return Draft(EventType.ACCESS_DENIED, error.workspace, environment, error.run, None, data)

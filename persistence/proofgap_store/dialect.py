@@ -33,6 +33,7 @@ class Dialect(NamedTuple):
     ]  # gives rows one by one: memory stays flat
     is_lost: Callable[[Connection], bool]  # whether a connection is of no use any more
     settled: str  # the number up to which every event is there, or never will be
+    soundness: str | None  # gives "ok", or what is damaged, one a row; None: its own user cannot ask it
 
 
 def _refusal(error: Exception) -> str | None:
@@ -55,6 +56,7 @@ SQLITE = Dialect(
     cursor=_cursor,
     is_lost=lambda _connection: False,
     settled="SELECT coalesce(max(event_id), 0) FROM audit_event",
+    soundness="PRAGMA integrity_check(20)",
 )
 
 

@@ -18,15 +18,16 @@ import msgspec
 from msgspec.structs import asdict
 
 from proofgap.admission import admitted
-from proofgap.audit import Actor, EventType, system_stream
+from proofgap.audit import Actor, EventType
 from proofgap.errors import StaleError
 from proofgap.facts import Struct
 from proofgap.text import check_id
 from proofgap_store import files, questions
-from proofgap_store.audit_log import Draft, Written, head_of, link
+from proofgap_store.audit_log import Draft, Written, alone
 from proofgap_store.engine import Connection, rows
 from proofgap_store.formats import ExportFormat, encoder
 from proofgap_store.gate import Gate, Writing
+from proofgap_store.keys import AUDIT_STREAM
 from proofgap_store.questions import Progress, Scope
 from proofgap_store.read import law
 from proofgap_store.shapes import LoggedEvent, LogQuery
@@ -167,8 +168,7 @@ def _recording(
         raise StaleError("what you may read", None, None)
     query = order.export.query
     draft = Draft(EventType.LOG_EXPORTED, query.workspace, query.environment, None, None, facts)
-    head = head_of(connection, system_stream("audit"))
-    events = link(head, [draft], order.actor, order.rec_us, order.rec_us)
+    events = alone(connection, AUDIT_STREAM, draft, order.actor, order.rec_us)
 
     def answer(recorded: Sequence[Written]) -> Manifest:
         event_id, event = recorded[0]

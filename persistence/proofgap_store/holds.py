@@ -109,8 +109,10 @@ def releasing(connection: Connection, hold: str, actor: Actor, rec_us: int) -> W
 
     """
     found = next(iter(_read(connection, check_id("hold", hold))), None)
-    if found is None or not _is_visible(found, questions.audited(connection, actor.id)) or not found.active:
+    if found is None or not _is_visible(found, questions.audited(connection, actor.id)):
         raise NotFoundError("hold in force", hold)
+    if not found.active:
+        raise NotFoundError("hold in force", hold, done="released")
     _demand(connection, (found.workspace, found.environment), actor.id)
     draft = Draft(EventType.HOLD_RELEASED, found.workspace, found.environment, found.run, None, {"hold": hold})
 

@@ -15,7 +15,7 @@ from msgspec import convert
 from msgspec.structs import replace
 
 from proofgap.admission import admitted
-from proofgap.audit import EventType, canonical, digest, run_stream, system_stream
+from proofgap.audit import EventType, digest, run_stream, system_stream
 from proofgap.decision import everyone, linked_operation
 from proofgap.errors import BadInputError
 from proofgap.facts import Facts, OperationFacts, SnapshotFacts
@@ -25,7 +25,7 @@ from proofgap.text import check_id
 from proofgap_store import administration, read
 from proofgap_store.audit_log import Draft, Linked, head_of, link
 from proofgap_store.documents import projection_data, snapshot_record
-from proofgap_store.engine import Connection, Row, rows
+from proofgap_store.engine import Connection, rows
 from proofgap_store.gate import Writing
 from proofgap_store.shapes import ImportResult
 from proofgap_store.transitions import Call
@@ -80,7 +80,7 @@ class _Import:
             raise _clash(number, "run.id", f"{run_id!r} cannot be used", "Rename it.")  # not theirs to know why
         if stored and not stored[0]["imported"]:
             raise _clash(number, "run.id", f"{run_id!r} is a native run", "An import never overwrites one; rename it.")
-        before = self.lines.get(run_id) or (_digest_kept(stored[0], facts, line_digest) if stored else None)
+        before = self.lines.get(run_id) or (stored[0]["line_digest"] if stored else None)
         if before not in {None, line_digest}:
             raise _clash(number, "run.id", f"{run_id!r} was imported with other facts", "Imported runs never change.")
         return before is not None
@@ -188,21 +188,6 @@ def writing(
     openings = [draft for drafts in work.openings.values() for draft in drafts]
     first = link(head_of(connection, system_stream("ledger")), openings, call.actor, call.at_us, call.rec_us)
     return Writing(events=[*first, *work.events], answer=lambda _written: result)
-
-
-def _digest_kept(row: Row, facts: Facts, line_digest: str) -> str:
-    """Give the digest of the line that a run came from.
-
-    Where its event was pruned, the digest is gone, and the run's own row is compared instead.
-    """
-    if row["line_digest"] is not None:
-        return str(row["line_digest"])
-    operation = linked_operation(facts)
-    link_id = operation.id if operation else None
-    said = _run_data(facts, link_id, line_digest)
-    same = (said["target"], said["is_dry_run"], said["operation_run_ref"], canonical(said["details"]).decode(), link_id)
-    found = (row["status"], row["is_dry_run"], row["operation_run_ref"], row["details"], row["operation_run_id"])
-    return line_digest if same == found else "pruned"
 
 
 def _as_kept(facts: Facts, link_id: str | None) -> Facts:

@@ -27,7 +27,7 @@ from proofgap.hooks import ProjectForRecord
 from proofgap.moves import begin, begin_snapshot, move, move_snapshot, retry
 from proofgap.records import Check, Item, Moment, RunDetails, RunRecord, SnapshotDetails, draft, queued_snapshot
 from proofgap.text import check_id, check_words
-from proofgap_store import administration, denials, health, importing, keys, views
+from proofgap_store import administration, denials, health, importing, views
 from proofgap_store.audit import Audit
 from proofgap_store.audit_log import head_of
 from proofgap_store.calls import check_report, check_time, digest_of_items
@@ -37,6 +37,7 @@ from proofgap_store.engine import Connection, make_engine
 from proofgap_store.gate import Answer, Gate, Writing
 from proofgap_store.maintenance import Database
 from proofgap_store.read import Found, law, roles, run_of_snapshot
+from proofgap_store.schema import Drift
 from proofgap_store.shapes import Diagnosis, HistoryEvent, ImportResult, Listing, NewRun, Receipt, Shown
 from proofgap_store.transitions import (
     Attempt,
@@ -84,9 +85,8 @@ class Ledger:
             create: whether a missing ledger is created; else that is an error.
             owner: who becomes admin of workspace ``default``, environment ``local``; the operating-system user.
             synchronous: ``FULL``, or ``NORMAL`` where the last commits may be lost in a power cut.
-            key: the file of the key that signs checkpoints; ``FILE.key`` beside the ledger, unless given. For one on
-                a server it is in the user's data folder, under the name of the log.
-            head: the file that keeps the last checkpoint; ``FILE.head`` there, too, unless given.
+            key: the file of the key that signs checkpoints; ``FILE.key`` beside the ledger, or in the user's data folder.
+            head: the file that keeps the last checkpoint; ``FILE.head`` in the same place, unless given.
 
         Raises:
             BadInputError: the URL is none.
@@ -94,16 +94,7 @@ class Ledger:
 
         """
         gate = Gate(make_engine(url, synchronous=synchronous))
-        try:
-            log = administration.prepare(gate, create=create)
-            custody = Custody.of(gate, log, key=key, head=head)
-            administration.begin(gate, custody.key_file, log, owner)
-            known = gate.read(keys.log_name)
-        except BaseException:
-            gate.engine.dispose()
-            raise
-        if known is not None and known != log:  # another process was faster, and named the log
-            custody = Custody.of(gate, known, key=key, head=head)
+        custody = administration.set_up(gate, create=create, owner=owner, key=key, head=head)
         return cls(gate, custody)
 
     def close(self) -> None:
@@ -270,6 +261,15 @@ class Ledger:
 
         return carry_out(self._gate, Attempt(owner, event, _adds_evidence, snapshot_id), call, compute)
 
+    def demand(self, action: Action, scope: tuple[str, str], actor: Actor) -> None:
+        """Ask whether an actor may do something in a workspace and environment, before anything is begun that needs it.
+
+        Raises:
+            NotFoundError, ForbiddenError: they may not. A denial is recorded.
+
+        """
+        self._read(actor, lambda connection: views.permit(connection, action, scope, actor.id))
+
     def peek(self, run_id: str, actor: Actor) -> RunRecord:
         """Read a run as it stands, for whoever works on it or waits for it. No decision is shown, so none is logged.
 
@@ -369,6 +369,10 @@ class Ledger:
         if self._gate.url is not None:
             return verify_file(self._gate.url, held, depth)
         return self._gate.read(lambda connection: verify(connection, held, depth))
+
+    def guards(self) -> Drift:
+        """Say how the guards of the database differ from those that were made: nothing is written while they do."""
+        return self._gate.read(self._gate.guards)
 
     def diagnose(self) -> Diagnosis:
         """Say how the ledger and its database are."""

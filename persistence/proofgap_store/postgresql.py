@@ -115,6 +115,7 @@ POSTGRESQL = Dialect(
     cursor=_cursor,
     is_lost=_is_lost,
     settled="SELECT settled_number()",
+    soundness=None,  # amcheck is an extension that the owner of the server installs
 )
 Connection.dialect = POSTGRESQL
 

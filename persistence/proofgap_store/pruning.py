@@ -3,8 +3,9 @@
 Owns what may go, and the order of doing it. Only the prefix after the last pruning, covered by a signed checkpoint, up
 to the first event under a hold. First the export is written and synced; a crash there leaves a file that the same
 command takes up again. Then it is read back, line by line, against the stored leaves and the signed root. Then the
-event is committed, and triggers turn the payloads of runs and views into tombstones in the same transaction. Leaf
-hashes stay, so proofs of before still hold; what the ledger says of itself (``system/``) is kept whole.
+event is committed, and triggers turn payloads into tombstones in the same transaction. Pruning never takes what
+something still stands on, and commits to every tombstone it leaves: what goes and what stays is in the view
+``audit_tombstone``, and the event has the digest of what it gave. Leaf hashes stay, so proofs of before still hold.
 
 Refuses to do anything on its own: nothing calls it but a person.
 """
@@ -12,6 +13,7 @@ Refuses to do anything on its own: nothing calls it but a person.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +26,7 @@ from proofgap.facts import Count, Struct
 from proofgap.text import check_id
 from proofgap_store import files, keys, prefix_file, questions, tree
 from proofgap_store.audit_log import Draft, Written, alone
-from proofgap_store.engine import Connection, rows
+from proofgap_store.engine import Connection, rows, walk
 from proofgap_store.gate import Gate, Writing
 from proofgap_store.keys import AUDIT_STREAM
 from proofgap_store.prefix_file import Prefix, PrefixManifest
@@ -48,6 +50,7 @@ WHERE l.idx BETWEEN :first AND :last AND substr(e.stream, 1, 7) <> 'system/' AND
       AND (h.environment IS NULL OR h.environment = r.environment) AND (h.run IS NULL OR h.run = r.id)))
 ORDER BY l.idx LIMIT 1
 """
+_TOMBSTONES = "SELECT tombstone FROM audit_tombstone WHERE idx BETWEEN :first AND :last ORDER BY idx"
 _IN_PREFIX = "e.event_id IN (SELECT event_id FROM audit_leaf WHERE idx BETWEEN :first AND :last)"
 
 
@@ -77,7 +80,10 @@ class PruneOrder(Struct):
 
 
 class Pruned(Struct):
-    """What was pruned, and the event that says so. ``stopped`` names the hold that kept the rest."""
+    """What was pruned, and the event that says so. ``stopped`` names the hold that kept the rest.
+
+    ``tombstones`` says how many payloads went, and ``tombstones_sha256`` is the digest of what stands in their place.
+    """
 
     first: int
     last: int
@@ -85,6 +91,8 @@ class Pruned(Struct):
     root: str
     export_sha256: str
     kept_as: str
+    tombstones: int
+    tombstones_sha256: str
     event_id: int
     stopped: Stop | None
 
@@ -140,6 +148,7 @@ def _recording(
         "root": manifest.root,
         "export_sha256": manifest.sha256,
         "kept_as": manifest.file,
+        **_tombstones(connection, plan.prefix),
     }
     draft = Draft(EventType.PRUNED, None, None, None, None, data)
 
@@ -147,6 +156,15 @@ def _recording(
         return Pruned(event_id=written[0].event_id, stopped=plan.stopped, **data)
 
     return Writing(events=alone(connection, AUDIT_STREAM, draft, actor, rec_us), answer=answer, law=law(connection))
+
+
+def _tombstones(connection: Connection, prefix: Prefix) -> dict[str, Any]:
+    """Commit to what will stand in the place of payloads: how many, and the digest of their bytes, one a line."""
+    count, found = 0, sha256()
+    for (tombstone,) in walk(connection, _TOMBSTONES, {"first": prefix.first, "last": prefix.last}):
+        count += 1
+        found.update(f"{tombstone}\n".encode())
+    return {"tombstones": count, "tombstones_sha256": found.hexdigest()}
 
 
 def _plan(connection: Connection, order: PruneOrder, principal: str) -> _Plan:

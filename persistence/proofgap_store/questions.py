@@ -19,7 +19,7 @@ import msgspec
 
 from proofgap.access import ANY_ENVIRONMENT, MAY, Action
 from proofgap.admission import admitted
-from proofgap.audit import EventType
+from proofgap.audit import REFUSALS
 from proofgap.errors import BadInputError, ForbiddenError, NotFoundError, ProofgapError
 from proofgap.text import check_id
 from proofgap_store.documents import DamagedError
@@ -44,7 +44,7 @@ _CLAUSES = {
   AND (e.payload ->> '$.data.decision.state' = :state
     OR EXISTS (SELECT 1 FROM json_each(e.payload, '$.data.rows') AS line WHERE line.value ->> 1 = :state))""",
 }
-_REFUSED = f"e.type = '{EventType.RUN_TRANSITION_REFUSED}'"
+_REFUSED = "e.type IN ('" + "', '".join(sorted(REFUSALS)) + "')"
 _VISIBLE = """CASE
   WHEN e.ws IS NOT NULL AND e.env IS NOT NULL THEN {event_held}
   WHEN e.type = 'restore.decision.listed' THEN NOT EXISTS (

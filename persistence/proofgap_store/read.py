@@ -53,8 +53,13 @@ OPENINGS = """(
 _OPENINGS = msgspec.json.Decoder(dict[str, str])
 _NOTED = """
 SELECT (SELECT value FROM audit_private WHERE event_id = e.event_id AND path = 'data.note') AS value,
-       e.payload ->> '$.commit."data.note"' IS NOT NULL AS is_committed, e.payload ->> '$.pruned' IS NOT NULL AS is_pruned
+       e.payload ->> '$.commit."data.note"' IS NOT NULL AS is_committed
 FROM audit_event AS e WHERE e.event_id = :event
+"""
+_LAST_EVENT = "SELECT last_event_id FROM restore_run WHERE id = :run"
+_UNCHANGED = """
+SELECT count(*) AS number FROM result_item
+WHERE run = :run AND result = 'succeeded' AND document ->> '$.action' = 'unchanged'
 """
 _OWNER_OF_SNAPSHOT = "SELECT run FROM evidence_snapshot WHERE id = :snapshot AND run IS NOT NULL"
 
@@ -155,14 +160,23 @@ class Noted(NamedTuple):
 
     value: str | None
     is_known: bool
-    is_pruned: bool
 
 
 def noted(connection: Connection, event_id: int) -> Noted:
     """Read the note of an event; one that was erased is not known any more."""
     row = rows(connection, _NOTED, event=event_id)[0]
-    is_pruned = bool(row["is_pruned"])
-    return Noted(row["value"], row["value"] is not None or not (row["is_committed"] or is_pruned), is_pruned)
+    return Noted(row["value"], row["value"] is not None or not row["is_committed"])
+
+
+def last_note(connection: Connection, run_id: str) -> str | None:
+    """Read the note of the event that moved a run last, if there is one still."""
+    return noted(connection, rows(connection, _LAST_EVENT, run=run_id)[0]["last_event_id"]).value
+
+
+def unchanged(connection: Connection, run_id: str) -> int:
+    """Count the items of a run that succeeded although nothing was written: the target held them already."""
+    number: int = rows(connection, _UNCHANGED, run=run_id)[0]["number"]
+    return number
 
 
 def openings(text: str) -> dict[str, Opening]:

@@ -50,7 +50,8 @@ def redacting(connection: Connection, wanted: Erasure, actor: Actor, rec_us: int
     check_code("reason", wanted.reason)
     found = questions.one(connection, wanted.event, actor.id, Action.ADMINISTER)
     if check_id("path", wanted.path) not in found.openings:
-        raise NotFoundError(f"opening of audit event {found.event_id}", wanted.path)
+        done = "erased" if wanted.path in found.entry.get("commit", {}) else ""
+        raise NotFoundError(f"opening of audit event {found.event_id}", wanted.path, done=done)
     data: dict[str, Any] = {"redacted": found.event_id, "path": wanted.path, "reason": wanted.reason}
     entry = found.entry
     draft = Draft(EventType.REDACTED, entry["ws"], entry["env"], entry["run"], None, data)

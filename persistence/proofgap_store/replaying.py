@@ -40,10 +40,14 @@ class Difference(Struct):
 
 
 class Replay(Struct):
-    """What a replay came to: how many projections, how many of them differ, and the first differences."""
+    """What a replay came to: how many projections, how many of them differ, and the first differences.
+
+    ``pruned`` counts the projections whose facts are in an export of a pruning: they could not be decided anew.
+    """
 
     projections: int
     differing: int
+    pruned: int
     differences: tuple[Difference, ...]
 
 
@@ -57,16 +61,19 @@ def replay(connection: Connection, run: str | None, principal: str, progress: Pr
     if run is not None:
         views.visible(connection, run, principal, Action.AUDIT)
     query = LogQuery(run=run, types=(EventType.DECISION_PROJECTED,))
-    chosen = questions.kept(questions.selection(query, questions.audited(connection, principal)))
+    chosen = questions.selection(query, questions.audited(connection, principal))
     last_number = questions.last_number(connection)
-    projections, differing = 0, 0
+    projections, differing, pruned = 0, 0, 0
     kept: list[Difference] = []
     for event in questions.each(connection, chosen):
+        if event.is_pruned:
+            pruned += 1
+            continue
         found = list(differences(event))
         projections, differing = projections + 1, differing + bool(found)
         kept += found[: DIFFERENCES_MAX - len(kept)]
         progress(event.event_id, last_number, projections)
-    return Replay(projections=projections, differing=differing, differences=tuple(kept))
+    return Replay(projections=projections, differing=differing, pruned=pruned, differences=tuple(kept))
 
 
 def differences(event: LoggedEvent) -> Iterator[Difference]:

@@ -17,7 +17,7 @@ from proofgap.notes import VerifierKey
 from proofgap.proofs import Log, Policy, policy_text
 from proofgap_store import keys
 from proofgap_store.administration import DEFAULT_SCOPE
-from proofgap_store.audit_log import Written, head_of, link
+from proofgap_store.audit_log import Written, alone
 from proofgap_store.engine import Connection
 from proofgap_store.gate import Writing
 from proofgap_store.keys import AUDIT_STREAM, KeyFile, KeyPeriod
@@ -99,7 +99,7 @@ def _rotating(
         _refuse_found(key_file, current)
     new = key_file.propose(current.name, current).verifier
     draft = keys.rotation_draft(new, old, current)
-    events = link(head_of(connection, AUDIT_STREAM), [draft], actor, now, now)
+    events = alone(connection, AUDIT_STREAM, draft, actor, now)
 
     def answer(written: Sequence[Written]) -> LogKey:
         return LogKey(key=new.text, event_id=written[0].event_id, first_index=None, is_endorsed=old is not None)

@@ -43,7 +43,8 @@ class Receipt(Struct):
 class Shown(Struct):
     """What one person was shown of one run, and the audit event that says so.
 
-    ``record`` holds what they may see of it: a withheld operation run or snapshot is not in it.
+    ``record`` holds what they may see of it: a withheld operation run or snapshot is not in it. ``note`` says why the run
+    ended, in the words of whoever ended it; ``None``: it did not end, nobody said, it was erased, or they may not read the log.
     """
 
     record: RunRecord
@@ -52,6 +53,8 @@ class Shown(Struct):
     facts_digest: str  # of everything that the decision was made from
     event_id: int
     at_us: int
+    note: str | None = None
+    unchanged: int = 0  # item rows of what succeeded because the target held it already
 
 
 class ListedRun(Struct):

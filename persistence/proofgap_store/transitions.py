@@ -110,7 +110,7 @@ def replayed(connection: Connection, call: Call) -> Receipt | None:
 def _may_be_noted(connection: Connection, event_id: int, note: str | None) -> bool:
     """Tell whether an event's note may be this one: compared where it is kept; one that was erased may be any."""
     kept = noted(connection, event_id)
-    return kept.value == note if kept.is_known else note is not None or kept.is_pruned
+    return kept.value == note if kept.is_known else note is not None
 
 
 def writing(call: Call, head: Head, plan: Plan, law: int) -> Writing[Receipt]:

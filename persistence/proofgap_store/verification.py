@@ -41,6 +41,10 @@ def decoded(payload: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
+"""What is raised where an event does not say what events of its type say."""
+
+
 class Anchors(Struct):
     """What a log is held against from outside: all of it optional, and the verdict says what there was.
 

@@ -11,10 +11,11 @@ from typing import Any
 
 from proofgap.findings import Code, Finding
 from proofgap.replay import Report
-from proofgap_store.engine import Connection, rows, walk_rows
-from proofgap_store.verification import decoded, said
+from proofgap_store.dialect import dialect_of
+from proofgap_store.engine import Connection, execute, rows, walk_rows
+from proofgap_store.verification import UNREADABLE, decoded, said
 
-_SUBJECT, _PRUNED = said("data.subject", "e.payload"), said("pruned", "e.payload")
+_SUBJECT = said("data.subject", "e.payload")
 _NO_COMMITMENT = """
 CASE WHEN json_valid(e.payload) THEN NOT EXISTS (SELECT 1 FROM json_each(e.payload, '$.commit') AS c WHERE c.key = t.path)
 ELSE TRUE END
@@ -23,21 +24,36 @@ _FOREIGN = {
     "restore_run": ("t.id", "last_event_id", "e.run IS DISTINCT FROM t.id OR e.stream IS DISTINCT FROM 'run/' || t.id"),
     "operation_run": (
         *("t.id", "last_event_id"),
-        f"e.run IS DISTINCT FROM t.run OR ({_SUBJECT} IS DISTINCT FROM t.id AND {_PRUNED} IS NULL)",
+        f"e.run IS DISTINCT FROM t.run OR {_SUBJECT} IS DISTINCT FROM t.id",
     ),
     "evidence_snapshot": (
         *("t.id", "last_event_id"),
-        f"e.run IS DISTINCT FROM t.run OR ({_SUBJECT} IS DISTINCT FROM t.id AND {_PRUNED} IS NULL)",
+        f"e.run IS DISTINCT FROM t.run OR {_SUBJECT} IS DISTINCT FROM t.id",
     ),
     "result_item": ("t.run || ' ' || t.item_key", "event_id", "e.run IS DISTINCT FROM t.run"),
     "evidence_check": (
         *("t.snapshot || ' ' || t.number", "event_id"),
-        f"{_SUBJECT} IS DISTINCT FROM t.snapshot AND {_PRUNED} IS NULL",
+        f"{_SUBJECT} IS DISTINCT FROM t.snapshot",
     ),
     "audit_private": ("t.event_id || ' ' || t.path", "event_id", _NO_COMMITMENT),
 }
 """Table: what names a row, the column that leads to its event, and what makes it one that the log does not know."""
 
+_MISNAMED = (
+    """
+    SELECT run || ' ' || item_key AS id FROM result_item
+    WHERE CASE WHEN json_valid(document) THEN document ->> '$.result' IS DISTINCT FROM result OR document ->> '$.key' IS DISTINCT FROM item_key
+          ELSE TRUE END
+    """,
+    """
+    SELECT snapshot || ' ' || number AS id FROM evidence_check
+    WHERE CASE WHEN json_valid(document) THEN document ->> '$.result' IS DISTINCT FROM result ELSE TRUE END
+    """,
+    """
+    SELECT snapshot AS id FROM evidence_check GROUP BY snapshot
+    HAVING min(number) <> 0 OR max(number) <> count(*) - 1
+    """,
+)
 _SYSTEM = """
 SELECT event_id, type, ws, env, run, payload FROM audit_event
 WHERE type IN ('access.granted', 'access.revoked', 'environment.declared', 'machine.defined', 'audit.held',
@@ -68,6 +84,21 @@ def check_foreign(connection: Connection, report: Report) -> None:
             report(Finding(code=Code.ROW_FOREIGN, detail=f"{table} {row['id']}"))
 
 
+def check_sound(connection: Connection, report: Report) -> None:
+    """Let the database look at itself, where it can: every page, and whether every index leads to every row."""
+    asking = dialect_of(connection).soundness
+    for (said_by_it,) in execute(connection, asking).fetchall() if asking else ():
+        if said_by_it != "ok":
+            report(Finding(code=Code.DATABASE_DAMAGED, detail=said_by_it))
+
+
+def check_columns(connection: Connection, report: Report) -> None:
+    """Hold the columns of item and check rows, which queries go by, against their documents."""
+    for statement in _MISNAMED:
+        for row in rows(connection, statement):
+            report(Finding(code=Code.ROWS_DIGEST, detail=f"a column of {row['id']} is not what its document says"))
+
+
 def check_system(connection: Connection, report: Report) -> None:
     """Hold grants, environments, definitions and holds against the log."""
     wanted = _followed(connection)
@@ -85,10 +116,10 @@ def _followed(connection: Connection) -> dict[str, set[tuple[Any, ...]]]:
     for row in rows(connection, _SYSTEM):
         try:
             effects = list(_effects(row, decoded(row["payload"])["data"], keyed["audit_hold"]))
-        except (KeyError, TypeError):
+            for table, key, rest in effects:
+                keyed[table][key] = _hashable((*key, *rest))
+        except UNREADABLE:
             continue  # it is no such event any more: what followed from it is found to be foreign
-        for table, key, rest in effects:
-            keyed[table][key] = (*key, *rest)
     return {table: set(found.values()) for table, found in keyed.items()}
 
 
@@ -114,6 +145,17 @@ def _effects(
             yield "audit_hold", (data["hold"],), (*held[1:4], 0, event_id)
 
 
+def _hashable(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Give a row, if it can be one at all.
+
+    Raises:
+        TypeError: it holds an array or an object.
+
+    """
+    hash(row)
+    return row
+
+
 def check_receipts(connection: Connection, report: Report) -> None:
     """Hold every receipt against the event that it is for."""
     for row in walk_rows(connection, _RECEIPTS):
@@ -131,9 +173,7 @@ def _receipt_difference(row: dict[str, Any]) -> str | None:
         return "it, or its event, cannot be read"
     if (row["leaf"], row["event_id"]) != (body.get("leaf"), body.get("event_id")):
         return "it names another event"
-    if "pruned" in event:
-        return None
-    data = event.get("data", {})
+    data = event["data"] if isinstance(event.get("data"), dict) else {}
     if (row["by"], data.get("key"), data.get("request")) != (row["actor"], row["key"], row["fingerprint"]):
         return "its event is that of another request"
     follows = {**{name: data.get(name) for name in _SHARED}, "status": data.get("target"), "run_id": event.get("run")}

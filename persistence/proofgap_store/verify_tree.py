@@ -18,11 +18,12 @@ from proofgap.errors import MalformedError, ProofgapError, SignatureError, Unkno
 from proofgap.findings import Code, Finding
 from proofgap.merkle import CompactRange
 from proofgap.notes import VerifierKey, parse_note
-from proofgap.replay import Report, is_tombstone_of
+from proofgap.replay import Report, tombstone_of
 from proofgap_store import keys, tree
 from proofgap_store.engine import Connection, walk, walk_rows
 from proofgap_store.keys import KeyPeriod
 from proofgap_store.verification import encoded
+from proofgap_store.verify_prunings import pruned_leaves
 
 _US_PER_SECOND = 1_000_000
 _CHECKPOINTS = "SELECT size, root, at_us, note FROM audit_checkpoint WHERE size > :size ORDER BY size"
@@ -196,24 +197,28 @@ class Roots:
         self._report(Finding(code=code, detail=detail, index=index))
 
 
-def check_payloads(connection: Connection, part: range, pruned_before: int, report: Report) -> Iterator[int]:
-    """Hold each leaf of a part of the tree against the bytes of its event; yields after each, for whoever counts."""
+def check_payloads(connection: Connection, part: range, report: Report) -> Iterator[int]:
+    """Hold each leaf of a part of the tree against the bytes of its event; yields after each, for whoever counts.
+
+    What was pruned is read in the same snapshot as the payloads.
+    """
+    pruned = pruned_leaves(connection)
     for row in walk_rows(connection, _PAYLOADS, first=part.start, end=part.stop):
         index, event_id = row["idx"], row["event_id"]
         if row["payload"] is None:
             detail = f"event {event_id} is gone"
             report(Finding(code=Code.EVENT_MISSING, detail=detail, index=index, event_id=event_id))
-        elif not _is_leaf_of(row, pruned_before):
+        elif not _is_leaf_of(row, pruned):
             detail = f"the leaf is {row['hash']}, and the bytes of the event give {leaf_hash(encoded(row['payload']))}"
             report(Finding(code=Code.LEAF_MISMATCH, detail=detail, index=index, event_id=event_id))
         yield index
 
 
-def _is_leaf_of(row: dict[str, Any], pruned_before: int) -> bool:
+def _is_leaf_of(row: dict[str, Any], pruned: Sequence[range]) -> bool:
     payload = encoded(row["payload"])
     if leaf_hash(payload) == row["hash"] == row["leaf"]:
         return True
-    is_pruned = row["idx"] < pruned_before and is_tombstone_of(payload, row["event_id"])
+    is_pruned = any(row["idx"] in leaves for leaves in pruned) and tombstone_of(payload, row["event_id"]) is not None
     return is_pruned and bool(row["hash"] == row["leaf"])
 
 

@@ -14,6 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing, contextmanager
 from itertools import pairwise
 from typing import NamedTuple
+from urllib.parse import quote
 
 from sqlalchemy import URL
 
@@ -57,10 +58,10 @@ def reading(url: str) -> Iterator[Connection]:
 
 @contextmanager
 def _file(parsed: URL) -> Iterator[Connection]:
-    if parsed.database in {None, "", ":memory:"}:
+    if not parsed.database or parsed.database == ":memory:":
         raise BadInputError("ledger", f"{str(parsed)!r} is no file of a ledger", "Use sqlite:///FILE.")
     try:
-        connection = sqlite.connect(f"file:{parsed.database}?mode=ro", uri=True, isolation_level=None)
+        connection = sqlite.connect(f"file:{quote(parsed.database)}?mode=ro", uri=True, isolation_level=None)
     except sqlite.Error as error:
         raise unavailable(error) from error
     connection.text_factory = _text
@@ -90,7 +91,6 @@ class Work(NamedTuple):
     connection: Connection
     since: int
     size: int
-    pruned_before: int
     jobs: int
     url: str | None
 
@@ -107,8 +107,8 @@ class Work(NamedTuple):
         names = [rows(self.connection, _CUTS, place=count * n // jobs)[0]["stream"] for n in range(1, jobs) if count]
         cuts = ["", *sorted(set(names)), None]
         steps = [self.since + (self.size - self.since) * n // jobs for n in range(jobs + 1)]
-        leaves = [_Piece(range(*pair), None, None, None, self.pruned_before) for pair in pairwise(steps)]
-        streams = [_Piece(None, after, upto, boundary, self.pruned_before) for after, upto in pairwise(cuts)]
+        leaves = [_Piece(range(*pair), None, None, None) for pair in pairwise(steps)]
+        streams = [_Piece(None, after, upto, boundary) for after, upto in pairwise(cuts)]
         return leaves + streams
 
     def read_all(self, report: Findings, progress: Progress) -> None:
@@ -130,12 +130,11 @@ class _Piece(NamedTuple):
     after: str | None
     upto: str | None
     since: int | None
-    pruned_before: int
 
     def run(self, connection: Connection, report: Report) -> Iterator[int]:
         """Do it; yields after each event."""
         if self.leaves is not None:
-            return check_payloads(connection, self.leaves, self.pruned_before, report)
+            return check_payloads(connection, self.leaves, report)
         return Streams(connection, report).walk(self.after or "", self.upto, self.since)
 
 

@@ -16,7 +16,9 @@ from proofgap_store.engine import Connection, rows
 from proofgap_store.schema import drift
 from proofgap_store.tree import StoredCheckpoint
 from proofgap_store.verification import Anchors, Depth, Findings, Verification, said
-from proofgap_store.verify_tables import check_foreign, check_receipts, check_system
+from proofgap_store.verify_prunings import check_prunings, pruned_leaves
+from proofgap_store.verify_streams import definitions_of
+from proofgap_store.verify_tables import check_columns, check_foreign, check_receipts, check_sound, check_system
 from proofgap_store.verify_tree import (
     Roots,
     check_notes,
@@ -26,10 +28,10 @@ from proofgap_store.verify_tree import (
 )
 from proofgap_store.verify_work import Progress, Work, reading
 
+_CHECKS = (check_sound, check_prunings, check_queue, check_foreign, check_columns, check_system, check_receipts)
 MERGE_DELAY_US_MAX = 60_000_000
 """How long an event may wait for its checkpoint before a verification warns of it."""
 
-_PRUNED = f"SELECT max(CAST({said('data.last')} AS BIGINT)) AS last FROM audit_event WHERE type = 'audit.pruned'"  # noqa: S608 - our own text
 _DECLARED = {
     "audit.gap_declared": Code.GAP_DECLARED,
     "audit.restore_declared": Code.RESTORE_DECLARED,
@@ -37,7 +39,7 @@ _DECLARED = {
 _DECLARATIONS = f"""
 SELECT event_id, type, stream, {said("data.reason")} AS reason FROM audit_event
 WHERE type IN ('audit.gap_declared', 'audit.restore_declared') ORDER BY event_id
-"""  # noqa: S608 - as above
+"""  # noqa: S608 - put together from our own text only
 _COUNT = "SELECT count(*) AS n FROM audit_event"
 
 
@@ -71,12 +73,14 @@ def verify(
     grown = Roots(connection, since, report)
     found = grown.walk(mark.size for mark in marks.values() if mark)
     _anchor(grown, found, marks, report)
-    work = Work(connection, since, grown.tree.size, _pruned_before(connection), depth.jobs, url)
+    work = Work(connection, since, grown.tree.size, depth.jobs, url)
+    pruned_before = max((leaves.stop for leaves in pruned_leaves(connection)), default=0)
     if not depth.is_quick:
         work.read_all(report, progress or _untold)
-        for check in (check_queue, check_foreign, check_system, check_receipts):
+        definitions_of(connection, report)
+        for check in _CHECKS:
             check(connection, report)
-    _declared(connection, work.pruned_before, report)
+    _declared(connection, pruned_before, report)
     last = tree.last_checkpoint(connection)
     _waiting(connection, depth.now_us, report)
     _age(last, depth, report)
@@ -89,7 +93,7 @@ def verify(
         size=grown.tree.size,
         root=grown.tree.root().hex() if grown.tree.size else None,
         checkpoint=last and last.note,
-        pruned_before=work.pruned_before,
+        pruned_before=pruned_before,
         since=since,
         counts=dict(report.counts),
         findings=tuple(report.kept),
@@ -172,11 +176,6 @@ def _declared(connection: Connection, pruned_before: int, report: Report) -> Non
     if pruned_before:
         detail = f"payloads of 0 to {pruned_before - 1} pruned, root intact"
         report(Finding(code=Code.PRUNED, detail=detail, index=pruned_before - 1))
-
-
-def _pruned_before(connection: Connection) -> int:
-    last = rows(connection, _PRUNED)[0]["last"]
-    return 0 if last is None else int(last) + 1
 
 
 def _waiting(connection: Connection, now_us: int, report: Report) -> None:

@@ -14,7 +14,7 @@ import msgspec
 from proofgap.access import ANY_ENVIRONMENT, MAY, Action, Place, Role, as_seen, authorize, viewer_of
 from proofgap.audit import Actor, EventType, view_stream
 from proofgap.errors import BadInputError
-from proofgap.facts import ItemResult, Struct
+from proofgap.facts import TERMINAL_RUN_STATUSES, ItemResult, Struct
 from proofgap.hooks import Trigger, project
 from proofgap.records import Check, Item, RunRecord
 from proofgap.text import check_text
@@ -87,6 +87,12 @@ def visible(
     return found
 
 
+def permit(connection: Connection, action: Action, scope: tuple[str, str], principal: str) -> None:
+    """Let somebody through who may do something in a workspace and environment. Raises as `authorize` does."""
+    held = read.roles(connection, principal, *scope)
+    authorize(principal, held, action, ("environment", "/".join(scope)), Place(*scope))
+
+
 def peek(connection: Connection, run_id: str, principal: str) -> RunRecord:
     """Read a run as somebody may see it."""
     found = visible(connection, run_id, principal, Action.VIEW)
@@ -103,6 +109,9 @@ def showing(connection: Connection, run_id: str, asked: Asked) -> Writing[Shown]
     projection = project(facts, viewer, Trigger.SHOW)
     head = head_of(connection, view_stream(run_id, asked.viewer))
     events = link(head, [projection_draft(projection, record)], asked.actor, asked.at_us, asked.at_us)
+    may_be_told = record.status in TERMINAL_RUN_STATUSES and found.roles & MAY[Action.READ_LOG]
+    note = read.last_note(connection, run_id) if may_be_told else None
+    unchanged = read.unchanged(connection, run_id)
     return Writing(
         events=events,
         answer=lambda written: Shown(
@@ -112,6 +121,8 @@ def showing(connection: Connection, run_id: str, asked: Asked) -> Writing[Shown]
             facts_digest=projection.facts_digest,
             event_id=written[0].event_id,
             at_us=asked.at_us,
+            note=note,
+            unchanged=unchanged,
         ),
     )
 

@@ -204,7 +204,7 @@ def test_a_backup_that_cannot_be_read_now_leaves_the_run_and_its_approvals(shell
     run_id = approved(shell, backup)
     moved = backup.path.rename(tmp_path / "elsewhere")
     ran = shell.inside("restore", "--resume", run_id, "--yes")
-    assert (ran.code, shell.last().ended) == (1, ("not_executed", "previewed", None))
+    assert (ran.code, shell.last().ended) == (2, ("not_executed", "previewed", None))
     assert "cannot be read" in ran.err
     moved.rename(backup.path)
     assert shell.inside("restore", "--resume", run_id, "--yes", "--exit-status").code == 0

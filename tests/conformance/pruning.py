@@ -22,6 +22,19 @@ def everything(ledger: Ledger) -> dict[str, list[dict[str, Any]]]:
     return tables(ledger) | {name: read(ledger, f"SELECT * FROM {name}") for name in TREE}  # noqa: S608 - names only
 
 
+def stood_on(ledger: Ledger) -> set[int]:
+    """Give the events of runs that something stands on: their records, item and check rows, receipts, times of evidence."""
+    linked = (
+        *(("restore_run", "last_event_id"), ("operation_run", "last_event_id"), ("evidence_snapshot", "last_event_id")),
+        *(("result_item", "event_id"), ("evidence_check", "event_id"), ("receipt", "event_id")),
+    )
+    named = {row["n"] for table, column in linked for row in read(ledger, f"SELECT {column} AS n FROM {table}")}  # noqa: S608 - names only
+    return named | {
+        row["event_id"]
+        for row in read(ledger, "SELECT event_id FROM audit_event WHERE type = 'restore.evidence.created'")
+    }
+
+
 def leaf_of(ledger: Ledger, event_id: int) -> int:
     """Give the leaf of an event."""
     return int(read(ledger, "SELECT idx FROM audit_leaf WHERE event_id = :event", event=event_id)[0]["idx"])

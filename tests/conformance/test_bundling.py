@@ -8,12 +8,14 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from proofgap.audit import EventType
 from proofgap.bundles import CHECKS as CHECKS_FILE
 from proofgap.bundles import EVENTS, PAGE
 from proofgap.bundles import ITEMS as ITEMS_FILE
 from proofgap.checkpoints import parse_checkpoint, sign_checkpoint
+from proofgap.decision_page import FORM
 from proofgap.errors import BadInputError, ForbiddenError, NotFoundError
 from proofgap.facts import ItemResult, RunEvent
 from proofgap.findings import Code, Verdict
@@ -237,6 +239,41 @@ def test_what_was_declared_of_the_ledger_is_in_every_bundle_and_is_told(ledger, 
     assert first_word(bundle.files, bundle.policy)[0] is Verdict.OK
 
 
+def test_a_pruning_is_in_every_bundle_and_is_told(ledger, tmp_path):
+    live(ledger)
+    size = ledger.audit.checkpoint().size
+    ledger.audit.prune(PruneOrder(file=str(tmp_path / "pruned.jsonl"), events=size), ADA)
+    bundle = made(ledger, live(ledger), tmp_path / "b.zip")
+    assert both(bundle.files, bundle.policy) == {Code.PRUNED}
+    assert first_word(bundle.files, bundle.policy)[0] is Verdict.OK
+
+
+@pytest.mark.parametrize("left_out", ["every key", "the first key", "the next key"])
+def test_a_key_signs_only_if_the_events_put_it_in_force(ledger, tmp_path, left_out):
+    run = live(ledger)
+    _, new = rotate(ledger)
+    content, signer = content_of(ledger, run)
+    assert signer.verifier == new.verifier
+    first, second = (event for event in content.events if b"audit.key_rotated" in event.payload)
+    gone = {"every key": {first, second}, "the first key": {first}, "the next key": {second}}[left_out]
+    events = [event for event in content.events if event not in gone]
+    assert both(signed(content, signer, events=events), believing(new)) == {Code.KEY_UNENDORSED}
+
+
+def test_whoever_holds_the_key_can_leave_out_what_only_the_ledger_shows(ledger):
+    """The bundle's blind spot, as docs/audit-format.md states it: if this fails, a bundle shows more than is said."""
+    run = whole_life(ledger)
+    ledger.audit.declare_restore("a test", ADA)
+    content, signer = content_of(ledger, run)
+    wanted = [event for event in content.events if b"restore_declared" not in event.payload]
+    seen = [event for event in wanted if b'"stream":"view/' not in event.payload]
+    ends = tuple(end for end in content.facts.streams if not end.stream.startswith("view/"))
+    assert len(seen) < len(wanted) < len(content.events)
+    files = signed(content, signer, events=seen, facts=replace(content.facts, streams=ends))
+    assert both(files, believing(signer)) == set()
+    assert "can leave out the end of a stream" in files[PAGE].decode()
+
+
 HOSTILE = "\"><script>alert(1)</script><img src=x onerror=alert(2)>'&{}${x}"
 
 
@@ -253,3 +290,15 @@ def test_hostile_names_reach_the_page_as_text_only(ledger, tmp_path):
     assert not re.search(r"<(script|img|iframe|object|link|a|form)\b", page)
     assert "default-src &#x27;none&#x27;" in page or "default-src 'none'" in page
     assert both(bundle.files, bundle.policy) == set()
+
+
+FORM_1 = "49ee3ff5081cfcf74932bac53a42c3a6b1895a368ad19da09da7daad01463f99"
+"""SHA-256 of a page of form 1 without what differs from run to run."""
+
+
+def test_a_page_whose_words_or_looks_change_has_another_form(ledger, tmp_path):
+    """Whoever sees this fail counts `FORM` up: pages that were signed before are no longer written as they were."""
+    page = made(ledger, whole_life(ledger), tmp_path / "b.zip").files[PAGE].decode()
+    lasted = re.sub(r"\d+(\.\d)? (ms|s|min|h|d)\b( \d+ (s|min|h)\b)?", "#", page)
+    plain = re.sub(r"[\w+/=:.,-]*\d[\w+/=:.,-]*", "#", lasted)
+    assert (FORM, sha256(plain.encode()).hexdigest()) == (1, FORM_1)

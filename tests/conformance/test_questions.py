@@ -51,6 +51,8 @@ def eventful(ledger):
     ledger.grant(SAM.id, Role.OPERATOR, HOME, ADA)
     for actor in (SAM, VERA, UDO):
         ledger.list_runs(actor.id, actor)
+    with suppress(ForbiddenError):
+        ledger.create(NewRun(), VERA)
     ledger.grant("erin", Role.VIEWER, ("default", "*"), ADA)
     return ledger
 
@@ -104,6 +106,7 @@ def some_run(ledger):
     return next(event.entry["run"] for event in log(ledger) if event.entry["run"])
 
 
+REFUSALS = {"restore.run.transition_refused", "access.denied"}
 FILTERS = {
     "nothing": lambda _: ({}, lambda event: True),
     "run": lambda ledger: (
@@ -129,7 +132,7 @@ FILTERS = {
         f"state {state}": lambda _, state=state: ({"state": state}, lambda event: state in states(event))
         for state in DecisionState
     },
-    "refused": lambda _: ({"refused": True}, lambda event: event.type == "restore.run.transition_refused"),
+    "refused": lambda _: ({"refused": True}, lambda event: event.type in REFUSALS),
     "since": lambda ledger: (
         {"since_us": (when := middle(ledger))},
         lambda event: event.entry["rec_us"] >= when,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections import defaultdict
 from collections.abc import Iterator
@@ -173,3 +174,43 @@ def forge(path: Path, kind: str, *, with_key: bool = True, said: dict[str, Any] 
         event["data"] |= said or {}
         rewrite(connection, path, with_key=with_key, **{f"e{event_id}": canonical(event).decode()})
     return event_id
+
+
+def redefine(path: Path, name: str, new: str) -> str:
+    """Write another definition of a table or an index into the schema itself, and leave its content; give the old one."""
+    connection = sqlite.connect(str(path), isolation_level=None)
+    where = "WHERE name = ? AND type IN ('table', 'index')"
+    old: str = connection.execute(f"SELECT sql FROM sqlite_master {where}", (name,)).fetchone()[0]  # noqa: S608 - our own text
+    connection.execute("PRAGMA writable_schema = ON")
+    connection.execute(f"UPDATE sqlite_master SET sql = ? {where}", (new, name))  # noqa: S608 - our own text
+    version = connection.execute("PRAGMA schema_version").fetchone()[0]
+    connection.execute(f"PRAGMA schema_version = {version + 1}")
+    connection.close()
+    return old
+
+
+@contextmanager
+def ungenerated(path: Path) -> Iterator[Any]:
+    """Let somebody write the columns that are read off an event's bytes, and put their definition back."""
+    table = "audit_event"
+    with unguarded(path) as connection:
+        guards = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
+        assert guards == []
+        connection.execute("COMMIT")
+        (old,) = connection.execute("SELECT sql FROM sqlite_master WHERE name = ?", (table,)).fetchone()
+        redefine(path, table, re.sub(r"GENERATED ALWAYS AS \(json_extract\(payload, '[^']*'\)\) STORED", "", old))
+        other = sqlite.connect(str(path), isolation_level=None)
+        yield other
+        other.close()
+        redefine(path, table, old)
+        connection.execute("BEGIN IMMEDIATE")
+
+
+def hide_rows(path: Path, index: str, where: str) -> None:
+    """Make an index anew that leaves rows out, and let its definition say that it holds them all."""
+    connection = sqlite.connect(str(path), isolation_level=None)
+    (old,) = connection.execute("SELECT sql FROM sqlite_master WHERE name = ?", (index,)).fetchone()
+    connection.execute(f"DROP INDEX {index}")
+    connection.execute(f"{old} WHERE {where}")
+    connection.close()
+    redefine(path, index, old)

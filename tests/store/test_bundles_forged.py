@@ -9,16 +9,16 @@ from dataclasses import dataclass
 import pytest
 from msgspec.structs import replace
 
-from proofgap.audit import canonical
+from proofgap.audit import GENESIS, canonical, digest
 from proofgap.bundle_verification import verify
-from proofgap.bundles import Content, Logged, State
+from proofgap.bundles import Content, Logged, State, StreamEnd
 from proofgap.checkpoints import Checkpoint, sign_checkpoint
 from proofgap.findings import Code
 from proofgap.merkle import CompactRange, inclusion_proof, leaf_hash
 from proofgap.notes import SignerKey
 from proofgap.proofs import Log, Policy
 from proofgap_store import Ledger
-from tests.conformance.bundled import content_of, second_word, signed, whole_life
+from tests.conformance.bundled import both, content_of, second_word, signed, whole_life
 from tests.conformance.lives import ADA, settle
 
 ATTACKER = SignerKey.from_seed("example.com/attacker", bytes(32))
@@ -27,9 +27,19 @@ STRANGE = [None, True, 0, -1, 2**70, 1.5, "", "x", "\u202e", [], [[]], [1, 2], {
 
 @pytest.fixture(scope="module")
 def content():
-    """What an honest bundle is made of."""
+    """What an honest bundle is made of, told as if it were the whole log of the attacker, under the attacker's key."""
     with settle(Ledger.open("sqlite://", owner=ADA.id)) as ledger:
-        return content_of(ledger, whole_life(ledger))[0]
+        honest, signer = content_of(ledger, whole_life(ledger))
+    place = {event.place: number for number, event in enumerate(honest.events)}
+    own, other = signer.verifier.text.encode(), ATTACKER.verifier.text.encode()
+    return honest._replace(
+        events=[
+            event._replace(place=number, payload=event.payload.replace(own, other))
+            for number, event in enumerate(honest.events)
+        ],
+        items=[row._replace(place=place[row.place]) for row in honest.items],
+        checks=[row._replace(place=place[row.place]) for row in honest.checks],
+    )
 
 
 @dataclass
@@ -80,6 +90,12 @@ def changed(document, path, value):
 def kinds(payloads):
     """Give the place of one event of each type."""
     return {json.loads(payload)["type"]: place for place, payload in enumerate(payloads)}
+
+
+def test_an_attackers_log_that_holds_in_itself_is_good_for_whoever_believes_the_attacker(content):
+    """So what is found in the forgeries below is found in what they say, and in nothing else."""
+    files = Forged([event.payload for event in content.events]).bundle(content)
+    assert both(files, Policy((Log(ATTACKER.verifier),)).text) == set()
 
 
 def test_an_attackers_whole_log_is_told_from_that_of_the_policy_by_its_key(content):
@@ -152,3 +168,52 @@ def test_guards_of_another_shape_are_answered(content, guards):
     policy = Policy((Log(ATTACKER.verifier),))
     assert {finding.code for finding in verify(files, policy)} & {Code.FORM_INVALID, Code.DEFINITION_UNKNOWN}
     assert second_word(files, policy.text) == 1
+
+
+def chained(content, change):
+    """Change the last decision for the record and everything that names a hash after it: only its meaning is wrong."""
+    documents = [json.loads(event.payload) for event in content.events]
+    of_record = [one for one in documents if one["data"].get("trigger", "show") not in {"show", "list"}]
+    change(of_record[-1]["data"])
+    ends = {}
+    for document in documents:
+        if not document["stream"].startswith("system/"):
+            before = ends.get(document["stream"])
+            document["prev"] = before.head if before else GENESIS
+            leaf = leaf_hash(canonical(document)).hex()
+            ends[document["stream"]] = StreamEnd(stream=document["stream"], events=document["seq"] + 1, head=leaf)
+    facts = replace(content.facts, streams=tuple(ends.values()))
+    return Forged([canonical(document) for document in documents]).bundle(content._replace(facts=facts))
+
+
+def told(data, status, **others):
+    data["facts"]["run"] |= {"status": status} | others
+    data["facts_digest"] = digest(data["facts"])
+
+
+def said(data):
+    data["decision"]["reason"] += " And all is well."
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "is_found_by_second"),
+    [
+        (lambda data: data["facts"]["run"].update(status="running"), Code.PROJECTION_MISMATCH, True),
+        (lambda data: data.update(facts_digest="0" * 64), Code.PROJECTION_MISMATCH, True),
+        (lambda data: told(data, "running"), Code.FACTS_MISMATCH, True),
+        (lambda data: told(data, "completed", counts=None), Code.FACTS_MISMATCH, False),
+        (said, Code.PROJECTION_MISMATCH, False),
+    ],
+    ids=["facts", "digest of facts", "facts that were not the case", "counts", "a decision that does not follow"],
+)
+def test_a_false_decision_is_found_and_the_second_verifier_misses_only_what_the_format_says(
+    content, change, code, is_found_by_second
+):
+    files = chained(content, change)
+    policy = Policy((Log(ATTACKER.verifier),)).text
+    assert code in both(files, policy)
+    assert second_word(files, policy) == is_found_by_second
+
+
+def test_the_events_chained_again_without_a_change_are_good(content):
+    assert both(chained(content, lambda data: None), Policy((Log(ATTACKER.verifier),)).text) == set()

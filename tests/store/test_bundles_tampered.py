@@ -12,7 +12,19 @@ from msgspec.structs import replace
 
 from proofgap.audit import canonical
 from proofgap.bundle_verification import verify
-from proofgap.bundles import CHECKPOINT, CHECKS, CONSISTENCY, EVENTS, ITEMS, MANIFEST, PAGE, POLICY, proof_name
+from proofgap.bundles import (
+    CHECKPOINT,
+    CHECKS,
+    CONSISTENCY,
+    EVENTS,
+    ITEMS,
+    MANIFEST,
+    PAGE,
+    POLICY,
+    files_of,
+    proof_name,
+)
+from proofgap.decision_page import FORM
 from proofgap.dsse import PAYLOAD_TYPE, seal, unseal
 from proofgap.errors import BadInputError
 from proofgap.findings import Code, Verdict
@@ -372,7 +384,24 @@ def test_a_verdict_says_whom_it_believes(kept):
     _, _, bundle = kept
     assert verify_bundle(bundle.path, None).anchor == "no policy"
     assert verify_bundle(bundle.path, None).verdict is Verdict.UNVERIFIABLE
-    found = verify_bundle(bundle.path, bundle.path.with_name("policy"), previous=bundle.path)
+    found = verify_bundle(bundle.path, bundle.path.with_name("policy"), previous=bundle.files[CHECKPOINT].decode())
     assert (found.verdict, found.events) == (Verdict.OK, len(lines(bundle)))
     assert found.checkpoint == bundle.files[CHECKPOINT].decode()
     assert EXITS[found.verdict] == 0
+
+
+def test_a_page_that_says_something_else_than_the_events_is_found_though_the_owner_signed_it(kept):
+    ledger, _, bundle = kept
+    content, signer = content_of(ledger, bundle.run)
+    files = files_of(content, "<h1>All 3 items are back.</h1>", signer)
+    assert both(files, bundle.policy) == {Code.PAGE_MISMATCH}
+    assert first_word(files, bundle.policy)[0] is Verdict.TAMPERED
+
+
+def test_a_page_of_another_form_is_not_believed_and_no_forgery_either(kept):
+    """Else every bundle would be tampered with as soon as a word of the page is changed."""
+    ledger, _, bundle = kept
+    content, signer = content_of(ledger, bundle.run)
+    files = signed(content._replace(facts=replace(content.facts, page_form=FORM + 1)), signer)
+    assert both(files, bundle.policy) == {Code.PAGE_UNKNOWN}
+    assert first_word(files, bundle.policy)[0] is Verdict.UNVERIFIABLE

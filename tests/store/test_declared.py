@@ -219,6 +219,17 @@ def test_a_crash_between_the_declaration_and_the_head_file_leaves_a_ledger_that_
         assert ledger.audit.checkpoint().size == len(log(ledger))
 
 
+def test_a_ledger_that_its_head_file_agrees_with_was_not_restored(ledger, path):
+    live(ledger)
+    ledger.audit.checkpoint()
+    before, seen = everything(ledger), path.with_name("ledger.db.head").read_bytes()
+    with pytest.raises(BadInputError, match=r"the head file and the ledger agree.*nothing to declare"):
+        ledger.audit.declare_restore(WHY, ADA)
+    assert (everything(ledger), path.with_name("ledger.db.head").read_bytes()) == (before, seen)
+    path.with_name("ledger.db.head").unlink()
+    assert ledger.audit.declare_restore(WHY, ADA).head_size is None
+
+
 def test_the_one_who_declares_is_named_in_the_event(restored):
     with reopened(restored) as ledger:
         done = ledger.audit.declare_restore(WHY, Actor(id=ADA.id, via="cli", name="Ada L."))

@@ -6,8 +6,9 @@ import subprocess
 import sys
 
 from proofgap.findings import Verdict
-from proofgap_store import Ledger
-from tests.conformance.lives import ADA, live
+from proofgap_store import Ledger, verify_work
+from tests.conformance.lives import ADA, live, log
+from tests.conformance.pruning import prune
 from tests.store.tampering import URL, verified
 
 WRITER = """
@@ -43,6 +44,24 @@ def test_verifying_while_others_write_and_sequence_gives_no_false_alarm(path):
     assert [found.findings for found in seen] == [()] * len(seen)
     assert seen[0].events < seen[5].events < seen[-1].events
     assert verified(path).verdict == Verdict.OK
+
+
+def test_a_pruning_during_a_verification_that_is_shared_out_gives_no_false_alarm(path, tmp_path, monkeypatch):
+    with Ledger.open(URL(path), owner=ADA.id, synchronous="OFF") as ledger:
+        live(ledger)
+        ledger.audit.checkpoint()
+
+        def pruned_first(*work):
+            prune(ledger, tmp_path / "export.jsonl")
+            return share_out(*work)
+
+        share_out = verify_work._shared_out
+        monkeypatch.setattr(verify_work, "_shared_out", pruned_first)
+        assert verified(path, jobs=2).counts == {}
+        assert "audit.pruned" in {found.type for found in log(ledger)}
+        ledger.audit.checkpoint()
+    monkeypatch.undo()
+    assert verified(path, jobs=2).verdict == Verdict.OK
 
 
 def test_a_pin_that_was_seen_while_others_wrote_holds_for_ever(path):

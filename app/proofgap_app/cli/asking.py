@@ -34,7 +34,7 @@ class Filters:
         environment: only events of this managed environment.
         type: only events of this type, such as restore.run.transitioned; may be given more than once.
         state: only events by which this decision was made or shown.
-        refused: only refused attempts.
+        refused: only refused attempts: of the machine, of a guard, or for want of a role.
         from_: only what was recorded at this time or later (RFC 3339).
         to: only what was recorded before this time (RFC 3339).
 

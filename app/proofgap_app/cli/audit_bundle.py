@@ -9,7 +9,7 @@ from cyclopts import App
 from proofgap.text import check_id, check_text
 from proofgap_app.cli import output
 from proofgap_app.cli.ledgers import me, opened
-from proofgap_app.cli.options import ACCESS, Access
+from proofgap_app.cli.options import ACCESS, Access, naming
 from proofgap_app.cli.telling import pairs
 from proofgap_store.bundling import Bundled
 
@@ -40,7 +40,7 @@ def bundle(run: str, /, *, out: Path | None = None, previous: Path | None = None
     check_id("RUN", run)
     file = Path(f"{run.replace('/', '_')}.zip") if out is None else out
     check_text("--out", str(file))
-    with opened(access) as ledger:
+    with opened(access) as ledger, naming(FILE="--out"):
         made = ledger.audit.bundle(run, me(), file, previous=previous)
     if access.json:
         output.json_line(made)

@@ -47,7 +47,7 @@ def declare_gap(*, reason: str, access: Access = ACCESS) -> int:
     pairs([
         ("put back", ", ".join(done.missing) or "none"),
         ("taken away", ", ".join(done.foreign) or "none"),
-        ("event", done.event_id),
+        ("recorded as event", done.event_id),
     ])  # fmt: skip
     return 0
 
@@ -68,10 +68,10 @@ def declare_restore(*, reason: str, access: Access = ACCESS) -> int:
     if access.json:
         output.json_line(done)
         return 0
-    seen = "none" if done.head_size is None else f"{done.head_size} events, root {done.head_root}"
+    seen = "none" if done.head_size is None else f"{output.amount(done.head_size, 'event')}, root {done.head_root}"
     pairs([
         ("head file saw", seen),
-        ("this ledger has", f"{done.size} events, root {done.root}"),
-        ("event", done.event_id),
+        ("this ledger has", f"{output.amount(done.size, 'event')}, root {done.root}"),
+        ("recorded as event", done.event_id),
     ])  # fmt: skip
     return 0

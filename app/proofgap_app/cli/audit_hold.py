@@ -8,7 +8,7 @@ from proofgap.text import check_code, check_id
 from proofgap_app import settings
 from proofgap_app.cli import output
 from proofgap_app.cli.ledgers import me, opened
-from proofgap_app.cli.options import ACCESS, Access
+from proofgap_app.cli.options import ACCESS, Access, naming
 from proofgap_app.cli.telling import moment
 from proofgap_store import Hold, HoldOn
 
@@ -63,7 +63,7 @@ def hold(
     wanted = HoldOn(
         run=_id("--run", run), workspace=_id("--workspace", workspace), environment=_id("--environment", environment)
     )
-    with opened(access) as ledger:
+    with opened(access) as ledger, naming(run="--run", workspace="--workspace", environment="--environment"):
         done = ledger.audit.hold(wanted, reason, me())
     _tell(done, as_json=access.json)
     return 0

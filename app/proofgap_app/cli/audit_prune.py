@@ -9,7 +9,7 @@ from proofgap.text import check_text
 from proofgap_app.cli import output
 from proofgap_app.cli.asking import time_us
 from proofgap_app.cli.ledgers import me, opened
-from proofgap_app.cli.options import ACCESS, Access, Whole
+from proofgap_app.cli.options import ACCESS, Access, Whole, naming
 from proofgap_app.cli.problems import Exit
 from proofgap_app.cli.telling import pairs
 from proofgap_store import Pruned, PruneOrder
@@ -45,7 +45,7 @@ def prune(*, before: str | None = None, events: Whole | None = None, export: str
     if events is not None and events < 1:
         raise BadInputError("--events", f"{events} is out of range", "Hand in 1 or more.")
     order = PruneOrder(file=check_text("--export", export), events=events, before_us=time_us("--before", before))
-    with opened(access) as ledger:
+    with opened(access) as ledger, naming(FILE="--export", before="--before", events="--events"):
         done = ledger.audit.prune(order, me())
     if access.json:
         output.json_line(done)
@@ -58,10 +58,11 @@ def _tell(file: str, done: Pruned) -> None:
     pairs([
         ("first leaf", done.first),
         ("last leaf", done.last),
+        ("payloads pruned", done.tombstones),
         ("kept as", file),
         ("sha256", done.export_sha256),
-        ("tree", f"{done.size} leaves, root {done.root}"),
-        ("event", done.event_id),
+        ("tree", f"{done.size} {'leaf' if done.size == 1 else 'leaves'}, root {done.root}"),
+        ("recorded as event", done.event_id),
     ])  # fmt: skip
     if done.stopped is not None:
         output.note(f"Stopped before event {done.stopped.event_id}: the hold {done.stopped.hold} covers it.")

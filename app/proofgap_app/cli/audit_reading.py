@@ -15,7 +15,8 @@ from proofgap.text import check_id, check_text
 from proofgap_app.cli import output
 from proofgap_app.cli.asking import ALL, Filters
 from proofgap_app.cli.ledgers import me, opened
-from proofgap_app.cli.options import ACCESS, Access, Whole, seconds
+from proofgap_app.cli.options import ACCESS, Access, Whole, naming, seconds
+from proofgap_app.cli.problems import Exit
 from proofgap_app.cli.telling import actor_of, document, exact_moment, moment, pairs, words
 from proofgap_app.settings import is_terminal
 from proofgap_store import Audit, LoggedEvent, LogPage, LogQuery
@@ -72,7 +73,7 @@ def list_events(
         limit=limit, after=None if after is None else check_text("--after", after), oldest_first=oldest_first
     )
     query = filters.question()
-    with opened(access) as ledger:
+    with opened(access) as ledger, naming(limit="--limit", after="--after"):
         found = ledger.audit.list(query, me(), page)
     if access.json:
         output.json_line({"items": [document(event) for event in found.events], "next": found.next})
@@ -100,7 +101,7 @@ def show(event: str, /, *, access: Access = ACCESS) -> int:
         output.json_line(document(found) | {"payload": found.payload.decode()})
         return 0
     pairs(_fields(found))
-    for line in _lines("data", found.entry.get("data"), ""):
+    for line in () if found.is_pruned else _lines("data", found.entry.get("data"), ""):
         output.data(line)
     for path, opening in found.openings.items():
         output.data(f"{path}  {opening.value}")
@@ -110,6 +111,8 @@ def show(event: str, /, *, access: Access = ACCESS) -> int:
 def _fields(event: LoggedEvent) -> Iterator[tuple[str, object]]:
     entry = event.entry
     yield "event", event.event_id
+    if event.is_pruned:
+        yield "payload", "pruned: it is in the export that was kept (proofgap audit list --type audit.pruned)"
     yield "type", entry.get("type")
     yield "id", entry.get("id")
     yield "recorded", exact_moment(entry.get("rec_us"))
@@ -164,9 +167,12 @@ def tail(
         newest = ledger.audit.list(query, actor, LogPage(limit=max(lines, 1))).events
         _print(reversed(newest[:lines]), as_json=access.json)
         last = newest[0].event_id if newest else 0
-        while follow:
-            last = _go_on(ledger.audit, (last, query, actor), as_json=access.json)
-            time.sleep(pause)
+        try:
+            while follow:
+                last = _go_on(ledger.audit, (last, query, actor), as_json=access.json)
+                time.sleep(pause)
+        except KeyboardInterrupt:  # how following ends; nothing was written that could be in doubt
+            return Exit.INTERRUPTED
     return 0
 
 
@@ -189,14 +195,18 @@ def _print(events: Iterable[LoggedEvent], *, as_json: bool) -> None:
 
 
 def _tell(events: Iterable[LoggedEvent]) -> None:
-    """Write events: two short lines each on a terminal, one line separated by tabs otherwise."""
+    """Write events: a block each on a terminal, one line separated by tabs otherwise."""
     if not is_terminal(sys.stdout):
         for event in events:
             entry = event.entry
             row = (event.event_id, exact_moment(entry.get("rec_us")), actor_of(event), entry.get("type"))
             output.columns([*row, entry.get("run"), words(event)])
         return
-    for event in events:
-        entry = event.entry
-        output.data(f"{event.event_id:>7}  {moment(entry.get('rec_us'))}  {entry.get('run') or ''}  {actor_of(event)}")
-        output.data(f"         {str(entry.get('type')).removeprefix('restore.')}  {words(event)}".rstrip())
+    output.blocks(map(_block, events))
+
+
+def _block(event: LoggedEvent) -> tuple[str, str]:
+    entry = event.entry
+    named = (str(event.event_id), moment(entry.get("rec_us")), entry.get("run"), actor_of(event))
+    kind = str(entry.get("type")).removeprefix("restore.")
+    return "  ".join(str(part) for part in named if part), f"{kind}  {words(event)}".rstrip()

@@ -33,6 +33,8 @@ _SHOWN = ("status", "reason", "impact", "primary_next_action")
 def as_seen(*, actor: str, run: str, at: str | None = None, access: Access = ACCESS) -> int:
     """Say what a person had been shown of a run, at a moment: the last time that they looked at it, alone or in a list.
 
+    Exits with 0 when they had been shown nothing, too: that is an answer.
+
     Args:
         actor: the person.
         run: the run's id.

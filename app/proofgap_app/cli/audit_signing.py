@@ -18,7 +18,7 @@ from proofgap.records import instant
 from proofgap.text import check_text, shown
 from proofgap_app.cli import output
 from proofgap_app.cli.ledgers import me, opened, sign_off
-from proofgap_app.cli.options import ACCESS, Access, seconds
+from proofgap_app.cli.options import ACCESS, Access, naming, seconds
 from proofgap_store import Checkpointed, Ledger, LogKey, UnavailableError
 from proofgap_store.files import refuse_taken, sync, sync_folder, temporary
 
@@ -161,7 +161,8 @@ def policy(*, out: str | None = None, access: Access = ACCESS) -> int:
     """
     file = None if out is None else Path(check_text("--out", out))
     if file is not None:
-        refuse_taken(file)
+        with naming(FILE="--out"):
+            refuse_taken(file)
     with opened(access) as ledger:
         text = ledger.audit.policy(me())
     if file is not None:
@@ -213,7 +214,7 @@ def rotate(*, lost: bool = False, access: Access = ACCESS) -> int:
         lost: the old key is gone: go on without its endorsement. Verification says so for ever.
 
     """
-    with opened(access) as ledger:
+    with opened(access) as ledger, naming(lost="--lost"):
         made = ledger.audit.rotate_key(me(), lost=lost)
         sign_off(ledger)
     if access.json:

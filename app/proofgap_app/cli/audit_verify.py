@@ -6,7 +6,7 @@ well as the original. It never repairs. What it says is about the log, never abo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +19,7 @@ from proofgap.notes import VerifierKey, parse_note
 from proofgap.proofs import parse_policy
 from proofgap.text import check_text, shown
 from proofgap_app import settings
-from proofgap_app.bundle_check import verify_bundle
+from proofgap_app.bundle_check import BundleVerification, verify_bundle
 from proofgap_app.cli import output, progress
 from proofgap_app.cli.options import ACCESS, Access, Whole, seconds
 from proofgap_app.cli.problems import Exit
@@ -69,9 +69,9 @@ def verify(  # noqa: PLR0913 - every option of the command is an argument
     of a key, 9 when there are warnings or it was a quick look. The last line names what the log was held against, and what that cannot see.
 
     Args:
-        bundle: the file of a bundle; then no ledger is opened, and of the options only --policy and --json count.
+        bundle: the file of a bundle; then no ledger is opened, and of the options only --pin, --policy and --json apply.
         pin: a file of your own with the last checkpoint that you saw: compared with, and written anew when all is well.
-        head: the head file of the ledger; FILE.head beside it, unless given.
+        head: the head file of the ledger; else PROOFGAP_HEAD, else FILE.head beside it.
         policy: a file with the keys that you trust, as proofgap audit policy writes it.
         since: a file with a checkpoint up to which you verified before: only what came after it is read.
         max_age: warn when the last checkpoint is older than this, such as 1d; without it, its age does not matter.
@@ -80,36 +80,49 @@ def verify(  # noqa: PLR0913 - every option of the command is an argument
 
     """
     if bundle is not None:
-        return _verify_bundle(bundle, policy, as_json=access.json)
+        refused = {"--head": head, "--since": since, "--max-age": max_age, "--jobs": jobs != 1, "--quick": quick}
+        _demand_none({**refused, "--ledger": access.ledger})
+        return _verify_bundle(bundle, policy, pin, as_json=access.json)
     if not 1 <= jobs <= _JOBS_MAX:
         raise BadInputError("--jobs", f"{jobs} is out of range", f"Use 1 to {_JOBS_MAX}.")
     url = check_text("--ledger", settings.ledger_url(access.ledger))
     anchors = Anchors(
         keys=_keys(policy),
         pin=_note("--pin", pin, may_be_new=True),
-        head=_note("--head", head or _beside(url), may_be_new=head is None),
+        head=_note("--head", head or settings.head_file() or _beside(url), may_be_new=head is None),
         since=_note("--since", since, may_be_new=False),
     )
     age_us_max = None if max_age is None else int(seconds("--max-age", max_age) * 1_000_000)
     depth = Depth(now_us=now_us(), is_quick=quick, jobs=jobs, age_us_max=age_us_max)
     with progress.counting("Verifying", "events read") as tell:
         found = verify_file(url, anchors, depth, lambda done, total: tell(done, total, done))
-    _keep_pin(pin, found)
     output.json_line(found) if access.json else _print(found)
+    _keep_pin(pin, found, is_new=anchors.pin is None)
     return _EXITS[found.verdict]
 
 
-def _verify_bundle(bundle: Path, policy: Path | None, *, as_json: bool) -> int:
-    found = verify_bundle(bundle, policy)
-    if as_json:
-        output.json_line(found)
-        return _EXITS[found.verdict]
+def _demand_none(options: Mapping[str, object]) -> None:
+    """Refuse what does not apply to a bundle: whoever asked for it would believe that it was looked at."""
+    for option, value in options.items():
+        if value:
+            raise BadInputError(option, "does not apply to a bundle", "Leave it out, or verify the ledger.")
+
+
+def _verify_bundle(bundle: Path, policy: Path | None, pin: Path | None, *, as_json: bool) -> int:
+    pinned = _note("--pin", pin, may_be_new=True)
+    found = verify_bundle(bundle, policy, pinned)
+    output.json_line(found) if as_json else _print_bundle(found)
+    _keep_pin(pin, found, is_new=pinned is None)
+    return _EXITS[found.verdict]
+
+
+def _print_bundle(found: BundleVerification) -> None:
     for finding in found.findings[:_FINDINGS_SHOWN_MAX]:
         for line in _told(finding):
             output.data(line)
-    output.data(f"{len(found.findings)} findings in a bundle of {found.events} events")
-    output.data(f"{found.verdict}. Held against: {found.anchor}.")
-    return _EXITS[found.verdict]
+    told = output.amount(len(found.findings), "finding"), output.amount(found.events, "event")
+    output.data(f"{told[0]} in a bundle of {told[1]}")
+    output.data(f"{_verdict(found.verdict)}. Held against: {found.anchor}.")
 
 
 def _keys(policy: Path | None) -> tuple[VerifierKey, ...]:
@@ -147,13 +160,30 @@ def _beside(url: str) -> Path | None:
     return None if file is None else file.with_name(f"{file.name}.head")
 
 
-def _keep_pin(pin: Path | None, found: Verification) -> None:
-    """Pin what was seen, unless it is not to be trusted."""
+def _keep_pin(pin: Path | None, found: Verification | BundleVerification, *, is_new: bool) -> None:
+    """Pin what was seen, unless it is not to be trusted.
+
+    Raises:
+        BadInputError: the file cannot be written; the verdict was told before.
+
+    """
     if pin is None or found.checkpoint is None or found.verdict not in {Verdict.OK, Verdict.WARN}:
         return
     written = pin.with_name(f"{pin.name}.part")
-    written.write_text(found.checkpoint, "utf-8")
-    written.replace(pin)
+    try:
+        written.write_text(found.checkpoint, "utf-8")
+        written.replace(pin)
+    except OSError as error:
+        problem = f"'{shown(str(pin))}' cannot be written: {error.strerror}"
+        raise BadInputError("--pin", problem, "Name a file that you may write to.") from None
+    if is_new:
+        output.note(
+            f"There was no pin to compare with: {pin} is one now. Keep it where the ledger's owner cannot write."
+        )
+
+
+def _verdict(verdict: Verdict) -> str:
+    return "QUICK: payloads not read" if verdict is Verdict.QUICK else verdict
 
 
 def _print(found: Verification) -> None:
@@ -171,7 +201,7 @@ def _lines(found: Verification) -> Iterator[str]:
     if found.since:
         covered += f"; those before {found.since} were not read again"
     yield covered
-    yield f"{found.verdict}. Held against: {found.anchor}. Not seen by that: {found.unseen}"
+    yield f"{_verdict(found.verdict)}. Held against: {found.anchor}. Not seen by that: {found.unseen}"
 
 
 def _told(finding: Finding) -> Iterator[str]:

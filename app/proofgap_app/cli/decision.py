@@ -77,7 +77,7 @@ def _facts(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
         yield "evidence", f"{snapshot['id']}: {snapshot['status']}, captured {output.cell(snapshot['captured_at'])}"
     if not facts["evidence"]:
         yield "evidence", None
-    yield "counts", ", ".join(f"{count} {name}" for name, count in (run["counts"] or {}).items())
+    yield "counts", ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in (run["counts"] or {}).items())
     yield "item rows", run["items"]
     yield "attention", run["attention"]
 
@@ -144,7 +144,11 @@ def replay(run: str | None = None, /, *, access: Access = ACCESS) -> int:
 
 
 def _tell_replay(found: Replay) -> None:
-    output.data(f"{found.projections} projections decided anew, {found.differing} differ")
+    differ = f"{found.differing} {'differs' if found.differing == 1 else 'differ'}"
+    output.data(f"{output.amount(found.projections, 'projection')} decided anew, {differ}")
+    if found.pruned:
+        told = output.amount(found.pruned, "projection")
+        output.data(f"{told} not decided anew: pruned, and in the export that was kept")
     for one in found.differences:
         values = (msgspec.json.encode(value).decode() for value in (one.logged, one.replayed))
         logged, replayed = values

@@ -14,7 +14,7 @@ from proofgap_app.cli.ledgers import opened
 from proofgap_app.cli.options import ACCESS, Access
 from proofgap_app.cli.problems import Exit
 from proofgap_app.cli.stays import length
-from proofgap_app.cli.telling import moment
+from proofgap_app.cli.telling import moment, pairs
 from proofgap_store import Diagnosis, Signing, shown_address
 from proofgap_store.clock import now_us
 
@@ -43,7 +43,7 @@ def doctor(*, access: Access = ACCESS) -> int:
     if access.json:
         output.json_line({"ledger": url, "python": platform.python_version(), **asdict(found)})
     else:
-        output.table(("What", "Found"), _rows(url, found))
+        pairs(_rows(url, found))
         for warning in found.warnings:
             output.note(f"Warning: {warning}")
         if found.signing.head_conflict:
@@ -87,8 +87,8 @@ def _head_state(found: Signing) -> str:
     if found.head_size is None:
         return "nothing in it yet" if found.head_problem is None else "not there to be used"
     if found.head_size < (found.checkpoint_size or 0):
-        return f"behind: saw {found.head_size} events"
-    return f"saw {found.head_size} events, as the last checkpoint"
+        return f"behind: saw {output.amount(found.head_size, 'event')}"
+    return f"saw {output.amount(found.head_size, 'event')}, as the last checkpoint"
 
 
 def _when(at_us: int | None) -> str | None:

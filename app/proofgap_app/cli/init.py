@@ -50,5 +50,5 @@ def init(*, approvals_required: Whole | None = None, scope: Scope = SCOPE, acces
         output.data(f"Ledger ready: {url} ({found.runs} runs, {found.events} audit events)")
         output.note(f"Key that signs its checkpoints: {signing.key_file} - back it up, and let nobody else read it.")
         output.note(f"Last checkpoint, as a witness: {signing.head_file} - better on another disk: set PROOFGAP_HEAD.")
-        output.note("Next: proofgap run create BACKUP --into TARGET")
+        output.note("Next: proofgap restore BACKUP --into TARGET")
     return 0

@@ -10,7 +10,7 @@ from proofgap.text import check_id, check_text
 from proofgap.wording import DecisionState
 from proofgap_app.cli import output
 from proofgap_app.cli.ledgers import me, opened
-from proofgap_app.cli.options import ACCESS, Access, Whole
+from proofgap_app.cli.options import ACCESS, Access, Whole, naming
 from proofgap_app.cli.sheet import summary_cell
 from proofgap_store import ListedRun, Query
 
@@ -58,7 +58,7 @@ def list_runs(  # noqa: PLR0913 - one argument per filter
     )
     actor = me()
     viewer = actor.id if as_ is None else check_id("--as", as_)
-    with opened(access) as ledger:
+    with opened(access) as ledger, naming(limit="--limit", after="--after"):
         page = ledger.list_runs(viewer, actor, query)
     if access.json:
         items = [_document(row) for row in page.rows]

@@ -20,6 +20,7 @@ from proofgap_app.cli.options import ACCESS, Access
 from proofgap_app.cli.stays import EVERYWHERE, Where, print_durations
 from proofgap_app.settings import is_terminal
 
+_GAP = 2  # between two columns
 app = App(
     name="machine",
     help="Explain which moves are legal.",
@@ -162,8 +163,19 @@ def _print_table(machine: Machine, *, as_json: bool) -> int:
     rows = [(status, *(" or ".join(dict.fromkeys(row[name])) for name in names)) for status, row in cells.items()]
     if not is_terminal(sys.stdout):
         output.columns(head)  # without its head, this table says nothing
-    output.table(head, rows)
+    widths = (max(map(len, column)) + _GAP for column in zip(head, *rows, strict=True))
+    if output.is_wide(sum(widths)):
+        output.table(head, rows)
+    else:
+        output.blocks(_block(head, row) for row in rows)
     return 0
+
+
+def _block(head: tuple[str, ...], row: tuple[str, ...]) -> tuple[str, ...]:
+    """Give a row of the table as lines for a narrow terminal: the events that the status takes, and no other."""
+    status, *targets = row
+    moves = [f"{name} → {target}" for name, target in zip(head[1:], targets, strict=True) if target]
+    return status, *(moves or ("final",))
 
 
 def _state(machine: Machine, status: str) -> dict[str, Any]:

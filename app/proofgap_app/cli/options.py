@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Annotated, TypeVar
@@ -132,6 +133,15 @@ def checked(values: S) -> S:
 def option(field: str) -> str:
     """Give the option of a field."""
     return "--" + field.replace("_", "-")
+
+
+@contextmanager
+def naming(**options: str) -> Iterator[None]:
+    """Let errors of the ledger name the option that a field came from: people know no other name of it."""
+    try:
+        yield
+    except BadInputError as error:
+        raise BadInputError(options.get(error.field, error.field), error.problem, error.remedy) from error
 
 
 def _check_number(field: str, value: int) -> None:

@@ -93,6 +93,11 @@ def report(error: Exception, arguments: Sequence[str]) -> Exit:
     return Exit(problem.exit_code)
 
 
+def exit_of(error: ProofgapError) -> Exit:
+    """Give the exit code of an error."""
+    return next(code for kind, code, *_ in _KINDS if isinstance(error, kind))
+
+
 def interrupted() -> Exit:
     """Say that the command was interrupted; what was committed stays."""
     output.note("proofgap: interrupted. What was committed stays. See: proofgap list")

@@ -19,7 +19,7 @@ _NEXT = {
     RunStatus.RUNNING: "proofgap items report {run} outcomes.ndjson",
 }
 
-_AFTER_APPROVAL = "proofgap restore --resume {run}; where another tool restores: proofgap run queue {run}"
+_AFTER_APPROVAL = "a worker or an admin goes on: proofgap restore --resume {run}; where another tool restores: proofgap run queue {run}"
 
 
 def answer(receipt: Receipt, *, as_json: bool) -> int:

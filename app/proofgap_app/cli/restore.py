@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,7 +18,8 @@ from cyclopts import App, Parameter, Token
 from msgspec.structs import replace
 
 from proofgap import text
-from proofgap.errors import BadInputError, ProofgapError, RefusedError
+from proofgap.access import Action
+from proofgap.errors import BadInputError, ForbiddenError, ProofgapError, RefusedError
 from proofgap.facts import EndReason
 from proofgap.records import PreviewFacts, RunDetails
 from proofgap.text import check_id, check_text
@@ -26,7 +27,7 @@ from proofgap.wording import DecisionState
 from proofgap_app.cli import output
 from proofgap_app.cli.ledgers import me, opened, sign_off
 from proofgap_app.cli.options import ACCESS, OBJECTIVES, SCOPE, Access, Objectives, Scope, option
-from proofgap_app.cli.problems import EXIT_OF_STATE, Exit
+from proofgap_app.cli.problems import EXIT_OF_STATE, Exit, exit_of, report
 from proofgap_app.cli.progress import ProgressBars
 from proofgap_app.cli.show import present
 from proofgap_app.drivers import driver_for
@@ -118,7 +119,8 @@ def restore(  # noqa: PLR0913 - groups of options, and the two ways to say what 
 
     Args:
         backup: a tar or zip archive, a directory, a SQLite database or a SQL dump.
-        into: the directory to restore into; for a database, the path of the database file.
+        into: the directory to restore into; for a database, the path of the database file, or a directory that is there, in which
+            it keeps its name.
         resume: go on with a run that was previewed, such as one that was approved; needs no BACKUP and no --into.
 
     """
@@ -132,11 +134,12 @@ def restore(  # noqa: PLR0913 - groups of options, and the two ways to say what 
         raise BadInputError("--into", "is missing", "Name where to restore it.")
     _check(conduct)
     details = objectives.on(_details(backup, into, conduct))
-    request = _request(details, selection)
-    driver = driver_for(selection.driver, request.backup)
-    new = _new_run(details, driver.name, conduct, scope)
+    wanted = _request(details, selection)
+    driver = driver_for(selection.driver, wanted.backup)
+    request = driver.settled(wanted)
+    new = _new_run(replace(details, target=str(request.target)), driver.name, conduct, scope)
     with opened(access, create=True) as ledger:
-        return _conducted(ledger, (driver, request), lambda work: work.run(new), conduct, access)
+        return _conducted(ledger, (driver, request), new, conduct, access)
 
 
 def _resumed(run: str, conduct: Conduct, access: Access) -> int:
@@ -155,13 +158,13 @@ def _resumed(run: str, conduct: Conduct, access: Access) -> int:
             expects_nothing=details.expects_nothing,
         )
         driver = driver_for(details.driver, request.backup)
-        return _conducted(ledger, (driver, request), lambda work: work.resume(run), conduct, access)
+        return _conducted(ledger, (driver, request), run, conduct, access)
 
 
 def _conducted(
-    ledger: Ledger, what: tuple[Driver, Request], go: Callable[[Restore], object], conduct: Conduct, access: Access
+    ledger: Ledger, what: tuple[Driver, Request], wanted: NewRun | str, conduct: Conduct, access: Access
 ) -> int:
-    """Restore with somebody watching, then show what came of it."""
+    """Restore with somebody watching, a new run or one that waits, then show what came of it."""
     with _stoppable() as stop, ProgressBars() as bars:
         work = Restore(
             ledger=ledger,
@@ -172,7 +175,10 @@ def _conducted(
             stop=stop,
             clock=now_us,
         )
-        failed = _carry_out(work, go)
+        try:
+            failed = _carry_out(work, wanted)
+        except ForbiddenError as error:  # nothing was begun
+            return _turned_away(error, wanted, access)
         bars.close()
         shown_run = ledger.show(work.run_id, me().id, me())
         sign_off(ledger)
@@ -210,10 +216,24 @@ def _plain_exit(shown_run: Shown) -> Exit:
     return Exit.ERROR if shown_run.decision.state in stopped else Exit.OK
 
 
-def _carry_out(work: Restore, go: Callable[[Restore], object]) -> Exit:
+def _turned_away(error: ForbiddenError, wanted: NewRun | str, access: Access) -> Exit:
+    """Say who can do what this actor may not; whoever is turned away here has changed nothing."""
+    code = report(error, ("--json",) if access.json else ())
+    if error.action == Action.EXECUTE and not access.json:
+        if isinstance(wanted, str):
+            output.note(f"Next: a worker or an admin goes on with it: proofgap restore --resume {wanted}")
+        else:
+            output.note("Next: a worker or an admin restores it; an operator can look first, with --dry-run.")
+    return code
+
+
+def _carry_out(work: Restore, wanted: NewRun | str) -> Exit:
     """Do the work; what keeps it from being done is said, and the run shows the rest."""
     try:
-        go(work)
+        if isinstance(wanted, str):
+            work.resume(wanted)
+        else:
+            work.run(wanted)
     except KeyboardInterrupt:
         output.note("proofgap: stopped on request.")
         return Exit.INTERRUPTED
@@ -223,7 +243,9 @@ def _carry_out(work: Restore, go: Callable[[Restore], object]) -> Exit:
         output.note(f"proofgap: {_said(error)}")
         if isinstance(error, RefusedError) and error.guard == "is_approved":
             output.note(f"Once it is approved: proofgap restore --resume {work.run_id}")
-        return Exit.REFUSED if isinstance(error, RefusedError) else Exit.ERROR
+        if isinstance(error, OSError | BadInputError):  # its backup or its target blocked it: a result, and on record
+            return Exit.ERROR
+        return exit_of(error)
     return Exit.OK
 
 

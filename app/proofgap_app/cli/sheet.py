@@ -71,6 +71,8 @@ def print_sheet(shown: Shown) -> None:
 def _rows(shown: Shown) -> Iterator[Row]:
     decision, record = shown.decision, shown.record
     yield Row("Reason", decision.reason)
+    if shown.note is not None:
+        yield Row("Why", shown.note)
     yield Row("Impact", decision.impact)
     yield Row("Next action", decision.primary_next_action)
     yield Row("", "")
@@ -81,6 +83,8 @@ def _rows(shown: Shown) -> Iterator[Row]:
     yield Row("Post-run evidence", _with_id(decision.evidence.label, decision.evidence.snapshot_id))
     yield from (Row("", line) for line in evidence_lines(shown))
     yield Row("Result summary", summary_line(decision.result_summary))
+    if shown.unchanged:
+        yield Row("", f"{shown.unchanged} already as in the backup")
     if record.details.counts_conflict:
         yield Row("", "The reported counts and the item rows disagree; the item rows are shown.")
     if decision.attention is not None:
@@ -120,8 +124,13 @@ def evidence_lines(shown: Shown) -> Iterator[str]:
     if snapshot is None:
         return
     details = snapshot.details
-    level = "" if details.level is None else f" at level {details.level}"
-    yield f"{details.verdict or _NOT_REPORTED}{level}; {_amount(details.subjects_checked, 'subject')} looked at"
+    level = None if details.level is None else f"level {details.level}"
+    found = " at ".join(known for known in (details.verdict, level) if known is not None)
+    looked_at = (
+        details.subjects_checked is not None and f"{output.amount(details.subjects_checked, 'subject')} looked at"
+    )
+    if found or looked_at:
+        yield "; ".join(known for known in (found, looked_at) if known)
     if details.checks_total is not None:
         yield (
             f"{output.amount(details.checks_total, 'check')}: {_amount(details.checks_passed)} passed, "
@@ -135,10 +144,8 @@ def seen_snapshot(shown: Shown) -> SnapshotRecord | None:
     return next((row for row in shown.record.evidence if row.id == wanted), None)
 
 
-def _amount(count: int | None, noun: str | None = None) -> str:
-    if count is None:
-        return f"{_NOT_REPORTED} {noun}s" if noun else _NOT_REPORTED
-    return output.amount(count, noun) if noun else str(count)
+def _amount(count: int | None) -> str:
+    return _NOT_REPORTED if count is None else str(count)
 
 
 def quoted(claims: tuple[str, ...]) -> str:

@@ -81,6 +81,8 @@ def document(shown: Shown) -> dict[str, Any]:
             "overwrite": details.overwrite,
             "end_reason": details.end_reason,
             "counts_conflict": details.counts_conflict,
+            "unchanged": shown.unchanged,
+            "note": shown.note,
         },
         "evidence": None if snapshot is None else snapshot.details,
         "viewer": shown.viewer.id,

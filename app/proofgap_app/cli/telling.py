@@ -18,6 +18,7 @@ from proofgap_store import LoggedEvent
 
 _SECONDS_LENGTH = 19
 _NAME_WIDTH = 21
+_GAP = 2
 
 
 def moment(microseconds: object) -> str:
@@ -37,7 +38,7 @@ def exact_moment(microseconds: object) -> str:
 def words(event: LoggedEvent) -> str:  # noqa: PLR0911 - one answer per kind of event
     """Say in a few words what happened."""
     if event.is_pruned:
-        return "pruned"
+        return "payload pruned"
     data = event.entry.get("data")
     if not isinstance(data, dict):
         return ""
@@ -45,15 +46,21 @@ def words(event: LoggedEvent) -> str:  # noqa: PLR0911 - one answer per kind of 
         case {"decision": {"state": state, "rule": rule}, "viewer": {"id": viewer}, "trigger": trigger}:
             return f"{state} (rule {rule}), {_occasion(trigger, viewer)}"
         case {"rows": [*found], "viewer": viewer}:
-            return f"{len(found)} runs shown to {viewer}"
+            return f"{output.amount(len(found), 'run')} shown to {viewer}"
         case {"principal": principal, "role": role}:
             return f"{role}: {principal}"
-        case {"sha256": _, "file": file, "count": count, "format": form}:
-            return f"{count} events to {file} ({form})"
+        case {"sha256": _, "file": file, "count": int(count), "format": form}:
+            return f"{output.amount(count, 'event')} to {file} ({form})"
         case {"guard": guard, "event": fired, "source": source}:
             return f"{fired} refused while {source}" + (f": {str(guard).replace('_', ' ')}" if guard else "")
         case _:
             return _moved(data)
+
+
+def _key_hash(key: str) -> str:
+    """Shorten a verifier key to what tells it from others: the hash in it (C2SP signed-note)."""
+    _, _, rest = key.partition("+")
+    return rest.partition("+")[0] or key
 
 
 def _occasion(trigger: object, viewer: object) -> str:
@@ -88,20 +95,33 @@ def _kept(data: dict[str, Any]) -> str:
         case {"reason": reason}:
             return f"{reason}"
         case _:
+            return _let_in(data)
+
+
+def _let_in(data: dict[str, Any]) -> str:
+    """Say who was not let in, and which key counts."""
+    match data:
+        case {"action": action, "kind": kind, "subject": subject}:
+            return " ".join(["may not", *(str(part) for part in (action, kind, subject) if part)])
+        case {"key": str(key), "previous": previous}:
+            return f"{'first' if previous is None else 'next'} key: {_key_hash(key)}"
+        case _:
             return ""
 
 
 def actor_of(event: LoggedEvent) -> str:
-    """Name who did it."""
-    actor = event.entry.get("actor")
+    """Name who did it; of a pruned event nobody knows."""
+    actor = None if event.is_pruned else event.entry.get("actor")
     return str(actor.get("id")) if isinstance(actor, dict) else output.ABSENT
 
 
 def pairs(rows: Iterable[tuple[str, object]]) -> None:
     """Write values under their names, none of them cut: aligned on a terminal, separated by tabs otherwise."""
-    for name, value in rows:
+    known = list(rows)
+    width = max([_NAME_WIDTH, *(len(name) + _GAP for name, _ in known)])
+    for name, value in known:
         if is_terminal(sys.stdout):
-            output.data(f"{name:<{_NAME_WIDTH}}{output.cell(value)}")
+            output.data(f"{name:<{width}}{output.cell(value)}")
         else:
             output.columns((name, value))
 

@@ -279,6 +279,10 @@ class Driver(Protocol):
 
     name: ClassVar[str]
 
+    def settled(self, request: Request) -> Request:
+        """Give a request whose target is the path that is restored to, so that it is on record as what it is."""
+        ...
+
     def plan(self, request: Request) -> Plan:
         """List what the backup holds and the request selects; write nothing.
 

@@ -57,6 +57,10 @@ class FilesDriver:
 
     name: ClassVar[str] = "files"
 
+    def settled(self, request: Request) -> Request:
+        """Give the request: the target is the directory that is restored into."""
+        return request
+
     def plan(self, request: Request) -> Plan:
         """List the backup and choose what the request selects. Raises `SourceError`, `TargetError`."""
         _demand_a_target(request)

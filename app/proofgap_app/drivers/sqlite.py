@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import ClassVar
@@ -56,6 +57,13 @@ class SqliteDriver:
     """Restores a database as a whole."""
 
     name: ClassVar[str] = "sqlite"
+
+    def settled(self, request: Request) -> Request:
+        """Give the request with the path of the database file where its target is a directory."""
+        try:
+            return replace(request, target=target_path(request))
+        except OSError:  # it cannot be told; the run finds out, and says why
+            return request
 
     def plan(self, request: Request) -> Plan:
         """List the tables of the backup. Raises `SourceError`, `TargetError`, and `BadInputError` for a part of a database."""

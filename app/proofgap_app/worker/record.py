@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from proofgap.facts import EndReason
 from proofgap.records import Check, CheckResult, Completeness, Level, PreviewFacts, RunDetails, SnapshotDetails
+from proofgap.text import TEXT_LENGTH_MAX, safe
 from proofgap_app.drivers.base import EvidenceReport, Plan, Preview, Request, TargetChangedError
 
 BLOCKED_BY = {
@@ -54,6 +55,13 @@ def previewed(plan: Plan, preview: Preview, expires_at_us: int) -> PreviewFacts:
 def reason_of(error: Exception) -> EndReason:
     """Give the reason why a run ends that cannot go on; a backup that changed is no valid source any more."""
     return EndReason.TARGET_CHANGED if isinstance(error, TargetChangedError) else EndReason.VALIDATION
+
+
+def note_of(why: Exception | str) -> str:
+    """Say why a run ends, for the note of its last event: it names files, so it is kept where it can be erased."""
+    if isinstance(why, OSError) and why.filename is not None:
+        why = f"{why.filename}: {why.strerror}"
+    return safe(" ".join(str(why).split()) or type(why).__name__)[:TEXT_LENGTH_MAX]
 
 
 def holds_nothing(plan: Plan) -> bool:

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from proofgap.access import Action
 from proofgap.audit import Actor
 from proofgap.errors import GuardRefusedError, ProofgapError, RefusedError
 from proofgap.facts import EndReason, RunEvent, RunStatus, SnapshotEvent
@@ -106,11 +107,14 @@ class Restore:
         """Take a new run as far as it goes; gives its id. Look at the ledger for how it ended.
 
         Raises:
+            NotFoundError, ForbiddenError: the actor may not execute runs there, and this is no dry run: no run is created.
             ProofgapError, OSError: there is no plan or no preview: the run is blocked. Or backup or target changed at the
                 last moment: it failed. Or approvals are missing: it waits. Or there is no evidence.
             KeyboardInterrupt: somebody asked to stop before anything was written: the run is cancelled. Or asked twice.
 
         """
+        if not new.is_dry_run:
+            self.ledger.demand(Action.EXECUTE, (new.workspace, new.environment), self.actor)
         self.run_id = self._moved(self.ledger.create(new, self.actor)).run_id
         plan = self._prepare(new)
         if plan is not None:
@@ -124,12 +128,14 @@ class Restore:
         be read now leave it previewed, with its approvals.
 
         Raises:
+            NotFoundError, ForbiddenError: there is no such run to see, or the actor may not execute it: it waits on.
             RefusedError: the run is not at its preview, or may not be queued. Recorded.
             ProofgapError, OSError, KeyboardInterrupt: as for `run`.
 
         """
-        self.run_id, self._is_resumed = run_id, True
         waiting = self.ledger.peek(run_id, self.actor)
+        self.ledger.demand(Action.EXECUTE, (waiting.workspace, waiting.environment), self.actor)
+        self.run_id, self._is_resumed = run_id, True
         if not self._may_be_queued(waiting):
             return
         shown = waiting.details.preview or PreviewFacts()
@@ -212,7 +218,7 @@ class Restore:
         """End a run whose source or target cannot be worked with: it was looked at, and that is what was found."""
         if self.ledger.peek(self.run_id, self.actor).status is RunStatus.SCOPED:
             self._fire(RunEvent.CHECK)
-        self._fire(RunEvent.BLOCK, RunDetails(end_reason=record.reason_of(error)))
+        self._fire(RunEvent.BLOCK, RunDetails(end_reason=record.reason_of(error)), note=record.note_of(error))
 
     def _release(self, plan: Plan) -> str | None:
         """Queue and start the plan that was previewed; give the fingerprint of the target that it was released for."""
@@ -240,7 +246,7 @@ class Restore:
         return True
 
     def _end_blocked(self, reason: EndReason, because: str) -> None:
-        self._fire(RunEvent.BLOCK, RunDetails(end_reason=reason))
+        self._fire(RunEvent.BLOCK, RunDetails(end_reason=reason), note=record.note_of(because))
         self.watcher.blocked(reason, because)
 
     def _execute(self, plan: Plan, target_fingerprint: str) -> None:
@@ -255,7 +261,8 @@ class Restore:
                     should_stop=self._should_stop,
                 )
         except (TargetChangedError, SourceChangedError) as error:
-            self._fire(RunEvent.FAIL, RunDetails(end_reason=record.reason_of(error), nothing_written=True))
+            given = RunDetails(end_reason=record.reason_of(error), nothing_written=True)
+            self._fire(RunEvent.FAIL, given, note=record.note_of(error))
             raise
         except BaseException:
             self._end_torn()
@@ -340,8 +347,16 @@ class Restore:
                 items, self._unreported = self._unreported, []
                 self._moved(self.ledger.fire(self.run_id, RunEvent.REPORT, self.actor, items=items))
 
-    def _fire(self, event: RunEvent, given: RunDetails = _NO_FACTS, *, expected_version: int | None = None) -> None:
-        self._moved(self.ledger.fire(self.run_id, event, self.actor, given=given, expected_version=expected_version))
+    def _fire(
+        self,
+        event: RunEvent,
+        given: RunDetails = _NO_FACTS,
+        *,
+        expected_version: int | None = None,
+        note: str | None = None,
+    ) -> None:
+        version = expected_version
+        self._moved(self.ledger.fire(self.run_id, event, self.actor, given=given, expected_version=version, note=note))
 
     def _fire_evidence(self, snapshot: str, event: SnapshotEvent, report: EvidenceReport | None = None) -> None:
         found, checks = report or EvidenceReport(SnapshotDetails(), ())

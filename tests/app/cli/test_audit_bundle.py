@@ -80,3 +80,41 @@ def test_what_cannot_be_done_is_said_in_one_line_and_leaves_no_file(cli, run_id,
     assert len(ran.err.splitlines()) == 1
     assert {path.name for path in cli.folder.iterdir() if path.suffix == ".zip"} == before
     assert (cli.folder / "TAKEN").read_text() == "mine"
+
+
+def test_a_pin_is_held_against_a_bundle_and_moves_on_when_all_is_well(cli, run_id):
+    first, second, third = (str(cli.folder / f"{number}.zip") for number in range(3))
+    pin = cli.folder / "pin"
+    policy = policy_of(cli, cli.ok("audit", "bundle", run_id, "--out", first, "--json").json["key"])
+    good = cli.ok("audit", "verify", first, "--policy", policy, "--pin", str(pin))
+    seen = pin.read_text("utf-8")
+    assert seen == zipfile.ZipFile(first).read("checkpoint").decode()
+    size = seen.splitlines()[1]
+    cli.ok("audit", "bundle", run_id, "--out", second)
+    apart = cli("audit", "verify", second, "--policy", policy, "--pin", str(pin))
+    assert apart.code == 3
+    assert (
+        f"CONSISTENCY_MISSING nothing leads from the earlier checkpoint to this one: from the checkpoint of {size} events"
+        in apart.out
+    )
+    assert pin.read_text("utf-8") == seen
+    cli.ok("audit", "bundle", run_id, "--out", third, "--previous", first)
+    grown = cli.ok("audit", "verify", third, "--policy", policy, "--pin", str(pin))
+    assert grown.out.splitlines()[-1] == f"OK. Held against: policy {policy}, and the checkpoint of {size} events."
+    assert int(pin.read_text("utf-8").splitlines()[1]) > int(size)
+    assert good.out.splitlines()[-1] == f"OK. Held against: policy {policy}."
+    back = cli("audit", "verify", first, "--policy", policy, "--pin", str(pin))
+    assert (back.code, "ROLLBACK" in back.out) == (1, True)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [("--since", "x"), ("--head", "x"), ("--jobs", "2"), ("--max-age", "1d"), ("--quick",), ("--ledger", "sqlite://")],
+    ids=lambda option: option[0],
+)
+def test_an_option_that_does_not_apply_to_a_bundle_is_refused_in_one_line(cli, run_id, option):
+    file = str(cli.folder / "b.zip")
+    cli.ok("audit", "bundle", run_id, "--out", file)
+    ran = cli("audit", "verify", file, *option)
+    assert (ran.code, ran.out, len(ran.err.splitlines())) == (2, "", 1)
+    assert f"{option[0]}: does not apply to a bundle. Leave it out, or verify the ledger." in ran.err

@@ -9,6 +9,7 @@ import pytest
 
 from proofgap.claims import FORBIDDEN_CLAIMS
 from proofgap_store import Ledger
+from proofgap_store.sqlite_library import sqlite
 from tests.app.cli.test_streams import in_a_terminal
 from tests.store.tampering import unguarded
 
@@ -150,3 +151,39 @@ def test_what_a_forger_wrote_cannot_steer_the_terminal(cli, file):
     result = cli("audit", "verify")
     assert (result.code, "\x1b" in result.out, "\\x1b[31mrun/x" in result.out) == (1, False, True)
     assert "\x1b" not in json.dumps(cli("audit", "verify", "--json").out, ensure_ascii=False)
+
+
+def test_the_first_pin_says_that_there_was_nothing_to_compare_with_and_a_bad_place_costs_no_verdict(cli, file):
+    pin = cli.folder / "seen.note"
+    assert "There was no pin to compare with" in cli.ok("audit", "verify", "--pin", str(pin)).err
+    assert cli.ok("audit", "verify", "--pin", str(pin)).err == ""
+    result = cli("audit", "verify", "--pin", str(cli.folder / "none" / "seen.note"))
+    assert (result.code, result.out.splitlines()[-1][:3], result.err.count("\n")) == (2, "OK.", 1)
+
+
+def test_the_head_file_is_where_the_variable_says(cli, tmp_path, monkeypatch):
+    head = tmp_path / "elsewhere.head"
+    monkeypatch.setenv("PROOFGAP_HEAD", str(head))
+    cli.created()
+    cli.ok("audit", "checkpoint")
+    old = cli.folder / "old.db"
+    cli.ok("db", "backup", str(old))
+    cli.created()
+    cli.ok("audit", "checkpoint")
+    assert cli.ok("audit", "verify").out.splitlines()[-1].startswith("OK. Held against: head file of ")
+    shutil.copy(old, cli.folder / "proofgap.db")
+    for ending in ("-wal", "-shm"):
+        (cli.folder / f"proofgap.db{ending}").unlink(missing_ok=True)
+    result = cli("audit", "verify")
+    assert (result.code, "ROLLBACK" in result.out) == (1, True)
+
+
+def test_every_command_says_at_its_start_that_guards_are_missing_and_reading_goes_on(cli, file):
+    connection = sqlite.connect(str(file), isolation_level=None)
+    connection.execute("DROP TRIGGER receipt_is_never_deleted")
+    connection.close()
+    result = cli("audit", "list", "--limit", "1")
+    assert (result.code, result.err.startswith("Warning: nothing is written while the guards")) == (0, True)
+    assert "receipt_is_never_deleted" in result.err
+    refused = cli("run", "create", "nightly", "--into", "staging")
+    assert (refused.code, len(refused.err.splitlines())) == (1, 2)

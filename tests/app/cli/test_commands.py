@@ -39,6 +39,15 @@ def import_line(**run: object) -> bytes:
     return json.dumps({**IMPORTED, "run": {**IMPORTED["run"], **run}}).encode() + b"\n"
 
 
+def test_what_an_imported_snapshot_does_not_tell_is_left_out(cli):
+    place = {"workspace": "default", "environment": "local"}
+    snapshot = {"id": "ev-7", "operation_run_id": "op-7", "status": "active", **place}
+    line = json.dumps({**IMPORTED, "evidence": [snapshot]}).encode() + b"\n"
+    cli.ok("import", "-", stdin=line)
+    sheet = cli.ok("show", "legacy-7").out
+    assert "  Post-run evidence  Available: ev-7\n  Result summary" in sheet
+
+
 @pytest.mark.parametrize("state", list(DecisionState))
 def test_the_sheet_says_everything_in_the_contracts_words(cli, state):
     run_id = cli.in_state(state)
@@ -211,7 +220,7 @@ def test_an_approval_by_somebody_else_is_needed_where_that_is_declared(cli):
     assert cli("run", "queue", run_id).code == 5
     cli.ok("grant", "second", "operator")
     cli.as_user("second")
-    assert f"Next: proofgap restore --resume {run_id}" in cli.ok("run", "approve", run_id).err
+    assert f"a worker or an admin goes on: proofgap restore --resume {run_id}" in cli.ok("run", "approve", run_id).err
     cli.as_user("owner")
     cli.ok("run", "queue", run_id)
 
@@ -393,7 +402,9 @@ def test_init_makes_a_ledger_once_and_its_folder_with_it(cli):
     first = cli.ok("init", "--ledger", url, "--json").json
     assert (first["ledger"], first["runs"]) == (url, 0)
     assert cli.ok("init", "--ledger", url, "--json").json == first
-    assert "Ledger ready" in cli.ok("init", "--ledger", url).out
+    again = cli.ok("init", "--ledger", url)
+    assert "Ledger ready" in again.out
+    assert again.err.splitlines()[-1] == "Next: proofgap restore BACKUP --into TARGET"
 
 
 def test_the_doctor_finds_a_sound_ledger_sound(cli):

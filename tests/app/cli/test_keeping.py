@@ -101,6 +101,7 @@ def test_a_redaction_erases_and_is_recorded(cli, named):
     assert f"data.note of event {event}: gdpr-17" in listed
     again = cli("audit", "redact", str(event), "--path", "data.note", "--reason", "gdpr-17", "--json")
     assert (again.code, again.problem["code"]) == (7, "not_found")
+    assert again.problem["detail"].endswith("it was erased already.")
 
 
 def test_holds_are_put_listed_and_released(cli):
@@ -113,7 +114,9 @@ def test_holds_are_put_listed_and_released(cli):
         ["default/local", "in force", "audit-2026"],
     ]
     assert cli.ok("audit", "release", held["id"], "--json").json["active"] is False
-    assert cli("audit", "release", held["id"]).code == 7
+    again = cli("audit", "release", held["id"])
+    assert again.code == 7
+    assert again.err.endswith("it was released already.\n")
     assert cli("audit", "hold", "--reason", "x").code == 2
     assert cli("audit", "hold", "--run", run, "--reason", "two words").code == 2
 
@@ -146,7 +149,8 @@ def test_a_run_that_was_pruned_is_shown_watched_listed_and_drawn(cli):
     assert done["last"] == 14
     checkpoint(cli)
     cli.ok("audit", "prune", "--before", "2100-01-01T00:00:00Z", "--export", str(cli.folder / "f"))
-    assert cli.ok("run", "watch", run, "--timeout", "5s").out == ""
+    (moved,) = cli.ok("run", "watch", run, "--timeout", "5s").out.splitlines()
+    assert moved.split("\t")[1:4] == ["complete", "running", "completed"]  # the last move stays
     assert cli.ok("show", run).code == 0
     assert "pruned" in cli.ok("audit", "list", "--run", run, "--type", "restore.run.transitioned").out
     event = json.loads(cli.ok("audit", "tail", "--lines", "200", "--json").out.splitlines()[15])["event_id"]
@@ -204,7 +208,9 @@ def test_a_ledger_put_back_from_a_copy_is_declared(cli):
     assert done["size"] < done["head_size"]
     checkpoint(cli)
     assert "disk failure" in cli.ok("audit", "list", "--type", "audit.restore_declared").out
-    assert "head file saw\t" in cli.ok("audit", "declare-restore", "--reason", "again").out
+    again = cli("audit", "declare-restore", "--reason", "again")
+    assert (again.code, again.out) == (2, "")
+    assert "the head file and the ledger agree" in again.err
 
 
 @pytest.mark.parametrize("command", [["declare-gap"], ["declare-restore"]])
@@ -213,3 +219,43 @@ def test_a_declaration_without_words_is_refused(cli, command):
     refused = cli("audit", *command, "--reason", " ")
     assert refused.code == 2
     assert "--reason: " in refused.err
+
+
+def test_a_pruned_event_is_said_to_be_pruned_and_has_no_invented_actor(cli):
+    run = cli.created()
+    cli.ok("run", "scope", run)  # what a record stands on is never pruned
+    number = cli.ok("audit", "list", "--run", run, "--limit", "1", "--oldest-first").out.split("\t")[0]
+    checkpoint(cli)
+    cli.ok("audit", "prune", "--before", "2100-01-01T00:00:00Z", "--export", str(cli.folder / "kept"))
+    shown = cli.ok("audit", "show", number).out
+    assert "payload\tpruned: it is in the export that was kept" in shown
+    assert "actor\t-\n" in shown
+    assert "data" not in shown
+    (row,) = [line.split("\t") for line in cli.ok("audit", "list").out.splitlines() if line.split("\t")[0] == number]
+    assert (row[2], row[5]) == ("-", "payload pruned")
+
+
+OPTIONS = {
+    "--limit of events": (["audit", "list", "--limit", "0"], "--limit"),
+    "--after of events": (["audit", "list", "--after", "x"], "--after"),
+    "--limit of runs": (["list", "--limit", "0"], "--limit"),
+    "--lost": (["audit", "key", "rotate", "--lost"], "--lost"),
+    "--out of a policy": (["audit", "policy", "--out", "TAKEN"], "--out"),
+    "--out of a bundle": (["audit", "bundle", "RUN", "--out", "TAKEN"], "--out"),
+    "--events": (["audit", "prune", "--events", "999", "--export", "NEW"], "--events"),
+    "--before": (["audit", "prune", "--before", "2000-01-01T00:00:00Z", "--export", "NEW"], "--before"),
+    "--export": (["audit", "prune", "--events", "1", "--export", "TAKEN"], "--export"),
+    "--workspace": (["audit", "hold", "--reason", "case-4711"], "--workspace"),
+}
+
+
+@pytest.mark.parametrize(("command", "option"), OPTIONS.values(), ids=OPTIONS)
+def test_an_error_names_the_option_that_it_is_about(cli, command, option):
+    taken = cli.folder / "taken"
+    taken.write_text("mine")
+    places = {"TAKEN": str(taken), "NEW": str(cli.folder / "new"), "RUN": cli.ended("complete")}
+    cli.ok("audit", "checkpoint")
+    refused = cli(*(places.get(word, word) for word in command))
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.err.startswith(f"proofgap: {option}"), refused.err
+    assert taken.read_text() == "mine"

@@ -228,12 +228,13 @@ $$
 --;
 CREATE FUNCTION audit_event_is_numbered() RETURNS trigger LANGUAGE plpgsql SET search_path = proofgap, pg_temp AS $$
 -- Writers hold the lock of the numbers together; who changes grants or environments holds it alone, so that a
--- permission that was looked up after the insert stands until the commit.
+-- permission that was looked up after the insert stands until the commit. So does who prunes: it is the last event of
+-- the log until then, and nothing that it takes comes to be needed meanwhile.
 BEGIN
   IF NEW.event_id IS NOT NULL THEN
     RAISE EXCEPTION 'proofgap: event_id is given by the database' USING ERRCODE = 'integrity_constraint_violation';
   END IF;
-  IF position('"stream":"system/ledger"' IN NEW.payload) > 0 THEN
+  IF position('"stream":"system/ledger"' IN NEW.payload) > 0 OR position('"type":"audit.pruned"' IN NEW.payload) > 0 THEN
     PERFORM pg_advisory_xact_lock(1886547814, 1);
   ELSE
     PERFORM pg_advisory_xact_lock_shared(1886547814, 1);

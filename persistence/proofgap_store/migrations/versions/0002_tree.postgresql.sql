@@ -42,6 +42,41 @@ CREATE TABLE audit_hold (
   last_event_id BIGINT NOT NULL
 )
 --;
+CREATE FUNCTION tombstone(of_event audit_event) RETURNS TEXT LANGUAGE sql IMMUTABLE AS $$
+  SELECT '{"actor":{"id":"pruned"},"at_us":' || of_event.at_us || ',"env":' || coalesce(to_json(of_event.env)::text, 'null')
+    || ',"id":' || to_json(of_event.id) || ',"pruned":' || of_event.event_id
+    || ',"rec_us":' || (of_event.payload::json ->> 'rec_us') || ',"run":' || coalesce(to_json(of_event.run)::text, 'null')
+    || ',"seq":' || of_event.seq || ',"stream":' || to_json(of_event.stream) || ',"type":' || to_json(of_event.type)
+    || ',"v":' || (of_event.payload::json ->> 'v') || ',"ws":' || coalesce(to_json(of_event.ws)::text, 'null') || '}'
+$$
+--;
+CREATE VIEW audit_tombstone AS
+SELECT l.idx, e.event_id, tombstone(e) AS tombstone
+FROM audit_leaf AS l JOIN audit_event AS e ON e.event_id = l.event_id
+WHERE NOT starts_with(e.stream, 'system/')  -- what the ledger says of itself
+  AND e.type <> 'restore.evidence.created'  -- nothing else tells when evidence was captured
+  AND e.payload::json #>> '{data,rows_digest}' IS NULL  -- items and checks
+  AND NOT EXISTS (SELECT 1 FROM restore_run AS r WHERE r.id = e.payload::json #>> '{data,subject}' AND r.last_event_id = e.event_id)
+  AND NOT EXISTS (SELECT 1 FROM operation_run AS o WHERE o.id = e.payload::json #>> '{data,subject}' AND o.last_event_id = e.event_id)
+  AND NOT EXISTS (SELECT 1 FROM evidence_snapshot AS s WHERE s.id = e.payload::json #>> '{data,subject}' AND s.last_event_id = e.event_id)
+  AND NOT EXISTS (SELECT 1 FROM receipt AS r WHERE r.actor = e.actor AND r.key = e.payload::json #>> '{data,key}' AND r.event_id = e.event_id)
+--;
+CREATE FUNCTION tombstone_due(of_event BIGINT) RETURNS TEXT LANGUAGE plpgsql SET search_path = proofgap, pg_temp AS $$
+-- What the pruning that is under way, the last event of the log, leaves of an event; NULL: it does not take it.
+DECLARE
+  pruning audit_event;
+  data json;
+BEGIN
+  SELECT * INTO pruning FROM audit_event ORDER BY event_id DESC LIMIT 1;
+  IF pruning.type <> 'audit.pruned' THEN
+    RETURN NULL;
+  END IF;
+  data := pruning.payload::json -> 'data';
+  RETURN (SELECT t.tombstone FROM audit_tombstone AS t
+    WHERE t.event_id = of_event AND t.idx BETWEEN (data ->> 'first')::bigint AND (data ->> 'last')::bigint);
+END
+$$
+--;
 CREATE INDEX audit_event_actor ON audit_event (actor, event_id)
 --;
 CREATE INDEX audit_event_type ON audit_event (type, event_id)
@@ -194,11 +229,7 @@ BEGIN
   PERFORM demand_log(EXISTS (
       SELECT 1 FROM audit_event AS r WHERE r.type = 'audit.redacted'
         AND (r.payload::json #>> '{data,redacted}')::bigint = OLD.event_id AND r.payload::json #>> '{data,path}' = OLD.path)
-    OR EXISTS (
-      SELECT 1 FROM audit_event AS p JOIN audit_leaf AS l ON l.event_id = OLD.event_id
-      JOIN audit_event AS e ON e.event_id = OLD.event_id
-      WHERE p.type = 'audit.pruned' AND (p.payload::json #>> '{data,last}')::bigint >= l.idx
-        AND NOT starts_with(e.stream, 'system/')),
+    OR tombstone_due(OLD.event_id) IS NOT NULL,
     'an opening is deleted by audit.redacted or audit.pruned only');
   RETURN OLD;
 END
@@ -279,25 +310,21 @@ $$
 CREATE TRIGGER audit_hold_ends_in_the_log BEFORE UPDATE ON audit_hold FOR EACH ROW
   EXECUTE FUNCTION audit_hold_ends_in_the_log()
 --;
-CREATE FUNCTION tombstone(of_event audit_event) RETURNS TEXT LANGUAGE sql IMMUTABLE AS $$
-  SELECT '{"actor":{"id":"pruned"},"at_us":' || of_event.at_us || ',"env":' || coalesce(to_json(of_event.env)::text, 'null')
-    || ',"id":' || to_json(of_event.id) || ',"pruned":' || of_event.event_id
-    || ',"rec_us":' || (of_event.payload::json ->> 'rec_us') || ',"run":' || coalesce(to_json(of_event.run)::text, 'null')
-    || ',"seq":' || of_event.seq || ',"stream":' || to_json(of_event.stream) || ',"type":' || to_json(of_event.type)
-    || ',"v":' || (of_event.payload::json ->> 'v') || ',"ws":' || coalesce(to_json(of_event.ws)::text, 'null') || '}'
-$$
---;
 CREATE FUNCTION audit_event_prunes() RETURNS trigger LANGUAGE plpgsql SET search_path = proofgap, pg_temp AS $$
 DECLARE
   data CONSTANT json := NEW.payload::json -> 'data';
   first_idx CONSTANT bigint := (data ->> 'first')::bigint;
   last_idx CONSTANT bigint := (data ->> 'last')::bigint;
+  said CONSTANT bigint := (data ->> 'tombstones')::bigint;
+  changed bigint;
 BEGIN
   PERFORM demand_log(
     first_idx IS NOT DISTINCT FROM (
       SELECT coalesce(max((payload::json #>> '{data,last}')::bigint) + 1, 0) FROM audit_event
       WHERE type = 'audit.pruned' AND event_id < NEW.event_id)
-    AND last_idx >= first_idx AND last_idx < (SELECT coalesce(max(size), 0) FROM audit_checkpoint),
+    AND last_idx >= first_idx AND EXISTS (
+      SELECT 1 FROM audit_checkpoint
+      WHERE size = (data ->> 'size')::bigint AND root = data ->> 'root' AND size > last_idx),
     'only the prefix after the last pruning, and before the last checkpoint, can be pruned');
   PERFORM demand_log(NOT EXISTS (
     SELECT 1 FROM audit_leaf AS l JOIN audit_event AS e ON e.event_id = l.event_id, audit_hold AS h
@@ -309,12 +336,14 @@ BEGIN
         WHERE (h.workspace IS NULL OR h.workspace = r.workspace)
           AND (h.environment IS NULL OR h.environment = r.environment) AND (h.run IS NULL OR h.run = r.id)))),
     'a hold is in force within the prefix');
+  PERFORM demand_log(length(data ->> 'tombstones_sha256') = 64
+    AND said = (SELECT count(*) FROM audit_tombstone WHERE idx BETWEEN first_idx AND last_idx), 'a pruning commits to its tombstones');
   DELETE FROM audit_private WHERE event_id IN (
-    SELECT l.event_id FROM audit_leaf AS l JOIN audit_event AS e ON e.event_id = l.event_id
-    WHERE l.idx BETWEEN first_idx AND last_idx AND NOT starts_with(e.stream, 'system/'));
-  UPDATE audit_event AS e SET payload = tombstone(e)
-    WHERE NOT starts_with(stream, 'system/') AND event_id IN (
-      SELECT event_id FROM audit_leaf WHERE idx BETWEEN first_idx AND last_idx);
+    SELECT event_id FROM audit_tombstone WHERE idx BETWEEN first_idx AND last_idx);
+  UPDATE audit_event AS e SET payload = t.tombstone FROM audit_tombstone AS t
+    WHERE t.event_id = e.event_id AND t.idx BETWEEN first_idx AND last_idx;
+  GET DIAGNOSTICS changed = ROW_COUNT;
+  PERFORM demand_kept(changed = said, 'not every payload was pruned');
   RETURN NULL;
 END
 $$
@@ -326,11 +355,7 @@ DROP TRIGGER audit_event_is_append_only_update ON audit_event
 --;
 CREATE FUNCTION audit_event_is_only_pruned() RETURNS trigger LANGUAGE plpgsql SET search_path = proofgap, pg_temp AS $$
 BEGIN
-  PERFORM demand_log(NEW.event_id = OLD.event_id AND NEW.leaf = OLD.leaf AND NOT starts_with(OLD.stream, 'system/')
-    AND NEW.payload = tombstone(OLD) AND EXISTS (
-      SELECT 1 FROM audit_event AS p JOIN audit_leaf AS l ON l.event_id = OLD.event_id
-      WHERE p.type = 'audit.pruned' AND (p.payload::json #>> '{data,last}')::bigint >= l.idx
-        AND (p.payload::json #>> '{data,first}')::bigint <= l.idx),
+  PERFORM demand_log(NEW.event_id = OLD.event_id AND NEW.leaf = OLD.leaf AND NEW.payload = tombstone_due(OLD.event_id),
     'audit_event is append-only');
   RETURN NEW;
 END

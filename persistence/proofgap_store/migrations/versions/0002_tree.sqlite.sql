@@ -1,6 +1,6 @@
 -- The tree over the log: every event waits in a queue until the sequencer gives it its leaf, and a signed checkpoint
 -- covers the leaves so far. Beside it: openings of committed personal data, holds, and the pruning of a prefix, which
--- takes the payloads of runs and views; what the ledger says of itself (streams system/*) is kept whole.
+-- takes payloads, except those that something still stands on: the view audit_tombstone has what may go, and what stays.
 -- Statements are separated by a line that holds only "--;".
 
 CREATE TABLE audit_unsequenced (
@@ -43,6 +43,20 @@ CREATE TABLE audit_hold (
   active    INTEGER NOT NULL CHECK (active IN (0, 1)),
   last_event_id INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID
+--;
+CREATE VIEW audit_tombstone AS
+SELECT l.idx, e.event_id, json_object(
+    'actor', json_object('id', 'pruned'), 'at_us', e.at_us, 'env', e.env, 'id', e.id, 'pruned', e.event_id,
+    'rec_us', json_extract(e.payload, '$.rec_us'), 'run', e.run, 'seq', e.seq, 'stream', e.stream, 'type', e.type,
+    'v', json_extract(e.payload, '$.v'), 'ws', e.ws) AS tombstone
+FROM audit_leaf AS l JOIN audit_event AS e ON e.event_id = l.event_id
+WHERE e.stream NOT GLOB 'system/*'  -- what the ledger says of itself
+  AND e.type <> 'restore.evidence.created'  -- nothing else tells when evidence was captured
+  AND json_extract(e.payload, '$.data.rows_digest') IS NULL  -- items and checks
+  AND NOT EXISTS (SELECT 1 FROM restore_run WHERE id = json_extract(e.payload, '$.data.subject') AND last_event_id = e.event_id)
+  AND NOT EXISTS (SELECT 1 FROM operation_run WHERE id = json_extract(e.payload, '$.data.subject') AND last_event_id = e.event_id)
+  AND NOT EXISTS (SELECT 1 FROM evidence_snapshot WHERE id = json_extract(e.payload, '$.data.subject') AND last_event_id = e.event_id)
+  AND NOT EXISTS (SELECT 1 FROM receipt WHERE actor = e.actor AND key = json_extract(e.payload, '$.data.key') AND event_id = e.event_id)
 --;
 CREATE INDEX audit_event_actor ON audit_event (actor, event_id)
 --;
@@ -135,10 +149,9 @@ WHEN NOT EXISTS (
     SELECT 1 FROM audit_event AS r WHERE r.type = 'audit.redacted'
       AND json_extract(r.payload, '$.data.redacted') = OLD.event_id AND json_extract(r.payload, '$.data.path') = OLD.path)
   AND NOT EXISTS (
-    SELECT 1 FROM audit_event AS p JOIN audit_leaf AS l ON l.event_id = OLD.event_id
-    JOIN audit_event AS e ON e.event_id = OLD.event_id
-    WHERE p.type = 'audit.pruned' AND json_extract(p.payload, '$.data.last') >= l.idx
-      AND e.stream NOT GLOB 'system/*') BEGIN
+    SELECT 1 FROM audit_tombstone AS t, audit_event AS p
+    WHERE t.event_id = OLD.event_id AND p.event_id = (SELECT max(event_id) FROM audit_event) AND p.type = 'audit.pruned'
+      AND t.idx BETWEEN json_extract(p.payload, '$.data.first') AND json_extract(p.payload, '$.data.last')) BEGIN
   SELECT RAISE(ABORT, 'proofgap: an opening is deleted by audit.redacted or audit.pruned only');
 END
 --;
@@ -191,8 +204,10 @@ CREATE TRIGGER audit_event_prunes AFTER INSERT ON audit_event WHEN NEW.type = 'a
         SELECT coalesce(max(json_extract(payload, '$.data.last')) + 1, 0) FROM audit_event
         WHERE type = 'audit.pruned' AND event_id < NEW.event_id)
       OR json_extract(NEW.payload, '$.data.last') < json_extract(NEW.payload, '$.data.first')
-      OR json_extract(NEW.payload, '$.data.last') >= (SELECT coalesce(max(size), 0) FROM audit_checkpoint)
-      OR json_extract(NEW.payload, '$.data.last') IS NULL;
+      OR json_extract(NEW.payload, '$.data.last') IS NULL
+      OR NOT EXISTS (
+        SELECT 1 FROM audit_checkpoint WHERE size = json_extract(NEW.payload, '$.data.size')
+          AND root = json_extract(NEW.payload, '$.data.root') AND size > json_extract(NEW.payload, '$.data.last'));
   SELECT RAISE(ABORT, 'proofgap: a hold is in force within the prefix')
     WHERE EXISTS (
       SELECT 1 FROM audit_leaf AS l JOIN audit_event AS e ON e.event_id = l.event_id, audit_hold AS h
@@ -204,29 +219,27 @@ CREATE TRIGGER audit_event_prunes AFTER INSERT ON audit_event WHEN NEW.type = 'a
             SELECT 1 FROM json_each(e.payload, '$.data.rows') AS line JOIN restore_run AS r ON r.id = line.value ->> 0
             WHERE (h.workspace IS NULL OR h.workspace = r.workspace)
               AND (h.environment IS NULL OR h.environment = r.environment) AND (h.run IS NULL OR h.run = r.id))));
+  SELECT RAISE(ABORT, 'proofgap: a pruning commits to its tombstones')
+    WHERE length(json_extract(NEW.payload, '$.data.tombstones_sha256')) IS NOT 64
+       OR json_extract(NEW.payload, '$.data.tombstones') IS NOT (
+         SELECT count(*) FROM audit_tombstone
+         WHERE idx BETWEEN json_extract(NEW.payload, '$.data.first') AND json_extract(NEW.payload, '$.data.last'));
   DELETE FROM audit_private WHERE event_id IN (
-    SELECT l.event_id FROM audit_leaf AS l JOIN audit_event AS e ON e.event_id = l.event_id
-    WHERE l.idx BETWEEN json_extract(NEW.payload, '$.data.first') AND json_extract(NEW.payload, '$.data.last')
-      AND e.stream NOT GLOB 'system/*');
-  UPDATE audit_event SET payload = json_object(
-      'actor', json_object('id', 'pruned'), 'at_us', at_us, 'env', env, 'id', id, 'pruned', event_id,
-      'rec_us', json_extract(payload, '$.rec_us'), 'run', run, 'seq', seq, 'stream', stream, 'type', type,
-      'v', json_extract(payload, '$.v'), 'ws', ws)
-    WHERE stream NOT GLOB 'system/*' AND event_id IN (
-      SELECT event_id FROM audit_leaf
-      WHERE idx BETWEEN json_extract(NEW.payload, '$.data.first') AND json_extract(NEW.payload, '$.data.last'));
+    SELECT event_id FROM audit_tombstone
+    WHERE idx BETWEEN json_extract(NEW.payload, '$.data.first') AND json_extract(NEW.payload, '$.data.last'));
+  UPDATE audit_event SET payload = t.tombstone FROM audit_tombstone AS t
+    WHERE t.event_id = audit_event.event_id
+      AND t.idx BETWEEN json_extract(NEW.payload, '$.data.first') AND json_extract(NEW.payload, '$.data.last');
+  SELECT RAISE(ABORT, 'proofgap: swallowed: not every payload was pruned')
+    WHERE changes() <> json_extract(NEW.payload, '$.data.tombstones');
 END
 --;
 DROP TRIGGER audit_event_is_append_only_update
 --;
 CREATE TRIGGER audit_event_is_append_only_update BEFORE UPDATE ON audit_event
-WHEN NEW.event_id IS NOT OLD.event_id OR NEW.leaf IS NOT OLD.leaf OR OLD.stream GLOB 'system/*' OR NEW.payload IS NOT json_object(
-      'actor', json_object('id', 'pruned'), 'at_us', OLD.at_us, 'env', OLD.env, 'id', OLD.id, 'pruned', OLD.event_id,
-      'rec_us', json_extract(OLD.payload, '$.rec_us'), 'run', OLD.run, 'seq', OLD.seq, 'stream', OLD.stream, 'type', OLD.type,
-      'v', json_extract(OLD.payload, '$.v'), 'ws', OLD.ws)
-  OR NOT EXISTS (
-    SELECT 1 FROM audit_event AS p JOIN audit_leaf AS l ON l.event_id = OLD.event_id
-    WHERE p.type = 'audit.pruned' AND json_extract(p.payload, '$.data.last') >= l.idx
-      AND json_extract(p.payload, '$.data.first') <= l.idx) BEGIN
+WHEN NEW.event_id IS NOT OLD.event_id OR NEW.leaf IS NOT OLD.leaf OR NEW.payload IS NOT (
+    SELECT t.tombstone FROM audit_tombstone AS t, audit_event AS p
+    WHERE t.event_id = OLD.event_id AND p.event_id = (SELECT max(event_id) FROM audit_event) AND p.type = 'audit.pruned'
+      AND t.idx BETWEEN json_extract(p.payload, '$.data.first') AND json_extract(p.payload, '$.data.last')) BEGIN
   SELECT RAISE(ABORT, 'proofgap: audit_event is append-only');
 END

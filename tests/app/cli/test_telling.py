@@ -1,0 +1,78 @@
+"""What an event of the log says in a few words: something, whatever its type."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+
+from proofgap.audit import Actor, EventType
+from proofgap.errors import ProofgapError
+from proofgap.facts import RunEvent
+from proofgap_app.cli.telling import words
+from proofgap_store import Erasure, Export, HoldOn, Ledger, NewRun
+from tests.conformance.lives import (
+    ADA,
+    HOME,
+    VERA,
+    facts,
+    fire,
+    lines,
+    live,
+    log,
+    operation,
+    prove,
+    settle,
+    snapshot,
+)
+from tests.conformance.pruning import prune
+from tests.store.raw import connect
+
+NAMED = Actor(id="ada", via="cli", name="Ada L.")
+
+
+def drop_a_guard(path):
+    connection = connect(path, "as SQLite comes")
+    connection.execute("DROP TRIGGER receipt_is_never_deleted")
+    connection.close()
+
+
+@pytest.fixture
+def eventful(tmp_path):
+    """A ledger in which an event of every type happened."""
+    path = tmp_path / "ledger.db"
+    with Ledger.open(f"sqlite:///{path}", owner=ADA.id) as ledger:
+        settle(ledger)
+        run = live(ledger)
+        prove(ledger, run)
+        fire(ledger, live(ledger, "checked"), "block")
+        with suppress(ProofgapError):
+            ledger.fire(run, RunEvent.APPROVE, ADA)
+        with suppress(ProofgapError):
+            ledger.create(NewRun(), VERA)
+        with suppress(ProofgapError):
+            ledger.audit.declare_gap("none", VERA)
+        ledger.import_facts(lines(facts("x1", "completed", operation(), snapshot(), snapshot("s2", "o9"))), ADA)
+        ledger.declare_environment(HOME, ADA, approvals_required=1)
+        ledger.grant("vera", "auditor", HOME, ADA, revoke=True)
+        ledger.list_runs(ADA.id, ADA)
+        ledger.create(NewRun(), NAMED)
+        ledger.audit.redact(Erasure(event=str(log(ledger)[-2].event_id), path="actor.name", reason="gdpr-17"), ADA)
+        ledger.audit.release(ledger.audit.hold(HoldOn(run=run), "case-4711", ADA).id, ADA)
+        ledger.audit.export(Export(file=str(tmp_path / "out")), ADA)
+        ledger.audit.rotate_key(ADA)
+        path.with_name("ledger.db.head").unlink()
+        ledger.audit.declare_restore("moved", ADA)
+        drop_a_guard(path)
+        ledger.audit.declare_gap("a repair", ADA)
+        prune(ledger, tmp_path / "pruned", events=1)
+        yield ledger
+
+
+def test_an_event_of_every_type_has_words(eventful):
+    told, after = {}, 0
+    while found := eventful.audit.tail(after, ADA):
+        told |= {event.entry["type"]: words(event) for event in found}
+        after = found[-1].event_id
+    assert set(told) == set(EventType)
+    assert [kind for kind, said in told.items() if not said] == []
