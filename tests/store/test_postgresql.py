@@ -152,6 +152,16 @@ def test_a_table_that_inherits_from_the_log_is_named_and_cannot_be_put_right(led
         ledger.audit.declare_gap("a test of the guards", ADA)
 
 
+def test_another_view_of_what_may_be_pruned_is_named_and_cannot_be_put_right(ledger, outside):
+    outside.execute(
+        "CREATE OR REPLACE VIEW audit_tombstone AS SELECT l.idx, l.event_id, tombstone(e) AS tombstone "
+        "FROM audit_leaf AS l JOIN audit_event AS e ON e.event_id = l.event_id"
+    )
+    assert ledger.diagnose().missing_guards == ("audit_tombstone",)
+    with pytest.raises(UnavailableError, match="its tables are not those that were made: audit_tombstone"):
+        ledger.audit.declare_gap("a test of the guards", ADA)
+
+
 def test_temporary_tables_of_the_same_names_deceive_no_guard(ledger, outside):
     live(ledger)
     outside.execute("CREATE TEMP TABLE audit_event (event_id bigint, type text)")
