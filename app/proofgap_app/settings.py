@@ -41,7 +41,7 @@ def ledger_url(given: str | None) -> str:
 
 
 def ledger_file(url: str) -> Path | None:
-    """Give the file of a ledger; ``None`` for one that lives in memory."""
+    """Give the file of a ledger; ``None`` for one that lives in memory or on a server."""
     name = url.removeprefix(_FILE_URL).partition("?")[0]
     return None if not url.startswith(_FILE_URL) or name in {"", ":memory:"} else Path(name)
 
@@ -54,7 +54,7 @@ def default_ledger_file() -> Path:
 
 
 def key_file() -> Path | None:
-    """Give the file of the key that signs checkpoints; ``None``: beside the ledger."""
+    """Give the file of the key that signs checkpoints; ``None``: beside the ledger, or in the data folder."""
     return _file(KEY_VARIABLE)
 
 

@@ -6,7 +6,7 @@ Knows SQL and transactions, and is the only part of proofgap that does.
 from proofgap_store.audit import Audit
 from proofgap_store.declaring import Gap, RestoredLedger
 from proofgap_store.durations import StayQuery, Stays
-from proofgap_store.engine import RefusedByDatabaseError, UnavailableError
+from proofgap_store.engine import RefusedByDatabaseError, UnavailableError, shown_address
 from proofgap_store.exporting import Export, Manifest
 from proofgap_store.formats import ExportFormat
 from proofgap_store.holds import Hold, HoldOn
@@ -93,6 +93,7 @@ __all__ = [
     "Upgraded",
     "Verification",
     "Why",
+    "shown_address",
     "upgrade",
     "verify_file",
 ]

@@ -7,6 +7,7 @@ Owns the first events of a ledger, and what admins may change. Refuses to know r
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from proofgap.access import ANY_ENVIRONMENT, Action, Place, Role, authorize
 from proofgap.admission import known
@@ -18,6 +19,7 @@ from proofgap.text import check_id
 from proofgap_store import keys
 from proofgap_store.audit_log import Draft, head_of, link
 from proofgap_store.clock import new_id, now_us, operating_system_user
+from proofgap_store.custody import Custody
 from proofgap_store.documents import definition, definition_draft
 from proofgap_store.engine import Connection, UnavailableError, rows
 from proofgap_store.gate import Gate, Writing
@@ -45,28 +47,46 @@ WHERE last_event_id = (SELECT max(last_event_id) FROM machine_definition WHERE m
 """
 
 
-def prepare(gate: Gate, key_file: KeyFile, *, create: bool, owner: str | None) -> None:
-    """Bring a ledger to where it can be used: schema, machine definitions, an owner.
+def set_up(gate: Gate, *, create: bool, owner: str | None, key: Path | None, head: Path | None) -> Custody:
+    """Bring a ledger to where it can be used; give what belongs to it outside its database. The gate is shut if not.
 
     Raises:
         UnavailableError: there is no ledger and none may be created, or what is there is none.
 
     """
+    try:
+        log = _prepare(gate, create=create)
+        custody = Custody.of(gate, log, key=key, head=head)
+        _begin(gate, custody.key_file, log, owner)
+        name = gate.read(keys.log_name)
+    except BaseException:
+        gate.engine.dispose()
+        raise
+    if name is not None and name != log:  # another process was faster, and named the log
+        return Custody.of(gate, name, key=key, head=head)
+    return custody
+
+
+def _prepare(gate: Gate, *, create: bool) -> str:
+    """Bring the schema to where it can be used; give the name of the log, a new one for a new log."""
     if not create and gate.file is not None and not gate.file.exists():
         raise UnavailableError(f"there is none at {gate.file}", "Make one with: proofgap init.")
     _bring_up(gate, gate.read(revision), create=create)
+    return gate.read(keys.log_name) or f"proofgap/{new_id('log')}"
+
+
+def _begin(gate: Gate, key_file: KeyFile, log: str, owner: str | None) -> None:
+    """Write what every log begins with, where it is missing: machine definitions, a first key, an owner.
+
+    A key that another process put in force meanwhile is no key of another log.
+    """
     gate.read(gate.guards)
-    _begin(gate, key_file, owner)
-
-
-def _begin(gate: Gate, key_file: KeyFile, owner: str | None) -> None:
-    """Write the first events; a key that another process put in force meanwhile is no key of another log."""
     try:
-        gate.write(lambda connection: _first_events(connection, key_file, owner))
+        gate.write(lambda connection: _first_events(connection, key_file, log, owner))
     except CustodyError:
         if not gate.read(keys.history):
             raise
-        gate.write(lambda connection: _first_events(connection, key_file, owner))
+        gate.write(lambda connection: _first_events(connection, key_file, log, owner))
 
 
 def _bring_up(gate: Gate, found: str | None, *, create: bool) -> None:
@@ -81,7 +101,7 @@ def _bring_up(gate: Gate, found: str | None, *, create: bool) -> None:
     migrate(gate.engine, None)
 
 
-def _first_events(connection: Connection, key_file: KeyFile, owner: str | None) -> Writing[None] | None:
+def _first_events(connection: Connection, key_file: KeyFile, log: str, owner: str | None) -> Writing[None] | None:
     """Put the machines' definitions and a first key in force, where they are not; give a new ledger its owner."""
     in_force = {row["machine"]: row["definition"] for row in rows(connection, _IN_FORCE)}
     missing = [machine for machine in Machine if in_force.get(machine) != definition(machine)]
@@ -93,7 +113,7 @@ def _first_events(connection: Connection, key_file: KeyFile, owner: str | None) 
     drafts = [definition_draft(machine) for machine in missing]
     if not in_force:
         drafts += opening(DEFAULT_SCOPE, actor.id)
-    first_key = [_first_key_draft(key_file)] if is_keyless else []
+    first_key = [_first_key_draft(key_file, log)] if is_keyless else []
     now = now_us()
     events = [
         *link(head_of(connection, _LEDGER), drafts, actor, now, now),
@@ -102,9 +122,9 @@ def _first_events(connection: Connection, key_file: KeyFile, owner: str | None) 
     return Writing(events=events, answer=lambda _written: _settle_first_key(first_key, key_file))
 
 
-def _first_key_draft(key_file: KeyFile) -> Draft:
+def _first_key_draft(key_file: KeyFile, log: str) -> Draft:
     """Give the event that puts the first key in force; its name is the name of the log for ever."""
-    return keys.rotation_draft(key_file.propose(f"proofgap/{new_id('log')}", None).verifier, None, None)
+    return keys.rotation_draft(key_file.propose(log, None).verifier, None, None)
 
 
 def _settle_first_key(drafts: Sequence[Draft], key_file: KeyFile) -> None:

@@ -78,7 +78,7 @@ class Written(NamedTuple):
 
 
 _OPEN = """
-INSERT INTO audit_private SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(:openings)
+INSERT INTO audit_private SELECT CAST(value ->> 0 AS BIGINT), value ->> 1, value ->> 2, value ->> 3 FROM json_each(:openings)
 """
 _HEAD = "SELECT seq, head FROM audit_stream WHERE stream = :stream"
 
@@ -133,7 +133,7 @@ def append(connection: Connection, events: Sequence[Linked]) -> list[Written]:
 
     Raises:
         SwallowedError: fewer rows came to be than went in.
-        sqlite3.IntegrityError: a guard or a trigger refused; `transaction` turns it into `RefusedByDatabaseError`.
+        Exception: of the driver, if a guard or a trigger refused; `transaction` makes it `RefusedByDatabaseError`.
 
     """
     parameters = {f"p{n}": event.payload for n, event in enumerate(events)}

@@ -53,7 +53,7 @@ _EVENTS = f"""
 SELECT l.idx, e.event_id, e.id, e.leaf, e.stream, e.payload, e.payload ->> '$.pruned' AS pruned
 FROM audit_event AS e JOIN audit_leaf AS l ON l.event_id = e.event_id
 WHERE l.idx < :size AND (e.stream = :run OR substr(e.stream, 1, length(:views)) = :views
-  OR (e.stream GLOB 'system/*' AND e.type IN ({", ".join(f"'{kind}'" for kind in SYSTEM_TYPES)})))
+  OR (substr(e.stream, 1, 7) = 'system/' AND e.type IN ({", ".join(f"'{kind}'" for kind in SYSTEM_TYPES)})))
 ORDER BY l.idx
 """  # noqa: S608 - put together from our own text only
 _ITEMS = """

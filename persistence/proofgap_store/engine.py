@@ -1,20 +1,23 @@
 """How the ledger's database is reached: one recipe, so that no caller can forget half of it.
 
-Owns the SQLite library in use, connections, transactions, and the one function through which every statement goes.
-SQLAlchemy gives the pool, the URL and the migrations; statements go straight to the driver, because its execution
-layer alone costs more than a transition (``docs/decisions/0007-statements-go-to-the-driver.md``). Refuses to know
-tables.
+Owns connections, transactions, and the one function through which every statement goes. What differs between the
+databases is a value (`dialect`). SQLAlchemy gives the pool, the URL and the migrations; statements go straight to the
+driver, because its execution layer alone costs more than a transition
+(``docs/decisions/0007-statements-go-to-the-driver.md``). Refuses to know tables.
 
 SQLite recipe: the driver's own transaction control is off; a writer takes its lock at BEGIN (IMMEDIATE), so that a
 race is lost there and not half-way; WAL; every commit is synced (``synchronous=FULL``); foreign keys and recursive
 triggers on (else ``INSERT OR REPLACE`` walks past the guards); schema functions untrusted; what is deleted is written
-over with zeros; 30 s to wait for a lock.
+over with zeros; 30 s to wait for a lock. That of PostgreSQL is in `postgresql`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
+from importlib.util import find_spec
+from types import ModuleType
 from typing import Any
 
 from sqlalchemy import URL, Engine, create_engine, event, make_url
@@ -23,6 +26,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import QueuePool
 
 from proofgap.errors import BadInputError, ProofgapError
+from proofgap_store import dialect as dialects
+from proofgap_store.dialect import SQLITE, Dialect, dialect_of
 from proofgap_store.sqlite_library import sqlite
 
 _WAL_RESET_FIXED_IN = (3, 51, 3)  # SQLite 3.7.0 to 3.51.2 can corrupt a WAL database on a checkpoint race
@@ -37,9 +42,10 @@ _PRAGMAS = (
 )
 _STATEMENTS_KEPT = 1_000  # the driver keeps the first ones for ever: those of the migrations must not fill its cache
 _IN_MEMORY = {"poolclass": QueuePool, "pool_size": 1, "max_overflow": 0}  # one connection is the whole database
+_URLS = "Use sqlite:///FILE or postgresql://USER@HOST/DATABASE."
 Row = dict[str, Any]
-Connection = Any
-"""A connection of the driver in use (PEP 249)."""
+Connection = dialects.Connection
+"""A connection of the driver in use, as the rest of this package names it."""
 
 
 class UnavailableError(ProofgapError):
@@ -80,25 +86,47 @@ def address(url: str) -> URL:
     """
     try:
         parsed = make_url(url)
-    except ArgumentError:
-        raise BadInputError("ledger", f"{url!r} is no database URL", "Use sqlite:///FILE.") from None
-    if parsed.drivername != "sqlite":
-        raise BadInputError("ledger", f"{parsed.drivername!r} is not supported", "Use sqlite:///FILE.")
+    except (ArgumentError, ValueError):
+        raise BadInputError("ledger", "what is given is no database URL", _URLS) from None
+    if parsed.drivername not in {"sqlite", "postgresql"}:
+        raise BadInputError("ledger", f"{parsed.drivername!r} is not supported", _URLS)
     return parsed
+
+
+def shown_address(url: str) -> str:
+    """Write where a ledger is without the password."""
+    return address(url).render_as_string()
 
 
 def make_engine(url: str, *, synchronous: str = "FULL") -> Engine:
     """Open the way to a ledger.
 
     Args:
-        url: an SQLAlchemy URL; ``sqlite:///FILE``, or ``sqlite://`` for one that lives in memory.
+        url: ``sqlite:///FILE``, ``sqlite://`` for one that lives in memory, or ``postgresql://USER@HOST/DATABASE``.
         synchronous: ``FULL`` (every commit survives a power cut) or ``NORMAL``.
 
     Raises:
-        BadInputError: the URL is none, or names a database that is not supported.
+        BadInputError: the URL is none, names a database that is not supported, or one whose driver is not installed.
 
     """
     parsed = address(url)
+    if parsed.drivername == "postgresql":
+        made: Engine = _postgresql().make_engine(parsed, synchronous)
+        return made
+    return _sqlite_engine(parsed, synchronous)
+
+
+@cache
+def _postgresql() -> ModuleType:
+    if find_spec("psycopg") is None:
+        remedy = "Install it: pip install 'proofgap[postgres]'."
+        raise BadInputError("ledger", "the driver for PostgreSQL is not installed", remedy)
+    from proofgap_store import postgresql  # noqa: PLC0415 - its driver is an extra
+
+    return postgresql
+
+
+def _sqlite_engine(parsed: URL, synchronous: str) -> Engine:
     options: dict[str, Any] = dict(_IN_MEMORY) if parsed.database in {None, "", ":memory:"} else {}
     engine = create_engine(
         parsed,
@@ -116,6 +144,14 @@ def make_engine(url: str, *, synchronous: str = "FULL") -> Engine:
     return engine
 
 
+def dialect_for(engine: Engine) -> Dialect:
+    """Tell which kind of database an engine leads to."""
+    if engine.dialect.name == SQLITE.name:
+        return SQLITE
+    found: Dialect = _postgresql().POSTGRESQL
+    return found
+
+
 @contextmanager
 def connected(engine: Engine) -> Iterator[Connection]:
     """Borrow a connection of the driver from the pool.
@@ -124,13 +160,16 @@ def connected(engine: Engine) -> Iterator[Connection]:
         UnavailableError: the database cannot be reached.
 
     """
+    dialect = dialect_for(engine)
     try:
         borrowed = engine.raw_connection()
-    except (DBAPIError, PoolTimeoutError, sqlite.Error) as error:
-        raise unavailable(error) from error
+    except (DBAPIError, PoolTimeoutError, dialect.failures) as error:
+        raise unavailable(error, dialect) from error
     try:
         yield borrowed.driver_connection
     finally:
+        if dialect.is_lost(borrowed.driver_connection):
+            borrowed.invalidate()
         borrowed.close()
 
 
@@ -140,22 +179,24 @@ def transaction(connection: Connection, *, writes: bool) -> Iterator[Connection]
 
     Raises:
         RefusedByDatabaseError: a guard or a constraint said no.
-        UnavailableError: the database is full, read-only, locked for too long, or not to be read.
+        UnavailableError: the database is gone, full, read-only, locked for too long, or not to be read.
 
     """
+    dialect = dialect_of(connection)
     try:
         try:
-            execute(connection, "BEGIN IMMEDIATE" if writes else "BEGIN")
+            execute(connection, dialect.writing if writes else dialect.reading)
             yield connection
             execute(connection, "COMMIT")
         except BaseException:
             if connection.in_transaction:
                 execute(connection, "ROLLBACK")
             raise
-    except sqlite.IntegrityError as error:
-        raise RefusedByDatabaseError(str(error)) from error
-    except sqlite.DatabaseError as error:
-        raise unavailable(error) from error
+    except dialect.failures as error:
+        reason = dialect.refusal(error)
+        if reason is not None:
+            raise RefusedByDatabaseError(reason) from error
+        raise unavailable(error, dialect) from error
 
 
 def execute(connection: Connection, statement: str, parameters: Mapping[str, object] | None = None) -> Any:  # noqa: ANN401 - a cursor of whichever driver
@@ -172,7 +213,24 @@ def rows(connection: Connection, statement: str, /, **parameters: object) -> lis
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
-def unavailable(error: Exception) -> UnavailableError:
+def walk(
+    connection: Connection, statement: str, parameters: Mapping[str, object] | None = None
+) -> Iterator[tuple[Any, ...]]:
+    """Run one statement and give its rows one by one: however many, memory stays flat."""
+    with dialect_of(connection).cursor(connection, statement, parameters or {}) as cursor:
+        for row in cursor:  # noqa: UP028 - it would close the cursor, and the database may be closed already
+            yield row
+
+
+def walk_rows(connection: Connection, statement: str, /, **parameters: object) -> Iterator[Row]:
+    """Run one statement and give its rows one by one, as dictionaries."""
+    with dialect_of(connection).cursor(connection, statement, parameters) as cursor:
+        names = [column[0] for column in cursor.description]
+        for row in cursor:
+            yield dict(zip(names, row, strict=True))
+
+
+def unavailable(error: Exception, dialect: Dialect = SQLITE) -> UnavailableError:
     """Turn the database's own error into one that says the remedy."""
-    problem = str(getattr(error, "orig", error))
-    return UnavailableError(problem, "Check the file, its folder, the disk and who may write there.")
+    problem = str(getattr(error, "orig", error)).strip()
+    return UnavailableError(problem, dialect.remedy)

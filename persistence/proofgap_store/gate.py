@@ -23,7 +23,8 @@ from sqlalchemy import Engine
 from proofgap.audit import EventType
 from proofgap.errors import StaleError
 from proofgap_store.audit_log import Linked, SwallowedError, Written, append
-from proofgap_store.engine import Connection, RefusedByDatabaseError, connected, execute, transaction
+from proofgap_store.dialect import SQLITE
+from proofgap_store.engine import Connection, RefusedByDatabaseError, connected, dialect_for, execute, transaction
 from proofgap_store.read import law
 from proofgap_store.schema import NO_DRIFT, Drift, GuardsError, drift, mend, version
 
@@ -65,8 +66,25 @@ class Gate:
     guarded_at: int | None = None  # the version of the schema that was last found as it ought to be
 
     @property
+    def is_on_server(self) -> bool:
+        """Whether the ledger is a database on a server, and no file of ours."""
+        return dialect_for(self.engine) is not SQLITE
+
+    @property
+    def url(self) -> str | None:
+        """Where others find the ledger, with the password; ``None`` for one in memory."""
+        is_reachable = self.is_on_server or self.file is not None
+        return (
+            self.engine.url.set(drivername=dialect_for(self.engine).name).render_as_string(hide_password=False)
+            if is_reachable
+            else None
+        )
+
+    @property
     def file(self) -> Path | None:
-        """The file of the ledger; ``None`` for one in memory."""
+        """The file of the ledger; ``None`` for one in memory, and for one on a server."""
+        if self.is_on_server:
+            return None
         name = self.engine.url.database or ""
         if name.startswith("file:"):  # https://sqlite.org/uri.html
             name = "" if self.engine.url.query.get("mode") == "memory" else unquote(name.removeprefix("file:"))
@@ -107,9 +125,9 @@ class Gate:
     def _insert(self, connection: Connection, writing: Writing[Any]) -> list[Written]:
         with transaction(connection, writes=True):
             self._pass_guards(connection, writing.mends)
-            if writing.law is not None and law(connection) != writing.law:
-                raise RefusedByDatabaseError(_CHANGED_LAW)
             written = append(connection, writing.events)  # a crash from here to the commit: nothing happened
+            if writing.law is not None and law(connection) != writing.law:  # after it: now whoever changes it must wait
+                raise RefusedByDatabaseError(_CHANGED_LAW)
             for statement, parameters in writing.rows(written):
                 if execute(connection, statement, parameters).rowcount != 1:
                     raise SwallowedError

@@ -13,7 +13,8 @@ from proofgap.errors import MalformedError
 from proofgap.notes import parse_note
 from proofgap_store import keys, tree
 from proofgap_store.custody import Custody
-from proofgap_store.engine import Connection, library_warning, rows
+from proofgap_store.dialect import SQLITE, dialect_of
+from proofgap_store.engine import Connection, execute, library_warning, rows
 from proofgap_store.gate import Gate
 from proofgap_store.keys import KeyFile, KeyPeriod
 from proofgap_store.outside import CustodyError
@@ -53,8 +54,7 @@ def _head(custody: Custody) -> _Head:
 def _diagnosis(connection: Connection, gate: Gate, custody: Custody, head: _Head) -> Diagnosis:
     found, signing = drift(connection), _signing(connection, custody, head)
     return Diagnosis(
-        sqlite_version=sqlite.sqlite_version,
-        sqlite_library=sqlite.__name__,
+        database=_database(connection),
         revision=revision(connection),
         runs=rows(connection, _RUNS)[0]["n"],
         events=rows(connection, _EVENTS)[0]["n"],
@@ -62,8 +62,16 @@ def _diagnosis(connection: Connection, gate: Gate, custody: Custody, head: _Head
         foreign_guards=found.foreign,
         log_failures=gate.log_failures,
         signing=signing,
-        warnings=tuple(filter(None, (library_warning(), signing.key_problem, signing.head_problem))),
+        warnings=tuple(
+            filter(None, (None if gate.is_on_server else library_warning(), signing.key_problem, signing.head_problem))
+        ),
     )
+
+
+def _database(connection: Connection) -> str:
+    if dialect_of(connection) is SQLITE:
+        return f"SQLite {sqlite.sqlite_version} ({sqlite.__name__})"
+    return f"PostgreSQL {execute(connection, 'SHOW server_version').fetchone()[0]}"
 
 
 def _signing(connection: Connection, custody: Custody, head: _Head) -> Signing:

@@ -28,9 +28,9 @@ from proofgap_store.read import law
 
 _HOLDS = """
 SELECT h.id, h.workspace, h.environment, h.run, h.active, e.payload ->> '$.data.reason' AS reason, e.event_id,
-       json_extract(e.payload, '$.rec_us') AS held_us
+       CAST(e.payload ->> '$.rec_us' AS BIGINT) AS held_us
 FROM audit_hold AS h JOIN audit_event AS e ON e.type = 'audit.held' AND e.payload ->> '$.data.hold' = h.id
-WHERE :hold IS NULL OR h.id = :hold ORDER BY e.event_id
+WHERE CAST(:hold AS TEXT) IS NULL OR h.id = :hold ORDER BY e.event_id
 """
 
 

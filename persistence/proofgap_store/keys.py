@@ -73,6 +73,11 @@ def history(connection: Connection) -> list[KeyPeriod]:
     return [_period(row["event_id"], row["idx"], row["payload"]) for row in rows(connection, _HISTORY)]
 
 
+def log_name(connection: Connection) -> str | None:
+    """Read the name of the log, which is that of its first key; ``None`` before there is one."""
+    return next((period.key.name for period in history(connection)), None)
+
+
 def _period(event_id: int, idx: int | None, payload: str) -> KeyPeriod:
     try:
         data = _ROTATED.decode(payload).data

@@ -81,12 +81,12 @@ class Ledger:
         """Open a ledger, and create it where there is none yet.
 
         Args:
-            url: ``sqlite:///FILE``, or ``sqlite://`` for one in memory.
+            url: ``sqlite:///FILE``, ``sqlite://`` for one in memory, or ``postgresql://USER@HOST/DATABASE``.
             create: whether a missing ledger is created; else that is an error.
             owner: who becomes admin of workspace ``default``, environment ``local``; the operating-system user.
             synchronous: ``FULL``, or ``NORMAL`` where the last commits may be lost in a power cut.
-            key: the file of the key that signs checkpoints; ``FILE.key`` beside the ledger, unless given.
-            head: the file that keeps the last checkpoint; ``FILE.head`` beside the ledger, unless given.
+            key: the file of the key that signs checkpoints; ``FILE.key`` beside the ledger, or in the user's data folder.
+            head: the file that keeps the last checkpoint; ``FILE.head`` in the same place, unless given.
 
         Raises:
             BadInputError: the URL is none.
@@ -94,8 +94,7 @@ class Ledger:
 
         """
         gate = Gate(make_engine(url, synchronous=synchronous))
-        custody = Custody.beside(gate.file, key=key, head=head)
-        administration.prepare(gate, custody.key_file, create=create, owner=owner)
+        custody = administration.set_up(gate, create=create, owner=owner, key=key, head=head)
         return cls(gate, custody)
 
     def close(self) -> None:
@@ -367,8 +366,8 @@ class Ledger:
         """
         held = anchors or Anchors(head=self._custody.head.read())
         depth = Depth(now_us=self._clock(), is_quick=is_quick)
-        if self._gate.file is not None:
-            return verify_file(str(self._gate.engine.url), held, depth)
+        if self._gate.url is not None:
+            return verify_file(self._gate.url, held, depth)
         return self._gate.read(lambda connection: verify(connection, held, depth))
 
     def guards(self) -> Drift:

@@ -19,7 +19,7 @@ from proofgap.facts import Struct
 from proofgap.merkle import CompactRange, consistency_proof, leaf_hash, verify_consistency
 from proofgap.text import shown
 from proofgap_store import files, tree
-from proofgap_store.engine import Connection, execute
+from proofgap_store.engine import Connection, walk
 from proofgap_store.tree import StoredCheckpoint
 
 MANIFEST = ".manifest.json"
@@ -68,7 +68,7 @@ _LINES = msgspec.json.Decoder(Line)
 def write(connection: Connection, prefix: Prefix, stream: IO[bytes]) -> None:
     """Write every event of a prefix."""
     bounds = {"first": prefix.first, "last": prefix.last}
-    for idx, event_id, leaf, payload in execute(connection, _EVENTS, bounds):
+    for idx, event_id, leaf, payload in walk(connection, _EVENTS, bounds):
         stream.write(canonical(Line(event_id=event_id, idx=idx, leaf=leaf, payload=payload)) + b"\n")
 
 
@@ -99,7 +99,7 @@ def check(connection: Connection, prefix: Prefix, file: Path) -> PrefixManifest:
 
 def _check_lines(connection: Connection, prefix: Prefix, stream: IO[bytes], grown: CompactRange) -> None:
     file = Path(stream.name)
-    stored = execute(connection, _LEAVES, {"first": prefix.first, "last": prefix.last})
+    stored = walk(connection, _LEAVES, {"first": prefix.first, "last": prefix.last})
     for number, (idx, event_id, leaf) in enumerate(stored, 1):
         text = stream.readline()
         line = _parsed(text)

@@ -26,22 +26,22 @@ from proofgap.facts import Count, Struct
 from proofgap.text import check_id
 from proofgap_store import files, keys, prefix_file, questions, tree
 from proofgap_store.audit_log import Draft, Written, alone
-from proofgap_store.engine import Connection, execute, rows
+from proofgap_store.engine import Connection, rows, walk
 from proofgap_store.gate import Gate, Writing
 from proofgap_store.keys import AUDIT_STREAM
 from proofgap_store.prefix_file import Prefix, PrefixManifest
 from proofgap_store.read import law
 
 _FIRST = """
-SELECT coalesce(max(json_extract(payload, '$.data.last')) + 1, 0) AS first FROM audit_event WHERE type = 'audit.pruned'
+SELECT coalesce(max(CAST(payload ->> '$.data.last' AS BIGINT)) + 1, 0) AS first FROM audit_event WHERE type = 'audit.pruned'
 """
 _NOT_BEFORE = """
 SELECT min(l.idx) AS idx FROM audit_leaf AS l JOIN audit_event AS e ON e.event_id = l.event_id
-WHERE l.idx >= :first AND json_extract(e.payload, '$.rec_us') >= :before_us
+WHERE l.idx >= :first AND CAST(e.payload ->> '$.rec_us' AS BIGINT) >= :before_us
 """
 _HELD = """
 SELECT l.idx, l.event_id, h.id AS hold FROM audit_leaf AS l JOIN audit_event AS e ON e.event_id = l.event_id, audit_hold AS h
-WHERE l.idx BETWEEN :first AND :last AND e.stream NOT GLOB 'system/*' AND h.active = 1 AND (
+WHERE l.idx BETWEEN :first AND :last AND substr(e.stream, 1, 7) <> 'system/' AND h.active = 1 AND (
   (h.workspace IS NULL OR h.workspace = e.ws)
   AND (h.environment IS NULL OR h.environment = e.env) AND (h.run IS NULL OR h.run = e.run)
   OR e.type = 'restore.decision.listed' AND EXISTS (
@@ -161,7 +161,7 @@ def _recording(
 def _tombstones(connection: Connection, prefix: Prefix) -> dict[str, Any]:
     """Commit to what will stand in the place of payloads: how many, and the digest of their bytes, one a line."""
     count, found = 0, sha256()
-    for (tombstone,) in execute(connection, _TOMBSTONES, {"first": prefix.first, "last": prefix.last}):
+    for (tombstone,) in walk(connection, _TOMBSTONES, {"first": prefix.first, "last": prefix.last}):
         count += 1
         found.update(f"{tombstone}\n".encode())
     return {"tombstones": count, "tombstones_sha256": found.hexdigest()}

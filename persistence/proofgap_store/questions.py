@@ -23,7 +23,7 @@ from proofgap.audit import REFUSALS
 from proofgap.errors import BadInputError, ForbiddenError, NotFoundError, ProofgapError
 from proofgap.text import check_id
 from proofgap_store.documents import DamagedError
-from proofgap_store.engine import Connection, execute, rows
+from proofgap_store.engine import Connection, execute, rows, walk
 from proofgap_store.read import OPENINGS, grants, openings
 from proofgap_store.shapes import LoggedEvent, LogListing, LogPage, LogQuery
 
@@ -31,7 +31,7 @@ PAGE_EVENTS_MAX = 500
 """How many events one page may hold."""
 
 _DIGITS_MAX = 18  # of an event's number that a database can hold
-_REC_US = "json_extract(e.payload, '$.rec_us')"
+_REC_US = "CAST(e.payload ->> '$.rec_us' AS BIGINT)"
 _CLAUSES = {
     "run": "e.run = :run",
     "stream": "e.stream = :stream",
@@ -41,7 +41,7 @@ _CLAUSES = {
     "since_us": f"{_REC_US} >= :since_us",
     "until_us": f"{_REC_US} < :until_us",
     "state": """e.type IN ('restore.decision.projected', 'restore.decision.listed')
-  AND (json_extract(e.payload, '$.data.decision.state') = :state
+  AND (e.payload ->> '$.data.decision.state' = :state
     OR EXISTS (SELECT 1 FROM json_each(e.payload, '$.data.rows') AS line WHERE line.value ->> 1 = :state))""",
 }
 _REFUSED = "e.type IN ('" + "', '".join(sorted(REFUSALS)) + "')"
@@ -53,7 +53,7 @@ _VISIBLE = """CASE
   WHEN e.type = 'audit.exported' THEN NOT EXISTS (
     SELECT 1 FROM json_each(e.payload, '$.data.scopes') AS line WHERE NOT ({scope_held}))
   WHEN e.ws IS NOT NULL THEN e.ws IN ({workspaces})
-  ELSE 1 END"""
+  ELSE TRUE END"""
 
 
 EVERY_EVENT = LogQuery()
@@ -173,7 +173,8 @@ def each(
     order = "DESC" if newest_first else "ASC"
     statement = f"""SELECT e.event_id, e.leaf, e.payload, {OPENINGS} FROM audit_event AS e
 WHERE {chosen.condition} ORDER BY e.event_id {order}{"" if limit is None else f" LIMIT {limit}"}"""  # noqa: S608 - put together from our own text only
-    for event_id, leaf, payload, opened in execute(connection, statement, chosen.parameters):
+    read = walk if limit is None else execute
+    for event_id, leaf, payload, opened in read(connection, statement, chosen.parameters):
         yield logged(event_id, leaf, payload, opened)
 
 
@@ -221,7 +222,7 @@ def one(connection: Connection, event: int | str, principal: str, action: Action
     visible = selection(EVERY_EVENT, audited(connection, principal, action))
     column, value = ("event_id", int(named)) if is_number(named) else ("id", named)
     chosen = Selection(f"e.{column} = :named AND {visible.condition}", visible.parameters | {"named": value})
-    found = next(each(connection, chosen), None)
+    found = next(each(connection, chosen, limit=1), None)
     if found is None:
         raise NotFoundError("audit event", named)
     return found

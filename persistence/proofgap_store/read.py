@@ -21,7 +21,7 @@ from proofgap_store.engine import Connection, Row, rows
 from proofgap_store.shapes import Opening
 
 _RUN = """
-SELECT r.*, m.payload ->> '$.rec_us' AS moved_at_us, e.approvals_required, o.status AS operation_status, o.outcome AS operation_outcome,
+SELECT r.*, CAST(m.payload ->> '$.rec_us' AS BIGINT) AS moved_at_us, e.approvals_required, o.status AS operation_status, o.outcome AS operation_outcome,
        o.version AS operation_version
 FROM restore_run AS r
 JOIN environment AS e ON e.workspace = r.workspace AND e.id = r.environment
@@ -46,11 +46,11 @@ WHERE principal = :principal AND workspace = :workspace AND environment IN (:env
 """
 _RECEIPT = "SELECT fingerprint, body, event_id FROM receipt WHERE actor = :actor AND key = :key"
 OPENINGS = """(
-  SELECT json_group_object(p.path, json_object('salt', p.salt, 'value', p.value))
+  SELECT json_group_object(p.path, p.salt || ' ' || p.value)
   FROM audit_private AS p WHERE p.event_id = e.event_id)"""
 """What opens the commitments of an event, as an expression over ``audit_event AS e``; `openings` reads it."""
 
-_OPENINGS = msgspec.json.Decoder(dict[str, Opening])
+_OPENINGS = msgspec.json.Decoder(dict[str, str])
 _NOTED = """
 SELECT (SELECT value FROM audit_private WHERE event_id = e.event_id AND path = 'data.note') AS value,
        e.payload ->> '$.commit."data.note"' IS NOT NULL AS is_committed
@@ -69,8 +69,9 @@ _PAGE = f"""
 WHERE EXISTS (
     SELECT 1 FROM json_each(:scopes) AS scope
     WHERE scope.value ->> 0 = r.workspace AND scope.value ->> 1 IN (r.environment, :any))
-  AND (:workspace IS NULL OR r.workspace = :workspace) AND (:environment IS NULL OR r.environment = :environment)
-  AND (:created IS NULL OR (r.created_at_us, r.id) < (:created, :run))
+  AND (CAST(:workspace AS TEXT) IS NULL OR r.workspace = :workspace)
+  AND (CAST(:environment AS TEXT) IS NULL OR r.environment = :environment)
+  AND (CAST(:created AS BIGINT) IS NULL OR (r.created_at_us, r.id) < (:created, :run))
 ORDER BY r.created_at_us DESC, r.id DESC LIMIT :limit
 """  # noqa: S608 - as above
 _EVIDENCE_OF_PAGE = """
@@ -180,7 +181,8 @@ def unchanged(connection: Connection, run_id: str) -> int:
 
 def openings(text: str) -> dict[str, Opening]:
     """Read what the expression `OPENINGS` gave."""
-    return _OPENINGS.decode(text)
+    found = {path: opening.split(" ", 1) for path, opening in _OPENINGS.decode(text).items()}
+    return {path: Opening(salt=salt, value=value) for path, (salt, value) in found.items()}
 
 
 def grants(connection: Connection, principal: str) -> dict[tuple[str, str], frozenset[Role]]:

@@ -8,8 +8,7 @@ one is there. Refuses to know what the tables hold.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from functools import cache
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,21 +17,17 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from proofgap.errors import ProofgapError
-from proofgap_store.engine import Connection, UnavailableError, execute, rows, unavailable
-from proofgap_store.migrations.scripts import NAMES, statements
-from proofgap_store.sqlite_library import sqlite
+from proofgap_store import catalog_postgresql, catalog_sqlite
+from proofgap_store.catalog import Catalog, Part
+from proofgap_store.dialect import Connection, dialect_of
+from proofgap_store.engine import UnavailableError, dialect_for, execute, rows, unavailable
+from proofgap_store.migrations.scripts import NAMES
 
 REVISION = NAMES[-1].partition("_")[0]
 """The schema that this version of the code works with."""
 
-_SCHEMA = """
-SELECT name, type, sql FROM sqlite_master
-WHERE sql IS NOT NULL
-  AND NOT (type = 'table' AND name IN ('alembic_version', 'sqlite_sequence', 'sqlite_stat1', 'sqlite_stat4'))
-"""
-_IS_STAMPED = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'alembic_version'"
-Part = tuple[str, str]
-"""A part of a schema: its type and its name. A trigger may bear the name of a table."""
+_CATALOGS = {"sqlite": catalog_sqlite.CATALOG, "postgresql": catalog_postgresql.CATALOG}
+_ORDER = ("CREATE OR REPLACE", "CREATE", "ALTER")  # a trigger needs its function, and is switched on when it is there
 
 
 class GuardsError(ProofgapError):
@@ -68,18 +63,19 @@ NO_DRIFT = Drift((), ())
 def drift(connection: Connection, upto: str = REVISION) -> Drift:
     """Compare the schema that is there with the one that the migrations make, up to a revision."""
     missing, foreign = _differences(connection, upto)
-    return Drift(tuple(sorted(name for _, name in missing)), tuple(sorted(name for _, name in foreign)))
+    return Drift(tuple(sorted(part.name for part in missing)), tuple(sorted(part.name for part in foreign)))
 
 
 def _differences(connection: Connection, upto: str = REVISION) -> tuple[list[Part], list[Part]]:
-    found, expected = _definitions(connection), wanted(upto)
-    missing = [part for part in expected if found.get(part) != expected[part]]
+    catalog = _catalog(connection)
+    found, expected = catalog.parts(connection), catalog.wanted(upto)
+    missing = [part for part in expected if part not in found or found[part].definition != expected[part]]
     return missing, [part for part in found if part not in expected]
 
 
 def version(connection: Connection) -> int:
-    """Give the number that the database counts up whenever its schema changes."""
-    number: int = execute(connection, "PRAGMA schema_version").fetchone()[0]
+    """Give the number that changes whenever the schema does."""
+    number: int = execute(connection, _catalog(connection).version).fetchone()[0]
     return number
 
 
@@ -90,31 +86,27 @@ def mend(connection: Connection) -> None:
         UnavailableError: a table differs, which no statement of ours can put right.
 
     """
-    found, expected = _definitions(connection), wanted()
-    missing, foreign = _differences(connection)
-    tables = [name for kind, name in (*missing, *foreign) if kind in {"table", "view"}]
+    catalog = _catalog(connection)
+    parts, (missing, foreign) = catalog.parts(connection), _differences(connection)
+    again = {part: catalog.statements(part) for part in missing}
+    tables = [part.name for part in missing if not again[part]]
+    tables += [part.name for part in foreign if part.kind in {"table", "view"}]
     if tables:
         problem = f"its tables are not those that were made: {', '.join(tables)}"
         raise UnavailableError(problem, "Verify it, and go back to a copy of it that verifies.")
-    for kind, name in (*foreign, *(part for part in missing if part in found)):
-        quoted = name.replace('"', '""')
-        execute(connection, f'DROP {kind.upper()} "{quoted}"')
-    for part in missing:
-        execute(connection, expected[part])
+    gone = [part for part in (*foreign, *missing) if part in parts and not (part in again and part.kind == "function")]
+    for part in sorted(gone, key=lambda part: part.kind == "function"):  # it goes when nothing needs it any more
+        execute(connection, parts[part].drop)
+    for statement in sorted((text for made in again.values() for text in made), key=_place):
+        execute(connection, statement)
 
 
-@cache
-def wanted(upto: str = REVISION) -> dict[Part, str]:
-    """Give the definition of everything in the schema of a ledger of some revision."""
-    with closing(sqlite.connect(":memory:")) as connection:
-        for name in (name for name in NAMES if name.partition("_")[0] <= upto):
-            for statement in statements(name, "sqlite"):
-                connection.execute(statement)
-        return _definitions(connection)
+def _place(statement: str) -> int:
+    return next(place for place, words in enumerate(_ORDER) if statement.startswith(words))
 
 
-def _definitions(connection: Connection) -> dict[Part, str]:
-    return {(row["type"], row["name"]): row["sql"] for row in rows(connection, _SCHEMA)}
+def _catalog(connection: Connection) -> Catalog:
+    return _CATALOGS[dialect_of(connection).name]
 
 
 def revision(connection: Connection) -> str | None:
@@ -124,10 +116,11 @@ def revision(connection: Connection) -> str | None:
         UnavailableError: the database holds something that is no ledger.
 
     """
-    if rows(connection, _IS_STAMPED):
+    catalog = _catalog(connection)
+    if rows(connection, catalog.is_stamped):
         found = rows(connection, "SELECT version_num FROM alembic_version")
         return str(found[0]["version_num"]) if found else None
-    if rows(connection, _SCHEMA):
+    if catalog.parts(connection):
         raise UnavailableError("the database holds something else", "Name a new file, or the file of a ledger.")
     return None
 
@@ -145,13 +138,15 @@ def migrate(engine: Engine, before: str | None) -> None:
 @contextmanager
 def _migrating(engine: Engine) -> Iterator[AlchemyConnection]:
     """Hold the write lock for a migration: all of it is there afterwards, or nothing."""
+    dialect = dialect_for(engine)
     try:
         with engine.connect() as connection:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            for statement in dialect.migrating:
+                connection.exec_driver_sql(statement)
             yield connection
             connection.commit()
-    except DBAPIError as error:
-        raise unavailable(error) from error
+    except (DBAPIError, dialect.failures) as error:
+        raise unavailable(error, dialect) from error
 
 
 def _run_migrations(connection: AlchemyConnection) -> None:

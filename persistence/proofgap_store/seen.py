@@ -21,13 +21,13 @@ from proofgap_store.engine import Connection
 from proofgap_store.questions import Scope, Selection
 from proofgap_store.shapes import LoggedEvent, LogQuery
 
-_SHOWN = """e.actor = :person AND json_extract(e.payload, '$.rec_us') <= :at_us
-  AND (e.type = 'restore.decision.projected' AND e.run = :run AND json_extract(e.payload, '$.data.trigger') = 'show'
+_SHOWN = """e.actor = :person AND CAST(e.payload ->> '$.rec_us' AS BIGINT) <= :at_us
+  AND (e.type = 'restore.decision.projected' AND e.run = :run AND e.payload ->> '$.data.trigger' = 'show'
     OR e.type = 'restore.decision.listed' AND EXISTS (
       SELECT 1 FROM json_each(e.payload, '$.data.rows') AS line WHERE line.value ->> 0 = :run))"""
 
 
-_PRUNED = """e.payload ->> '$.pruned' IS NOT NULL AND json_extract(e.payload, '$.rec_us') <= :at_us
+_PRUNED = """e.payload ->> '$.pruned' IS NOT NULL AND CAST(e.payload ->> '$.rec_us' AS BIGINT) <= :at_us
   AND (e.type = 'restore.decision.projected' AND e.run = :run OR e.type = 'restore.decision.listed')"""
 
 
@@ -81,7 +81,7 @@ def last_shown(connection: Connection, moment: Moment, principal: str) -> Seen:
 def _is_visible(connection: Connection, found: LoggedEvent, scopes: Sequence[Scope]) -> bool:
     visible = questions.selection(LogQuery(), scopes)
     chosen = Selection(f"e.event_id = :found AND {visible.condition}", visible.parameters | {"found": found.event_id})
-    return next(questions.each(connection, chosen), None) is not None
+    return next(questions.each(connection, chosen, limit=1), None) is not None
 
 
 def _seen(moment: Moment, found: LoggedEvent, *, is_visible: bool) -> Seen:

@@ -89,7 +89,9 @@ class Sequencer:
             for _attempt in range(ATTEMPTS_MAX):
                 head = self.custody.head.read()  # before the transaction: a head that others move meanwhile is no alarm
                 with transaction(connection, writes=False):
-                    batch = self._batch(connection, head, limit)
+                    upto = tree.settled(connection)
+                with transaction(connection, writes=False):
+                    batch = self._batch(connection, head, (upto, limit))
                 if batch is None:
                     return 0
                 try:
@@ -106,11 +108,11 @@ class Sequencer:
             self.gate.demand_guards(connection)
             tree.add(connection, batch)  # a crash before the commit: nothing happened; after it: everything
 
-    def _batch(self, connection: Connection, head: str | None, limit: int) -> Batch | None:
+    def _batch(self, connection: Connection, head: str | None, bounds: tuple[int, int]) -> Batch | None:
         last, periods = tree.last_checkpoint(connection), keys.history(connection)
         grown = _taken_up(connection, last, periods)
         demand_head(connection, head, last, periods)
-        waiting = tree.waiting(connection, limit)
+        waiting = tree.waiting(connection, *bounds)
         if not waiting:
             return None
         _demand_order(connection, waiting)

@@ -171,8 +171,7 @@ class Signing(Struct):
 class Diagnosis(Struct):
     """How the ledger and its database are."""
 
-    sqlite_version: str
-    sqlite_library: str
+    database: str  # its kind and version
     revision: str | None
     runs: int
     events: int

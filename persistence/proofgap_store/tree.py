@@ -12,7 +12,8 @@ import msgspec
 
 from proofgap.merkle import CompactRange
 from proofgap_store.audit_log import SwallowedError
-from proofgap_store.engine import Connection, execute, rows
+from proofgap_store.dialect import Connection, dialect_of
+from proofgap_store.engine import execute, rows
 
 _LEAF = "SELECT hash FROM audit_leaf WHERE idx = :idx"
 _NODE = "SELECT hash FROM audit_node WHERE level = :level AND idx = :idx"
@@ -21,7 +22,7 @@ _AT_LEAST = "SELECT size, root, at_us, note FROM audit_checkpoint WHERE size >= 
 _SIZE = "SELECT coalesce(max(idx) + 1, 0) AS size FROM audit_leaf"
 _WAITING = """
 SELECT u.event_id, e.payload, e.leaf FROM audit_unsequenced AS u LEFT JOIN audit_event AS e ON e.event_id = u.event_id
-ORDER BY u.event_id LIMIT :limit
+WHERE u.event_id <= :upto ORDER BY u.event_id LIMIT :limit
 """
 _LEFT_OUT = """
 SELECT event_id FROM audit_event AS e
@@ -30,13 +31,15 @@ WHERE event_id > (SELECT coalesce(max(event_id), 0) FROM audit_leaf) AND event_i
 """
 _QUEUE = """
 SELECT (SELECT count(*) FROM audit_unsequenced) AS events,
-       (SELECT CASE WHEN json_valid(payload) THEN payload ->> '$.rec_us' END FROM audit_event
+       (SELECT CASE WHEN json_valid(payload) THEN CAST(payload ->> '$.rec_us' AS BIGINT) END FROM audit_event
         WHERE event_id = (SELECT min(event_id) FROM audit_unsequenced)) AS oldest_us
 """
-_ADD_LEAVES = "INSERT INTO audit_leaf SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(:leaves)"
-_ADD_NODES = "INSERT INTO audit_node SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(:nodes)"
+_ADD_LEAVES = "INSERT INTO audit_leaf SELECT CAST(value ->> 0 AS BIGINT), CAST(value ->> 1 AS BIGINT), value ->> 2 FROM json_each(:leaves)"
+_ADD_NODES = "INSERT INTO audit_node SELECT CAST(value ->> 0 AS BIGINT), CAST(value ->> 1 AS BIGINT), value ->> 2 FROM json_each(:nodes)"
 _ADD_CHECKPOINT = "INSERT INTO audit_checkpoint VALUES (:size, :root, :at_us, :note)"
-_LEAVE_QUEUE = "DELETE FROM audit_unsequenced WHERE event_id IN (SELECT value ->> 1 FROM json_each(:leaves))"
+_LEAVE_QUEUE = (
+    "DELETE FROM audit_unsequenced WHERE event_id IN (SELECT CAST(value ->> 1 AS BIGINT) FROM json_each(:leaves))"
+)
 
 
 class StoredCheckpoint(NamedTuple):
@@ -101,9 +104,18 @@ class Waiting(NamedTuple):
     leaf: str | None
 
 
-def waiting(connection: Connection, limit: int) -> list[Waiting]:
-    """Read the events that wait for their leaf, oldest first."""
-    return [Waiting(**row) for row in rows(connection, _WAITING, limit=limit)]
+def settled(connection: Connection) -> int:
+    """Give the number up to which every event is there, or never will be; in a transaction of its own.
+
+    On PostgreSQL events are numbered before they are committed, so a later number may be there before an earlier one.
+    """
+    number: int = execute(connection, dialect_of(connection).settled).fetchone()[0]
+    return number
+
+
+def waiting(connection: Connection, upto: int, limit: int) -> list[Waiting]:
+    """Read the events that wait for their leaf, up to a number, oldest first."""
+    return [Waiting(**row) for row in rows(connection, _WAITING, upto=upto, limit=limit)]
 
 
 def left_out(connection: Connection, upto: int) -> int | None:

@@ -16,7 +16,7 @@ import msgspec
 from proofgap.facts import Count
 from proofgap.findings import Code, Finding
 from proofgap.replay import Report, Tombstone, tombstone_of
-from proofgap_store.engine import Connection, execute, rows
+from proofgap_store.engine import Connection, rows, walk
 from proofgap_store.keys import AUDIT_STREAM
 from proofgap_store.verification import decoded, encoded
 
@@ -109,7 +109,7 @@ def _problems(connection: Connection, event_id: int, said: _Said, following: int
 
 
 def _left(connection: Connection, said: _Said) -> Iterator[tuple[int, bytes, Tombstone]]:
-    for event_id, text in execute(connection, _EVENTS, {"first": said.first, "last": said.last}):
+    for event_id, text in walk(connection, _EVENTS, {"first": said.first, "last": said.last}):
         payload = encoded(text)
         left = tombstone_of(payload, event_id)
         if left is not None:

@@ -15,7 +15,7 @@ from proofgap.audit import Entry, EventType, canonical
 from proofgap.findings import Code, Finding
 from proofgap.records import Machine
 from proofgap.replay import Definitions, Report, Standing, Stored, StreamReplay, Tombstone
-from proofgap_store.engine import Connection, Row, execute, rows
+from proofgap_store.engine import Connection, Row, rows, walk
 from proofgap_store.verification import UNREADABLE, decoded, encoded, said
 
 _NAMES = ("type", "id", "stream", "seq", "ws", "env", "run", "actor", "at_us")
@@ -23,18 +23,18 @@ _STREAM_COLUMN = _NAMES.index("stream")
 _COLUMNS = ", ".join(_NAMES)
 _EVENTS = f"""
 SELECT event_id, payload, leaf, {_COLUMNS} FROM audit_event
-WHERE stream > :after AND (:upto IS NULL OR stream <= :upto) ORDER BY stream, seq
+WHERE stream > :after AND (CAST(:upto AS TEXT) IS NULL OR stream <= :upto) ORDER BY stream, seq
 """  # noqa: S608 - put together from our own text only
 _EVENTS_SINCE = f"""
 SELECT event_id, payload, leaf, {_COLUMNS} FROM audit_event
-WHERE stream > :after AND (:upto IS NULL OR stream <= :upto)
-  AND (stream GLOB 'system/*' OR stream IN (SELECT stream FROM audit_event WHERE event_id > :since))
+WHERE stream > :after AND (CAST(:upto AS TEXT) IS NULL OR stream <= :upto)
+  AND (stream LIKE 'system/%' OR stream IN (SELECT stream FROM audit_event WHERE event_id > :since))
 ORDER BY stream, seq
 """  # noqa: S608 - as above
 _HEAD = "SELECT seq, head, last_event_id FROM audit_stream WHERE stream = :stream"
 _HEADLESS = """
 SELECT stream FROM audit_stream AS s
-WHERE stream > :after AND (:upto IS NULL OR stream <= :upto)
+WHERE stream > :after AND (CAST(:upto AS TEXT) IS NULL OR stream <= :upto)
   AND NOT EXISTS (SELECT 1 FROM audit_event WHERE stream = s.stream)
 """
 _DEFINED = "SELECT event_id, payload, stream FROM audit_event WHERE type = 'machine.defined' ORDER BY event_id"
@@ -92,14 +92,14 @@ class Streams:
         self._signed_at = [row["at_us"] for row in covers]
         self._known: dict[tuple[str, str], bool] = {}
         self._last = 0
-        self._redacted = {(row["event"], row["path"]) for row in rows(connection, _REDACTED)}
+        self._redacted = {(str(row["event"]), row["path"]) for row in rows(connection, _REDACTED)}
 
     def walk(self, after: str, upto: str | None, since: int | None) -> Iterator[int]:
         """Check every stream after one name, up to another; yields after each event, for whoever counts."""
         bounds = {"after": after, "upto": upto}
         statement, more = (_EVENTS, {}) if since is None else (_EVENTS_SINCE, {"since": since})
         replay: StreamReplay | None = None
-        for event_id, payload, leaf, *columns in execute(self._connection, statement, {**bounds, **more}):
+        for event_id, payload, leaf, *columns in walk(self._connection, statement, {**bounds, **more}):
             stream = columns[_STREAM_COLUMN]
             if replay is None or replay.stream != stream:
                 self._end(replay)
@@ -141,7 +141,7 @@ class Streams:
 
     def _opening(self, event_id: int, stream: str, path: str, commitment: str) -> None:
         found = rows(self._connection, _OPENING, event=event_id, path=path)
-        is_redacted = (event_id, path) in self._redacted
+        is_redacted = (str(event_id), path) in self._redacted
         if not found and not is_redacted:
             self._find(Code.OPENING_MISSING, f"{path} is gone", stream, event_id)
         for row in found:
@@ -196,7 +196,7 @@ class Streams:
         for subject in runs | {subject for subject, _ in replay.rows_digests.values()}:
             wanted = {number: said for number, (of, said) in replay.rows_digests.items() if of == subject}
             statement = _ITEMS if subject in runs else _CHECKS
-            found = _digests(execute(self._connection, statement, {"subject": subject}))
+            found = _digests(walk(self._connection, statement, {"subject": subject}))
             for event_id in {**wanted, **found}:
                 if wanted.get(event_id) != found.get(event_id):
                     self._find(Code.ROWS_DIGEST, f"the rows of {subject}", replay.stream, event_id)

@@ -11,28 +11,29 @@ from typing import Any
 
 from proofgap.findings import Code, Finding
 from proofgap.replay import Report
-from proofgap_store.engine import Connection, execute, rows
+from proofgap_store.dialect import dialect_of
+from proofgap_store.engine import Connection, execute, rows, walk_rows
 from proofgap_store.verification import UNREADABLE, decoded, said
 
 _SUBJECT = said("data.subject", "e.payload")
 _NO_COMMITMENT = """
 CASE WHEN json_valid(e.payload) THEN NOT EXISTS (SELECT 1 FROM json_each(e.payload, '$.commit') AS c WHERE c.key = t.path)
-ELSE 1 END
+ELSE TRUE END
 """
 _FOREIGN = {
-    "restore_run": ("t.id", "last_event_id", "e.run IS NOT t.id OR e.stream IS NOT 'run/' || t.id"),
+    "restore_run": ("t.id", "last_event_id", "e.run IS DISTINCT FROM t.id OR e.stream IS DISTINCT FROM 'run/' || t.id"),
     "operation_run": (
         *("t.id", "last_event_id"),
-        f"e.run IS NOT t.run OR {_SUBJECT} IS NOT t.id",
+        f"e.run IS DISTINCT FROM t.run OR {_SUBJECT} IS DISTINCT FROM t.id",
     ),
     "evidence_snapshot": (
         *("t.id", "last_event_id"),
-        f"e.run IS NOT t.run OR {_SUBJECT} IS NOT t.id",
+        f"e.run IS DISTINCT FROM t.run OR {_SUBJECT} IS DISTINCT FROM t.id",
     ),
-    "result_item": ("t.run || ' ' || t.item_key", "event_id", "e.run IS NOT t.run"),
+    "result_item": ("t.run || ' ' || t.item_key", "event_id", "e.run IS DISTINCT FROM t.run"),
     "evidence_check": (
         *("t.snapshot || ' ' || t.number", "event_id"),
-        f"{_SUBJECT} IS NOT t.snapshot",
+        f"{_SUBJECT} IS DISTINCT FROM t.snapshot",
     ),
     "audit_private": ("t.event_id || ' ' || t.path", "event_id", _NO_COMMITMENT),
 }
@@ -41,12 +42,12 @@ _FOREIGN = {
 _MISNAMED = (
     """
     SELECT run || ' ' || item_key AS id FROM result_item
-    WHERE CASE WHEN json_valid(document) THEN document ->> '$.result' IS NOT result OR document ->> '$.key' IS NOT item_key
-          ELSE 1 END
+    WHERE CASE WHEN json_valid(document) THEN document ->> '$.result' IS DISTINCT FROM result OR document ->> '$.key' IS DISTINCT FROM item_key
+          ELSE TRUE END
     """,
     """
     SELECT snapshot || ' ' || number AS id FROM evidence_check
-    WHERE CASE WHEN json_valid(document) THEN document ->> '$.result' IS NOT result ELSE 1 END
+    WHERE CASE WHEN json_valid(document) THEN document ->> '$.result' IS DISTINCT FROM result ELSE TRUE END
     """,
     """
     SELECT snapshot AS id FROM evidence_check GROUP BY snapshot
@@ -84,8 +85,9 @@ def check_foreign(connection: Connection, report: Report) -> None:
 
 
 def check_sound(connection: Connection, report: Report) -> None:
-    """Let the database look at itself: every page, and whether every index leads to every row."""
-    for (said_by_it,) in execute(connection, "PRAGMA integrity_check(20)").fetchall():
+    """Let the database look at itself, where it can: every page, and whether every index leads to every row."""
+    asking = dialect_of(connection).soundness
+    for (said_by_it,) in execute(connection, asking).fetchall() if asking else ():
         if said_by_it != "ok":
             report(Finding(code=Code.DATABASE_DAMAGED, detail=said_by_it))
 
@@ -156,10 +158,7 @@ def _hashable(row: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def check_receipts(connection: Connection, report: Report) -> None:
     """Hold every receipt against the event that it is for."""
-    cursor = execute(connection, _RECEIPTS)
-    names = [column[0] for column in cursor.description]
-    for values in cursor:
-        row = dict(zip(names, values, strict=True))
+    for row in walk_rows(connection, _RECEIPTS):
         difference = _receipt_difference(row)
         if difference is not None:
             detail = f"receipt {row['key']!r} of {row['actor']}: {difference}"

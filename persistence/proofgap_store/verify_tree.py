@@ -20,7 +20,7 @@ from proofgap.merkle import CompactRange
 from proofgap.notes import VerifierKey, parse_note
 from proofgap.replay import Report, tombstone_of
 from proofgap_store import keys, tree
-from proofgap_store.engine import Connection, execute
+from proofgap_store.engine import Connection, walk, walk_rows
 from proofgap_store.keys import KeyPeriod
 from proofgap_store.verification import encoded
 from proofgap_store.verify_prunings import pruned_leaves
@@ -110,7 +110,7 @@ def opened(note: str, trusted: Trust, report: Report) -> Checkpoint | None:
 def check_notes(connection: Connection, since: int, trusted: Trust, report: Report) -> None:
     """Check the signature, the numbers and the time of every stored checkpoint."""
     before = 0
-    for row in _stream(connection, _CHECKPOINTS, size=since):
+    for row in walk_rows(connection, _CHECKPOINTS, size=since):
         signed = opened(row["note"], trusted, report)
         if signed is not None and (signed.size, signed.root.hex()) != (row["size"], row["root"]):
             detail = f"the checkpoint of {row['size']} says {signed.size} and {signed.root.hex()} in its signed note"
@@ -146,9 +146,9 @@ class Roots:
 
     def walk(self, wanted: Iterable[int]) -> dict[int, bytes]:
         """Walk to the end; give the roots at the sizes that were asked for, as far as the tree goes."""
-        signed = {row["size"]: row["root"] for row in _stream(self._connection, _CHECKPOINTS, size=self._since)}
+        signed = {row["size"]: row["root"] for row in walk_rows(self._connection, _CHECKPOINTS, size=self._since)}
         asked, found, last_event = set(wanted), dict[int, bytes](), -1
-        for row in _stream(self._connection, _LEAVES, first=self._since):
+        for row in walk_rows(self._connection, _LEAVES, first=self._since):
             if row["idx"] != self.tree.size:
                 self._find(Code.LEAF_GAP, f"leaf {self.tree.size} is missing", self.tree.size)
                 break
@@ -177,7 +177,7 @@ class Roots:
     def _stored(self, level: int, first: int) -> Iterator[tuple[int, str]]:
         """Give the stored nodes of a level, from the first that is asked for on: they complete in this order."""
         if level not in self._levels:
-            self._levels[level] = iter(execute(self._connection, _NODES, {"level": level, "first": first}))
+            self._levels[level] = walk(self._connection, _NODES, {"level": level, "first": first})
         return self._levels[level]
 
     def _hold(self, signed: dict[int, str], found: dict[int, bytes]) -> None:
@@ -203,7 +203,7 @@ def check_payloads(connection: Connection, part: range, report: Report) -> Itera
     What was pruned is read in the same snapshot as the payloads.
     """
     pruned = pruned_leaves(connection)
-    for row in _stream(connection, _PAYLOADS, first=part.start, end=part.stop):
+    for row in walk_rows(connection, _PAYLOADS, first=part.start, end=part.stop):
         index, event_id = row["idx"], row["event_id"]
         if row["payload"] is None:
             detail = f"event {event_id} is gone"
@@ -224,20 +224,12 @@ def _is_leaf_of(row: dict[str, Any], pruned: Sequence[range]) -> bool:
 
 def check_queue(connection: Connection, report: Report) -> None:
     """Check that every event is in the tree or in the queue, and nothing else is in the queue."""
-    for row in _stream(connection, _UNQUEUED):
+    for row in walk_rows(connection, _UNQUEUED):
         detail = "it is neither in the tree nor in the queue"
         report(Finding(code=Code.EVENT_UNQUEUED, detail=detail, event_id=row["event_id"], stream=row["stream"]))
-    for row in _stream(connection, _GONE_FROM_QUEUE):
+    for row in walk_rows(connection, _GONE_FROM_QUEUE):
         detail = "it is in the queue, and is no event that waits"
         report(Finding(code=Code.EVENT_UNQUEUED, detail=detail, event_id=row["event_id"]))
-
-
-def _stream(connection: Connection, statement: str, **parameters: object) -> Iterator[dict[str, Any]]:
-    """Give rows one by one, so that memory stays flat whatever the size of the log."""
-    cursor = execute(connection, statement, parameters)
-    names = [column[0] for column in cursor.description]
-    for row in cursor:
-        yield dict(zip(names, row, strict=True))
 
 
 def _bytes(leaf: str) -> bytes:

@@ -16,10 +16,13 @@ from itertools import pairwise
 from typing import NamedTuple
 from urllib.parse import quote
 
+from sqlalchemy import URL
+
 from proofgap.errors import BadInputError
 from proofgap.findings import Code, Finding
 from proofgap.replay import Report
-from proofgap_store.engine import Connection, UnavailableError, address, rows, transaction, unavailable
+from proofgap_store.dialect import SQLITE, Connection
+from proofgap_store.engine import UnavailableError, address, connected, make_engine, rows, transaction, unavailable
 from proofgap_store.schema import REVISION, revision
 from proofgap_store.sqlite_library import sqlite
 from proofgap_store.verification import Findings
@@ -39,25 +42,42 @@ _STREAMS = "SELECT count(*) AS n FROM audit_stream"
 
 @contextmanager
 def reading(url: str) -> Iterator[Connection]:
-    """Open the file of a ledger for reading only, in one snapshot.
+    """Open a ledger for reading only, in one snapshot.
 
     Raises:
         BadInputError, UnavailableError: as for `verify_file`.
 
     """
-    file = address(url).database
-    if not file or file == ":memory:":
-        raise BadInputError("ledger", f"{url!r} is no file of a ledger", "Use sqlite:///FILE.")
-    try:
-        connection = sqlite.connect(f"file:{quote(file)}?mode=ro", uri=True, isolation_level=None)
-    except sqlite.Error as error:
-        raise unavailable(error) from error
-    connection.text_factory = _text
-    with closing(connection), transaction(connection, writes=False):
-        connection.execute("PRAGMA query_only = ON")
+    parsed = address(url)
+    way = _file(parsed) if parsed.drivername == SQLITE.name else _server(url)
+    with way as connection, transaction(connection, writes=False):
         if revision(connection) != REVISION:
             raise UnavailableError(f"its schema is {revision(connection)}", "Bring it up with: proofgap db upgrade.")
         yield connection
+
+
+@contextmanager
+def _file(parsed: URL) -> Iterator[Connection]:
+    if not parsed.database or parsed.database == ":memory:":
+        raise BadInputError("ledger", f"{str(parsed)!r} is no file of a ledger", "Use sqlite:///FILE.")
+    try:
+        connection = sqlite.connect(f"file:{quote(parsed.database)}?mode=ro", uri=True, isolation_level=None)
+    except sqlite.Error as error:
+        raise unavailable(error) from error
+    connection.text_factory = _text
+    with closing(connection):
+        connection.execute("PRAGMA query_only = ON")
+        yield connection
+
+
+@contextmanager
+def _server(url: str) -> Iterator[Connection]:
+    engine = make_engine(url)
+    try:
+        with connected(engine) as connection:
+            yield connection
+    finally:
+        engine.dispose()
 
 
 def _text(stored: bytes) -> str:

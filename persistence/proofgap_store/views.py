@@ -35,7 +35,7 @@ SELECT e.event_id, e.leaf, e.payload, {read.OPENINGS} AS openings FROM audit_eve
 WHERE e.run = :run AND e.event_id > :after ORDER BY e.event_id
 """  # noqa: S608 - put together from our own text only
 _SELECT_ITEMS = """
-SELECT document FROM result_item WHERE run = :run AND item_key > :after AND (:result IS NULL OR result = :result)
+SELECT document FROM result_item WHERE run = :run AND item_key > :after AND (CAST(:result AS TEXT) IS NULL OR result = :result)
 ORDER BY item_key LIMIT :limit
 """
 _SELECT_CHECKS = "SELECT document FROM evidence_check WHERE snapshot = :snapshot ORDER BY number"

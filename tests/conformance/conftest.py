@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 
-from tests.conformance.lives import open_memory, settle
+from proofgap_store import Ledger
+from tests import postgresql
+from tests.conformance.lives import ADA, open_memory, settle
 
-BACKENDS = {"sqlite": open_memory}
+
+@contextmanager
+def open_postgresql(folder) -> Iterator[Ledger]:
+    """Open a ledger in a database of its own, owned by ada."""
+    with (
+        postgresql.database() as url,
+        Ledger.open(url, owner=ADA.id, synchronous="NORMAL", key=folder / "key", head=folder / "head") as opened,
+    ):
+        yield opened
+
+
+BACKENDS = {"sqlite": lambda _folder: open_memory(), "postgresql": open_postgresql}
 
 
 @pytest.fixture(params=[*BACKENDS])
-def ledger(request):
+def ledger(request, tmp_path_factory):
     """A new ledger on each database, with everybody in their role."""
-    with BACKENDS[request.param]() as opened:
+    with BACKENDS[request.param](tmp_path_factory.mktemp("custody")) as opened:
         yield settle(opened)

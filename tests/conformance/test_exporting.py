@@ -19,7 +19,6 @@ from proofgap.records import RunDetails
 from proofgap_store import LogQuery, NewRun, RefusedByDatabaseError
 from proofgap_store.audit_log import SwallowedError
 from proofgap_store.documents import DamagedError
-from proofgap_store.engine import connected, execute
 from proofgap_store.exporting import Export
 from proofgap_store.formats import COLUMNS, ExportFormat
 from proofgap_store.gate import Gate
@@ -39,6 +38,7 @@ from tests.conformance.lives import (
     prove,
     tables,
 )
+from tests.conformance.tampering import sabotage
 from tests.conformance.test_reasons import rewrite
 
 FORMULAS = [
@@ -231,16 +231,10 @@ def nothing_done(ledger, tmp_path, ask, error, match=None):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("action", "error"), [("ABORT", RefusedByDatabaseError), ("IGNORE", SwallowedError)])
-def test_an_event_that_cannot_be_written_leaves_no_file(eventful, tmp_path, monkeypatch, action, error):
+@pytest.mark.parametrize(("swallows", "error"), [(False, RefusedByDatabaseError), (True, SwallowedError)])
+def test_an_event_that_cannot_be_written_leaves_no_file(eventful, tmp_path, monkeypatch, swallows, error):
     monkeypatch.setattr(Gate, "guards", lambda _gate, _connection: NO_DRIFT)  # else nothing would be written at all
-    message = ", 'no'" if action == "ABORT" else ""
-    with connected(eventful._gate.engine) as connection:
-        execute(
-            connection,
-            "CREATE TRIGGER sabotage BEFORE INSERT ON audit_event WHEN json_extract(NEW.payload, '$.type') = 'audit.exported' "
-            f"BEGIN SELECT RAISE({action}{message}); END",
-        )
+    sabotage(eventful, "audit.exported", swallows=swallows)
     nothing_done(eventful, tmp_path, lambda: take(eventful, tmp_path), error)
 
 

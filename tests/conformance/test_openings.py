@@ -38,7 +38,10 @@ CHANGING = (
     "DELETE FROM audit_private",
     "UPDATE audit_private SET value = 'x'",
     "INSERT INTO audit_private SELECT event_id, 'data.other', salt, value FROM audit_private LIMIT 1",
-    "INSERT OR REPLACE INTO audit_private SELECT event_id, path, salt, 'x' FROM audit_private",
+    """
+    INSERT INTO audit_private SELECT event_id, path, salt, 'x' FROM audit_private WHERE TRUE
+    ON CONFLICT (event_id, path) DO UPDATE SET value = excluded.value
+    """,
 )
 
 
@@ -232,5 +235,7 @@ def test_an_erasure_covers_its_own_path_and_event_only(ledger):
             connected(ledger._gate.engine) as connection,
             transaction(connection, writes=True),
         ):
-            connection.execute("DELETE FROM audit_private WHERE event_id = ? AND path = ?", (event, path))
+            connection.execute(
+                "DELETE FROM audit_private WHERE event_id = :event AND path = :path", {"event": event, "path": path}
+            )
     assert private(ledger) == before

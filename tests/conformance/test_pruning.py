@@ -43,7 +43,7 @@ from tests.conformance.lives import (
     snapshot,
     tables,
 )
-from tests.conformance.pruning import everything, hold, leaf_of, prune, read, remaining, stood_on
+from tests.conformance.pruning import everything, hold, leaf_of, prune, read, remaining, say_pruned, stood_on
 
 NAMED = replace(OTTO, name="Otto Normal")
 
@@ -349,8 +349,8 @@ def export_only(ledger, file, count):
     with connected(ledger._gate.engine) as connection, transaction(connection, writes=False):
         rows = connection.execute(
             "SELECT l.event_id, l.idx, l.hash, e.payload FROM audit_leaf AS l JOIN audit_event AS e USING (event_id) "
-            "WHERE l.idx < ? ORDER BY l.idx",
-            (count,),
+            "WHERE l.idx < :count ORDER BY l.idx",
+            {"count": count},
         ).fetchall()
     names = ("event_id", "idx", "leaf", "payload")
     file.write_bytes(b"".join(canonical(dict(zip(names, row, strict=True))) + b"\n" for row in rows))
@@ -531,3 +531,23 @@ def test_a_hold_is_released_once_and_only_where_it_is_seen(ledger):
     with pytest.raises(NotFoundError):
         ledger.audit.release(held.id, ADA)
     assert everything(ledger) == before
+
+
+def test_the_database_refuses_an_event_that_says_something_else_than_a_pruning_does(ledger):
+    live(ledger)
+    ledger.audit.checkpoint()
+    signed = read(ledger, "SELECT size, root FROM audit_checkpoint ORDER BY size DESC LIMIT 1")[0]
+    size = signed["size"]
+    count = read(ledger, "SELECT count(*) AS n FROM audit_tombstone WHERE idx < :size", size=size)[0]["n"]
+    assert count > 0
+    right = {"first": 0, "last": size - 1, **signed, "tombstones": count, "tombstones_sha256": "0" * 64}
+    before = everything(ledger)
+    for wrong in (
+        *({"root": "0" * 64}, {"root": None}, {"size": None, "root": None}, {"size": size - 1}, {"first": 1}),
+        *({"last": size}, {"last": None}, {"tombstones": count - 1}, {"tombstones": None}, {"tombstones_sha256": None}),
+    ):
+        with pytest.raises(RefusedByDatabaseError, match="proofgap: "):
+            say_pruned(ledger, right | wrong)
+    assert everything(ledger) == before
+    say_pruned(ledger, right)
+    assert len(read(ledger, "SELECT 1 FROM audit_event WHERE payload ->> '$.pruned' IS NOT NULL")) == count

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-
 import msgspec
 import pytest
 
@@ -15,7 +13,7 @@ from proofgap.facts import RunEvent
 from proofgap.records import Machine
 from proofgap_store.documents import DamagedError
 from proofgap_store.durations import StayQuery
-from proofgap_store.engine import connected, execute, rows, transaction
+from proofgap_store.engine import execute, rows
 from tests.conformance.lives import (
     ADA,
     HOME,
@@ -36,21 +34,11 @@ from tests.conformance.lives import (
     prove,
     tables,
 )
+from tests.conformance.tampering import unguarded
 
 FAR = 2**53 - 1
 FOREIGN = ("w2", "e2")
-
-
-@contextmanager
-def unguarded(ledger):
-    """Work on the tables without their guards, as whoever owns the file can; then put the guards back."""
-    with connected(ledger._gate.engine) as connection, transaction(connection, writes=True):
-        guards = rows(connection, "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
-        for guard in guards:
-            execute(connection, f"DROP TRIGGER {guard['name']}")
-        yield connection
-        for guard in guards:
-            execute(connection, guard["sql"])
+UPDATE = "UPDATE audit_event SET payload = :payload WHERE event_id = :id"
 
 
 def rewrite(ledger, event_id, change):
@@ -60,7 +48,7 @@ def rewrite(ledger, event_id, change):
         entry = msgspec.json.decode(row["payload"])
         change(entry)
         new = {"id": event_id, "payload": canonical(entry).decode()}
-        execute(connection, "UPDATE audit_event SET payload = :payload WHERE event_id = :id", new)
+        execute(connection, UPDATE, new)
 
 
 def projections(ledger, run_id):
@@ -264,10 +252,12 @@ def test_an_event_whose_data_is_no_object_is_found_too_and_no_question_fails_wit
 def test_a_replay_counts_every_difference_and_names_the_first_hundred(ledger):
     ledger.import_facts(lines(*(facts(f"x{n}", "draft") for n in range(120))), ADA)
     with unguarded(ledger) as connection:
-        execute(
-            connection,
-            "UPDATE audit_event SET payload = json_set(payload, '$.data.rule', 3) WHERE type = 'restore.decision.projected'",
-        )
+        for row in rows(
+            connection, "SELECT event_id AS id, payload FROM audit_event WHERE type = 'restore.decision.projected'"
+        ):
+            entry = msgspec.json.decode(row["payload"])
+            entry["data"]["rule"] = 3
+            execute(connection, UPDATE, {"id": row["id"], "payload": canonical(entry).decode()})
     found = ledger.audit.replay(None, UDO)
     assert (found.projections, found.differing, len(found.differences)) == (120, 120, 100)
 
@@ -405,7 +395,7 @@ def test_the_digest_of_a_row_is_that_of_facts_that_the_log_holds(ledger):
 
 def test_bytes_that_the_database_takes_for_json_and_nobody_else_does_are_named_as_damaged(ledger):
     with unguarded(ledger) as connection:
-        forge = "UPDATE audit_event SET payload = replace(payload, '\"ada\"', '\"\\ud800\"') WHERE event_id = 4"
+        forge = "UPDATE audit_event SET payload = replace(payload, '\"ada\"', '1e999') WHERE event_id = 4"
         execute(connection, forge)
     for ask in (lambda: ledger.audit.get(4, UDO), lambda: ledger.audit.tail(0, UDO)):
         with pytest.raises(DamagedError, match="audit event 4"):

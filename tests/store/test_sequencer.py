@@ -189,8 +189,8 @@ def test_a_sequencer_that_lost_every_race_says_that_nothing_is_wrong(ledger, pat
     with reopened(path) as other:
         waiting = tree.waiting
 
-        def overtaken(connection, limit):
-            found = waiting(connection, limit)
+        def overtaken(connection, upto, limit):
+            found = waiting(connection, upto, limit)
             if limit != 1:
                 other.audit._sequencer.step(limit=1)
                 other.create(NewRun(), ADA)

@@ -15,7 +15,7 @@ from proofgap_app.cli.options import ACCESS, Access
 from proofgap_app.cli.problems import Exit
 from proofgap_app.cli.stays import length
 from proofgap_app.cli.telling import moment, pairs
-from proofgap_store import Diagnosis, Signing
+from proofgap_store import Diagnosis, Signing, shown_address
 from proofgap_store.clock import now_us
 
 app = App(
@@ -39,7 +39,7 @@ def doctor(*, access: Access = ACCESS) -> int:
     """
     with opened(access) as ledger:
         found = ledger.diagnose()
-    url = settings.ledger_url(access.ledger)
+    url = shown_address(settings.ledger_url(access.ledger))
     if access.json:
         output.json_line({"ledger": url, "python": platform.python_version(), **asdict(found)})
     else:
@@ -57,7 +57,7 @@ def _rows(url: str, found: Diagnosis) -> Iterator[tuple[str, object]]:
     yield "ledger", url
     yield "schema", found.revision
     yield "python", platform.python_version()
-    yield "sqlite", f"{found.sqlite_version} ({found.sqlite_library})"
+    yield "database", found.database
     yield "runs", found.runs
     yield "audit events", found.events
     yield "missing guards", ", ".join(found.missing_guards) or "none"

@@ -9,6 +9,7 @@ from proofgap_app import settings
 from proofgap_app.cli import output
 from proofgap_app.cli.ledgers import me, opened
 from proofgap_app.cli.options import ACCESS, SCOPE, Access, Scope, Whole
+from proofgap_store import shown_address
 
 _APPROVALS_MAX = 20
 
@@ -18,6 +19,7 @@ app = App(
     help_prologue="""Examples:
   proofgap init
   proofgap init --ledger sqlite:////srv/proofgap/proofgap.db
+  proofgap init --ledger postgresql://proofgap@db.example.org/proofgap
   proofgap init --environment production --approvals-required 1
 """,
 )
@@ -40,7 +42,7 @@ def init(*, approvals_required: Whole | None = None, scope: Scope = SCOPE, acces
         if approvals_required is not None:
             ledger.declare_environment(chosen, actor, approvals_required=approvals_required)
         found = ledger.diagnose()
-    url, signing = settings.ledger_url(access.ledger), found.signing
+    url, signing = shown_address(settings.ledger_url(access.ledger)), found.signing
     if access.json:
         counts = {"revision": found.revision, "runs": found.runs, "events": found.events}
         output.json_line({"ledger": url, **counts, "key_file": signing.key_file, "head_file": signing.head_file})

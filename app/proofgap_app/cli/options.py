@@ -53,7 +53,7 @@ class Access:
     """Where the ledger is, and how to answer.
 
     Attributes:
-        ledger: URL of the ledger, such as sqlite:////srv/proofgap.db; else PROOFGAP_LEDGER, else a file in your data folder.
+        ledger: URL of the ledger, such as sqlite:////srv/proofgap.db or postgresql://USER@HOST/DATABASE; else PROOFGAP_LEDGER, else a file in your data folder.
         log: how log lines look on standard error; else PROOFGAP_LOG, else auto.
         json: write JSON, and errors as problem objects.
 

@@ -1,0 +1,66 @@
+"""What differs between the databases that a ledger can live in: one value for each, and nothing else knows which it is.
+
+The statements do not differ: there is one text of each, written so that both read it the same
+(``docs/decisions/0011-one-text-for-two-databases.md``). Owns the list of differences. Refuses to know tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, NamedTuple
+
+from proofgap_store.sqlite_library import sqlite
+
+Connection = Any
+"""A connection of the driver in use (PEP 249), with ``execute`` and ``in_transaction`` as the one of SQLite has them."""
+
+Parameters = Mapping[str, object]
+
+
+class Dialect(NamedTuple):
+    """One kind of database."""
+
+    name: str  # as the scripts of the migrations are named
+    reading: str  # begins a transaction that sees one snapshot
+    writing: str  # begins a transaction that writes
+    migrating: tuple[str, ...]  # begins one that changes the schema, alone
+    failures: type[Exception]  # what the driver raises
+    refusal: Callable[[Exception], str | None]  # why a guard or a constraint said no; None: the database failed
+    remedy: str  # what to look at when the database fails
+    cursor: Callable[
+        [Connection, str, Parameters], AbstractContextManager[Any]
+    ]  # gives rows one by one: memory stays flat
+    is_lost: Callable[[Connection], bool]  # whether a connection is of no use any more
+    settled: str  # the number up to which every event is there, or never will be
+    soundness: str | None  # gives "ok", or what is damaged, one a row; None: its own user cannot ask it
+
+
+def _refusal(error: Exception) -> str | None:
+    return str(error) if isinstance(error, sqlite.IntegrityError) else None
+
+
+@contextmanager
+def _cursor(connection: Connection, statement: str, parameters: Parameters) -> Iterator[Any]:
+    yield connection.execute(statement, parameters)
+
+
+SQLITE = Dialect(
+    name="sqlite",
+    reading="BEGIN",
+    writing="BEGIN IMMEDIATE",  # a race is lost here, and not half-way
+    migrating=("BEGIN IMMEDIATE",),
+    failures=sqlite.Error,
+    refusal=_refusal,
+    remedy="Check the file, its folder, the disk and who may write there.",
+    cursor=_cursor,
+    is_lost=lambda _connection: False,
+    settled="SELECT coalesce(max(event_id), 0) FROM audit_event",
+    soundness="PRAGMA integrity_check(20)",
+)
+
+
+def dialect_of(connection: Connection) -> Dialect:
+    """Tell which kind of database a connection leads to; every connection but those of SQLite carries its own."""
+    found: Dialect = getattr(connection, "dialect", SQLITE)
+    return found

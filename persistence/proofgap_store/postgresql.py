@@ -1,0 +1,149 @@
+"""How a ledger on PostgreSQL is reached, through psycopg 3: the other half of `engine`.
+
+Connections speak as those of SQLite do (``:name`` for parameters, ``execute``, ``in_transaction``), so that nobody
+else knows the difference. Every session sets its own search path, time limits and encoding: what a database or a role
+was set to does not matter. Writers run in READ COMMITTED, under the locks that the triggers take; readers see one
+snapshot. Owns these. Refuses to know tables.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from itertools import count
+from typing import Any
+
+import psycopg
+from psycopg import errors
+from psycopg.pq import TransactionStatus
+from psycopg.types.numeric import Int8Dumper
+from psycopg.types.string import StrDumper
+from sqlalchemy import URL, Engine, create_engine
+
+from proofgap_store.dialect import Dialect, Parameters
+
+SCHEMA = "proofgap"
+"""The schema of a ledger within its database."""
+
+OLDEST = 15_00_00
+"""The oldest version of the server that is known to do, as it gives it."""
+
+_SETTINGS = """
+SET search_path = proofgap, pg_temp;
+SET client_encoding = 'UTF8';
+SET synchronous_commit = {synchronous};
+SET lock_timeout = '30s';
+SET statement_timeout = '10min';
+SET idle_in_transaction_session_timeout = '10min'
+"""
+_SYNCHRONOUS = {"FULL": "on", "NORMAL": "off", "OFF": "off"}
+_PARAMETER = re.compile(r"(?<![\w:]):([a-z_]\w*)")
+_ROWS_AT_A_TIME = 1_000
+_STALE = {
+    "audit_event_link": "proofgap: stale stream: another event took the place in its stream",
+    "receipt_pkey": "a row of receipt is there already",
+}
+"""Table: what a unique constraint is called, and what it says in the words of the triggers, if it stopped a race."""
+
+_NUMBERS = count()
+
+
+@lru_cache(maxsize=1_024)
+def translated(statement: str) -> bytes:
+    """Write a statement's parameters as psycopg has them."""
+    return _PARAMETER.sub(r"%(\1)s", statement.replace("%", "%%")).encode()
+
+
+class Connection(psycopg.Connection[tuple[Any, ...]]):
+    """A connection that takes statements as they are written in this package."""
+
+    dialect: Dialect
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open, or failed and not yet rolled back."""
+        return self.info.transaction_status in {TransactionStatus.INTRANS, TransactionStatus.INERROR}
+
+    def execute(  # type: ignore[explicit-override]  # typing.override came with Python 3.12
+        self,
+        query: Any,  # noqa: ANN401 - as the driver has it
+        params: Any = None,  # noqa: ANN401 - as above
+        **options: Any,  # noqa: ANN401 - as above
+    ) -> psycopg.Cursor[tuple[Any, ...]]:
+        """Run one statement."""
+        return super().execute(translated(query), params or {}, **options)
+
+
+def _refusal(error: Exception) -> str | None:
+    if isinstance(error, errors.SerializationFailure | errors.DeadlockDetected):
+        return f"proofgap: stale transaction: {error}"
+    if isinstance(error, errors.UniqueViolation):
+        known = _STALE.get(error.diag.constraint_name or "")
+        return known or f"a row of {error.diag.table_name} is there already: {error.diag.message_detail}"
+    if isinstance(error, errors.IntegrityError | errors.DataError):
+        return error.diag.message_primary or str(error)
+    return None
+
+
+@contextmanager
+def _cursor(connection: Connection, statement: str, parameters: Parameters) -> Iterator[Any]:
+    """Open a cursor of the server; its transaction must stay open meanwhile."""
+    with connection.cursor(name=f"proofgap_{next(_NUMBERS)}") as cursor:
+        cursor.itersize = _ROWS_AT_A_TIME
+        cursor.execute(translated(statement), parameters)
+        yield cursor
+
+
+def _is_lost(connection: Connection) -> bool:
+    return connection.closed
+
+
+POSTGRESQL = Dialect(
+    name="postgresql",
+    reading="BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+    writing="BEGIN ISOLATION LEVEL READ COMMITTED",
+    migrating=(
+        "BEGIN ISOLATION LEVEL READ COMMITTED",
+        "SELECT pg_advisory_xact_lock(1886547814, 3)",
+        f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}",
+    ),
+    failures=psycopg.Error,
+    refusal=_refusal,
+    remedy="Check the server, the network, its disk, and what this user may do there.",
+    cursor=_cursor,
+    is_lost=_is_lost,
+    settled="SELECT settled_number()",
+    soundness=None,  # amcheck is an extension that the owner of the server installs
+)
+Connection.dialect = POSTGRESQL
+
+
+def make_engine(url: URL, synchronous: str) -> Engine:
+    """Open the way to a ledger on PostgreSQL; whoever connects sets the session up."""
+    address = url.set(drivername="postgresql").render_as_string(hide_password=False)
+    settings = _SETTINGS.format(synchronous=_SYNCHRONOUS[synchronous])
+    return create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        creator=lambda: connect(address, settings),
+        use_native_hstore=False,
+    )
+
+
+def connect(address: str, settings: str) -> Connection:
+    """Connect, and set the session up.
+
+    Raises:
+        psycopg.Error: there is no such server, it lets nobody in, or it cannot keep a ledger.
+
+    """
+    connection = Connection.connect(address, autocommit=True, application_name="proofgap", connect_timeout=10)
+    if connection.info.server_version < OLDEST or connection.info.parameter_status("server_encoding") != "UTF8":
+        connection.close()
+        message = "a ledger needs PostgreSQL 15 or later, and a database in UTF8"
+        raise psycopg.NotSupportedError(message)
+    connection.adapters.register_dumper(str, StrDumper)  # else the server must guess the type of a text
+    connection.adapters.register_dumper(int, Int8Dumper)  # else each size of a number is a statement of its own
+    psycopg.Connection.execute(connection, settings.encode())
+    return connection

