@@ -151,12 +151,14 @@ def recorded_files() -> list[Path]:
 def recorded() -> dict[Path, str]:
     """Run the migrations one by one; give what the schema is after each of them, by the file that says so."""
     found = {}
-    with database(empty=True) as url, connected(make_engine(url)) as connection:
+    with database(empty=True) as url, connected(engine := make_engine(url)) as connection:
         connection.execute(f"CREATE SCHEMA {SCHEMA}")
         for name in NAMES:
             for statement in statements(name, "postgresql"):
                 psycopg.Connection.execute(connection, statement)
             found[catalog_postgresql.recorded(name.partition("_")[0])] = catalog_postgresql.record(connection)
+        engine.dispose()
+        connection.close()
     return found
 
 

@@ -151,5 +151,7 @@ def rotate(ledger: Ledger, *, lost: bool = False) -> tuple[SignerKey, SignerKey]
     old = key_file.signer(ledger._gate.read(keys.history)[-1].key)
     if lost:
         key_file._in_memory.clear()
+        if key_file.path is not None:
+            key_file.path.unlink()
     ledger.audit.rotate_key(ADA, lost=lost)
     return old, key_file.signer(ledger._gate.read(keys.history)[-1].key)
