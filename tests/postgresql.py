@@ -10,6 +10,7 @@ import atexit
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import sysconfig
 import tempfile
@@ -45,7 +46,6 @@ def server() -> str:
 
 def _started() -> str:
     folder = Path(tempfile.mkdtemp(prefix="proofgap-pg-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     binaries, user = _binaries(folder), _user()
     (data := folder / "data").mkdir(mode=0o700)
     for place in (folder, data):
@@ -65,7 +65,7 @@ def _started() -> str:
         for word in ("-c", setting)
     ]
     process = subprocess.Popen([binaries / "postgres", "-D", data, *settings], **run | {"stderr": subprocess.DEVNULL})
-    atexit.register(_end, process)
+    atexit.register(_end, process, folder)
     url = f"postgresql://proofgap@/{{}}?host={folder}"
     _wait(url.format("postgres"), process)
     return url
@@ -100,13 +100,12 @@ def _wait(url: str, process: subprocess.Popen[bytes]) -> None:
     raise RuntimeError(message)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()  # a smart shutdown would wait for connections
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(2)
+def _end(process: subprocess.Popen[bytes], folder: Path) -> None:
+    """End the server at once: nobody needs what is in it, and a test process is not given long to end."""
     if process.poll() is None:
-        process.kill()
-        process.wait()
+        process.send_signal(signal.SIGQUIT)
+        process.wait(10)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def named(database: str) -> str:
@@ -125,7 +124,8 @@ def _template() -> str:
     """Make the database from which those of the tests are copied: the schema, and nothing in it."""
     name = f"proofgap_template_{os.getpid()}"
     administer("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'", name)
-    atexit.register(administer, "DROP DATABASE {} WITH (FORCE)", name)
+    if VARIABLE in os.environ:  # our own server goes as a whole
+        atexit.register(administer, "DROP DATABASE {} WITH (FORCE)", name)
     engine = make_engine(named(name))
     migrate(engine, None)
     engine.dispose()
@@ -157,7 +157,8 @@ def recorded() -> dict[Path, str]:
             for statement in statements(name, "postgresql"):
                 psycopg.Connection.execute(connection, statement)
             found[catalog_postgresql.recorded(name.partition("_")[0])] = catalog_postgresql.record(connection)
-    engine.dispose()
+        engine.dispose()
+        connection.close()
     return found
 
 

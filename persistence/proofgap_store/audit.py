@@ -137,9 +137,13 @@ class Audit:
         return self._read(actor, lambda connection: questions.one(connection, event, actor.id))
 
     def tail(self, after: int, actor: Actor, query: LogQuery = EVERY_EVENT) -> tuple[LoggedEvent, ...]:
-        """Read what was recorded after an event (0: from the beginning), oldest first, one page at most."""
+        """Read what was recorded after an event (0: from the beginning), oldest first, one page at most.
+
+        Whoever goes on after the last one misses nothing: what is beyond a write that is under way comes the next time.
+        """
         page = LogPage(limit=questions.PAGE_EVENTS_MAX, after=str(after), oldest_first=True)
-        return self.list(query, actor, page).events
+        upto = self.gate.read(tree.settled)
+        return tuple(event for event in self.list(query, actor, page).events if event.event_id <= upto)
 
     def export(self, wanted: Export, actor: Actor, progress: Progress = silent) -> Manifest:
         """Take events out of the log into a new file, with a manifest beside it; that this was done is an event.

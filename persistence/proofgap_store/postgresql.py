@@ -36,7 +36,7 @@ SET client_encoding = 'UTF8';
 SET synchronous_commit = {synchronous};
 SET lock_timeout = '30s';
 SET statement_timeout = '10min';
-SET idle_in_transaction_session_timeout = '10min'
+SET idle_in_transaction_session_timeout = '2min'
 """
 _SYNCHRONOUS = {"FULL": "on", "NORMAL": "off", "OFF": "off"}
 _PARAMETER = re.compile(r"(?<![\w:]):([a-z_]\w*)")

@@ -22,6 +22,7 @@ from proofgap_store import (
     NewRun,
     UnavailableError,
     gate,
+    tree,
     upgrade,
     verify_file,
 )
@@ -29,7 +30,6 @@ from proofgap_store.clock import now_us
 from proofgap_store.engine import connected, make_engine, shown_address, transaction
 from proofgap_store.migrations.scripts import statements
 from proofgap_store.postgresql import translated
-from proofgap_store.tree import settled
 from tests import postgresql
 from tests.conformance.lives import ADA, HOME, OLGA, chain_faults, live, log, prove, settle, tables
 from tests.conformance.tampering import unguarded
@@ -250,15 +250,33 @@ def test_an_event_that_is_numbered_earlier_and_committed_later_gets_its_leaf_in_
         with ThreadPoolExecutor(1) as pool:
             signing = pool.submit(ledger.audit.checkpoint)
             with pytest.raises(TimeoutError):
-                signing.result(0.5)
+                signing.result(0.3)
             held.rollback()
             assert signing.result(30).size == len(log(ledger))
     assert found_in(url) == set()
 
 
+def test_a_tail_gives_nothing_beyond_a_write_that_is_under_way(ledger, url, monkeypatch):
+    """Else whoever goes on after the last event that was given would never see the earlier one."""
+    seen = log(ledger)[-1].event_id
+    monkeypatch.setattr(tree, "settled", lambda _connection: seen)  # as if a number after it was still under way
+    live(ledger, "draft")
+    assert ledger.audit.tail(seen, ADA) == ()
+    monkeypatch.undo()
+    assert [event.event_id for event in ledger.audit.tail(seen, ADA)] == [e.event_id for e in log(ledger)[-2:]]
+
+
+def test_a_writer_that_is_stuck_does_not_stop_the_others_for_long(ledger, url):
+    with closing(psycopg.connect(url)) as held:
+        held.execute("SELECT pg_advisory_xact_lock_shared(1886547814, 1)")
+        with pytest.raises(UnavailableError, match="lock timeout"):
+            ledger.audit.checkpoint()
+        live(ledger, "draft")
+
+
 def test_the_settled_number_is_that_of_the_last_event_and_waits_for_nobody_who_only_reads(ledger, url):
     with connected(ledger._gate.engine) as connection, transaction(connection, writes=False):
-        assert settled(connection) == log(ledger)[-1].event_id
+        assert tree.settled(connection) == log(ledger)[-1].event_id
 
 
 def test_sequencers_and_writers_at_once_leave_a_log_that_verifies(ledger, url, opening):

@@ -64,7 +64,7 @@ def test_a_ledger_of_another_version_is_not_touched(ledger, path):
     assert "its schema is 9999, this version works with 0002" in unavailable(f"sqlite:///{path}").problem
 
 
-@pytest.mark.parametrize("url", ["", "ledger.db", "mysql://h/d", "http://x"])
+@pytest.mark.parametrize("url", ["", "ledger.db", "postgresql+psycopg2://h/d", "mysql://h/d", "http://x"])
 def test_what_is_no_address_of_a_ledger_is_bad_input(url):
     with pytest.raises(BadInputError) as caught:
         Ledger.open(url)

@@ -214,9 +214,11 @@ BEGIN
 END
 $$
 --;
-CREATE FUNCTION settled_number() RETURNS BIGINT LANGUAGE plpgsql SET search_path = proofgap, pg_temp AS $$
+CREATE FUNCTION settled_number() RETURNS BIGINT LANGUAGE plpgsql
+SET search_path = proofgap, pg_temp SET lock_timeout = '2s' AS $$
 -- The number up to which every event is there, or never will be: whoever writes holds the lock of the numbers until
--- the end, so that nobody who waited here sees a number whose transaction is still under way.
+-- the end, so that nobody who waited here sees a number whose transaction is still under way. New writers wait behind
+-- whoever waits here, so nobody waits long: a writer that is stuck must not stop the others.
 DECLARE
   number BIGINT;
 BEGIN
