@@ -32,6 +32,7 @@ from proofgap.records import PreviewFacts, RunDetails
 LARGEST = 2**53 - 1
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=20)
 NAMES = st.text(string.ascii_lowercase + string.digits + "_", min_size=1, max_size=12)
+PATHS = st.text(string.ascii_lowercase + string.digits + "_.", min_size=1, max_size=20)
 NUMBERS = st.integers(-LARGEST, LARGEST)
 VALUES = st.recursive(
     st.none() | st.booleans() | NUMBERS | TEXTS,
@@ -55,6 +56,7 @@ ENTRIES = st.builds(
     rec_us=NUMBERS,
     actor=st.builds(Author, id=TEXTS, kind=TEXTS, via=TEXTS),
     data=st.dictionaries(NAMES, VALUES, max_size=5),
+    commit=st.dictionaries(PATHS, st.binary(min_size=32, max_size=32).map(bytes.hex), max_size=3),
 )
 COUNT = st.none() | st.integers(0, LARGEST)
 DETAILS = st.builds(
