@@ -43,7 +43,7 @@ def verify_bundle(bundle: Path, policy: Path | None, previous: str | None = None
         MalformedError: ``previous`` is no signed checkpoint.
 
     """
-    believed = None if policy is None else _policy(policy)
+    believed = None if policy is None else read_policy(policy)
     try:
         files = packing.unpack(bundle)
     except packing.UnreadableBundleError as error:
@@ -65,7 +65,13 @@ def _pinned(previous: str | None) -> str:
     )
 
 
-def _policy(file: Path) -> Policy:
+def read_policy(file: Path) -> Policy:
+    """Read a policy file: whose signatures are believed.
+
+    Raises:
+        BadInputError: it cannot be read, or is none.
+
+    """
     try:
         return parse_policy(file.read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:

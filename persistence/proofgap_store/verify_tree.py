@@ -115,23 +115,11 @@ def check_notes(connection: Connection, since: int, trusted: Trust, report: Repo
         if signed is not None and (signed.size, signed.root.hex()) != (row["size"], row["root"]):
             detail = f"the checkpoint of {row['size']} says {signed.size} and {signed.root.hex()} in its signed note"
             report(Finding(code=Code.NOTE_INVALID, detail=detail, index=row["size"] - 1))
-        times = [line.at_seconds for line in _timed(row["note"], trusted)]
-        if row["at_us"] <= before or any(time != row["at_us"] // _US_PER_SECOND for time in times):
-            detail = f"{row['at_us']} after {before}, signed as {times} seconds"
+        seconds = None if signed is None else open_checkpoint(row["note"], trusted.known).at_seconds
+        if row["at_us"] <= before or (signed is not None and seconds != row["at_us"] // _US_PER_SECOND):
+            detail = f"{row['at_us']} after {before}, signed as {seconds} seconds"
             report(Finding(code=Code.CHECKPOINT_TIME, detail=detail, index=row["size"] - 1))
         before = row["at_us"]
-
-
-class _Time(NamedTuple):
-    at_seconds: int
-
-
-def _timed(note: str, trusted: Trust) -> list[_Time]:
-    try:
-        found = open_checkpoint(note, trusted.known)
-    except (MalformedError, SignatureError, UnknownKeyError):
-        return []
-    return [] if found.at_seconds is None else [_Time(found.at_seconds)]
 
 
 class Roots:

@@ -378,6 +378,14 @@ def test_every_table_that_is_edited_behind_the_log_is_found(path, statement, exp
     assert codes(path) - {Code.UNSEQUENCED} == expected - {Code.UNSEQUENCED}
 
 
+def test_a_checkpoint_whose_signed_time_was_cut_off_is_found(path):
+    with unguarded(path) as connection:
+        (note,) = connection.execute("SELECT note FROM audit_checkpoint ORDER BY size LIMIT 1").fetchone()
+        kept = "".join(note.splitlines(keepends=True)[:-1])
+        connection.execute("UPDATE audit_checkpoint SET note = ? WHERE note = ?", (kept, note))
+    assert codes(path) == {Code.CHECKPOINT_TIME}
+
+
 def test_guards_that_are_missing_or_foreign_are_named(path):
     connection = sqlite.connect(str(path), isolation_level=None)
     connection.execute("DROP TRIGGER audit_leaf_is_never_deleted")

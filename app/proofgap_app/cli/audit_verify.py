@@ -16,10 +16,9 @@ from proofgap.checkpoints import parse_checkpoint
 from proofgap.errors import BadInputError, MalformedError
 from proofgap.findings import Finding, Verdict
 from proofgap.notes import VerifierKey, parse_note
-from proofgap.proofs import parse_policy
 from proofgap.text import check_text, shown
 from proofgap_app import settings
-from proofgap_app.bundle_check import BundleVerification, verify_bundle
+from proofgap_app.bundle_check import BundleVerification, read_policy, verify_bundle
 from proofgap_app.cli import output, progress
 from proofgap_app.cli.options import ACCESS, Access, Whole, seconds
 from proofgap_app.cli.problems import Exit
@@ -126,12 +125,7 @@ def _print_bundle(found: BundleVerification) -> None:
 
 
 def _keys(policy: Path | None) -> tuple[VerifierKey, ...]:
-    if policy is None:
-        return ()
-    try:
-        return tuple(log.key for log in parse_policy(_text("--policy", policy)).logs)
-    except MalformedError as error:
-        raise BadInputError("--policy", f"'{shown(str(policy))}': {error.problem}", error.remedy) from None
+    return () if policy is None else tuple(log.key for log in read_policy(policy).logs)
 
 
 def _note(option: str, file: Path | None, *, may_be_new: bool) -> str | None:
