@@ -3,6 +3,7 @@
 Knows SQL and transactions, and is the only part of proofgap that does.
 """
 
+from proofgap_store.access import Access
 from proofgap_store.audit import Audit
 from proofgap_store.declaring import Gap, RestoredLedger
 from proofgap_store.durations import StayQuery, Stays
@@ -44,6 +45,7 @@ from proofgap_store.verifying import verify_file
 from proofgap_store.views import Page, Query
 
 __all__ = [
+    "Access",
     "Anchors",
     "Audit",
     "Cause",

@@ -1,19 +1,35 @@
-"""What a call must look like before anything is read: the form of a report, and times that have passed.
+"""What a call must look like before anything is read: who calls, under which key, the form of a report, times that have passed.
 
-Owns checks that need no database. Refuses to know what a call does (`ledger`).
+Owns checks that need no database. Refuses to know what a call does (`ledger`, `access`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from proofgap.audit import digest
+from proofgap.audit import Actor, digest
 from proofgap.errors import BadInputError
 from proofgap.facts import RunEvent
 from proofgap.records import Item, RunDetails
+from proofgap.text import check_id
+from proofgap_store.transitions import Call, fingerprint
 
 _CLOCK_SKEW_US_MAX = 60_000_000
 _NOTHING_GIVEN = RunDetails()
+
+
+def made(now_us: int, actor: Actor, at_us: int | None = None, key: str | None = None, *request: object) -> Call:
+    """Give a call as it is made now (microseconds since 1970 UTC); ``request`` is everything that is asked for.
+
+    Raises:
+        BadInputError: the actor's name or the key is none, or what happened has not happened yet.
+
+    """
+    check_id("actor", actor.id)
+    if key is not None:
+        check_id("key", key)
+    check_time("at_us", at_us, now_us)
+    return Call(actor, now_us if at_us is None else at_us, now_us, key, fingerprint(*request) if key else "")
 
 
 def check_report(event: RunEvent, given: RunDetails, items: Sequence[Item]) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from proofgap.access import Action, Place, Role, action_of, authorize
+from proofgap.access import Action, Place, action_of, authorize
 from proofgap.admission import admitted, known
 from proofgap.audit import Actor, digest, run_stream
 from proofgap.effects import refuse_results_at_birth, summary, tally
@@ -26,11 +26,12 @@ from proofgap.facts import Facts, RunEvent, SnapshotEvent
 from proofgap.hooks import ProjectForRecord
 from proofgap.moves import begin, begin_snapshot, move, move_snapshot, retry
 from proofgap.records import Check, Item, Moment, RunDetails, RunRecord, SnapshotDetails, draft, queued_snapshot
-from proofgap.text import check_id, check_words
+from proofgap.text import check_words
 from proofgap_store import administration, denials, health, importing, views
+from proofgap_store.access import Access
 from proofgap_store.audit import Audit
 from proofgap_store.audit_log import head_of
-from proofgap_store.calls import check_report, check_time, digest_of_items
+from proofgap_store.calls import check_report, check_time, digest_of_items, made
 from proofgap_store.clock import new_id, now_us
 from proofgap_store.custody import Custody
 from proofgap_store.engine import Connection, make_engine
@@ -45,7 +46,6 @@ from proofgap_store.transitions import (
     Plan,
     carry_out,
     check_rows,
-    fingerprint,
     item_rows,
     record_refusal,
     replayed,
@@ -261,15 +261,6 @@ class Ledger:
 
         return carry_out(self._gate, Attempt(owner, event, _adds_evidence, snapshot_id), call, compute)
 
-    def demand(self, action: Action, scope: tuple[str, str], actor: Actor) -> None:
-        """Ask whether an actor may do something in a workspace and environment, before anything is begun that needs it.
-
-        Raises:
-            NotFoundError, ForbiddenError: they may not. A denial is recorded.
-
-        """
-        self._read(actor, lambda connection: views.permit(connection, action, scope, actor.id))
-
     def peek(self, run_id: str, actor: Actor) -> RunRecord:
         """Read a run as it stands, for whoever works on it or waits for it. No decision is shown, so none is logged.
 
@@ -328,23 +319,10 @@ class Ledger:
         call = self._call(actor, None, None)
         return self._write(actor, lambda connection: importing.writing(connection, lines, call))
 
-    def grant(self, principal: str, role: Role, scope: tuple[str, str], actor: Actor, *, revoke: bool = False) -> int:
-        """Grant (or revoke) a role in a workspace and environment (``*``: all of them); gives the event's id.
-
-        Raises:
-            BadInputError: there is no such role, or an environment would be left without an admin.
-            NotFoundError, ForbiddenError: the actor is no admin there.
-
-        """
-        call = self._call(actor, None, None)
-        grant = (principal, role, revoke)
-        return self._write(actor, lambda connection: administration.granting(connection, grant, scope, call))
-
-    def declare_environment(self, scope: tuple[str, str], actor: Actor, *, approvals_required: int = 0) -> int:
-        """Declare an environment of a workspace, and how many approvals its restores need; gives the event's id."""
-        call = self._call(actor, None, None)
-        needed = approvals_required
-        return self._write(actor, lambda connection: administration.declaring(connection, scope, needed, call))
+    @property
+    def access(self) -> Access:
+        """Give who may do what where, for its administrators."""
+        return Access(self._gate, self._clock)
 
     @property
     def audit(self) -> Audit:
@@ -387,12 +365,7 @@ class Ledger:
             return self._gate.write(prepare)
 
     def _call(self, actor: Actor, at_us: int | None, key: str | None, *request: object) -> Call:
-        check_id("actor", actor.id)
-        if key is not None:
-            check_id("key", key)
-        now = self._clock()
-        check_time("at_us", at_us, now)
-        return Call(actor, now if at_us is None else at_us, now, key, fingerprint(*request) if key else "")
+        return made(self._clock(), actor, at_us, key, *request)
 
 
 def _adds_evidence(_record: RunRecord) -> Action:

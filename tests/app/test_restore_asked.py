@@ -96,8 +96,8 @@ def test_where_nobody_can_be_asked_nothing_is_begun(shell: Shell, tmp_path: Path
 def test_a_restore_that_needs_approval_waits(shell: Shell, tmp_path: Path) -> None:
     """Exit 5 or 10: it stays previewed with nothing written, nobody approves their own, and somebody else can, later."""
     with opened(shell) as ledger:
-        ledger.declare_environment(("default", "local"), me(), approvals_required=1)
-        ledger.grant(somebody_else().id, Role.OPERATOR, ("default", "local"), me())
+        ledger.access.declare_environment(("default", "local"), me(), approvals_required=1)
+        ledger.access.grant(somebody_else().id, Role.OPERATOR, ("default", "local"), me())
     backup = backup_of("zip", tmp_path)
     ran = shell.inside("restore", backup.path, "--into", shell.target, "--yes")
     told = shell.last()
@@ -116,7 +116,7 @@ def test_a_restore_that_needs_approval_waits(shell: Shell, tmp_path: Path) -> No
 def test_the_approval_guard_is_raised_to_whoever_restores_in_python(shell: Shell, tmp_path: Path) -> None:
     """The error names the guard."""
     with opened(shell) as ledger:
-        ledger.declare_environment(("default", "local"), me(), approvals_required=2)
+        ledger.access.declare_environment(("default", "local"), me(), approvals_required=2)
     with pytest.raises(GuardRefusedError) as raised:
         carried_out(shell, backup_of("db", tmp_path), Witness())
     assert raised.value.guard == "is_approved"

@@ -97,8 +97,8 @@ def killed_afterwards(shell: Shell) -> Iterator[None]:
 def test_a_run_that_is_resumed_into_a_busy_target_waits_on(shell: Shell, tmp_path: Path) -> None:
     """It keeps its approvals, and goes on later."""
     with opened(shell) as ledger:
-        ledger.declare_environment(("default", "local"), me(), approvals_required=1)
-        ledger.grant(somebody_else().id, Role.OPERATOR, ("default", "local"), me())
+        ledger.access.declare_environment(("default", "local"), me(), approvals_required=1)
+        ledger.access.grant(somebody_else().id, Role.OPERATOR, ("default", "local"), me())
     backup = backup_of("zip", tmp_path)
     assert shell.inside("restore", backup.path, "--into", shell.target, "--yes").code == 5
     run_id = shell.last().run["id"]

@@ -48,9 +48,9 @@ class Meddling(Witness):
 
 def only_an_operator(ledger: Ledger) -> None:
     """Leave whoever restores the role of somebody who prepares restores and does not execute them."""
-    ledger.grant(somebody_else().id, Role.ADMIN, HOME, me())
-    ledger.grant(me().id, Role.OPERATOR, HOME, me())
-    ledger.grant(me().id, Role.ADMIN, HOME, somebody_else(), revoke=True)
+    ledger.access.grant(somebody_else().id, Role.ADMIN, HOME, me())
+    ledger.access.grant(me().id, Role.OPERATOR, HOME, me())
+    ledger.access.grant(me().id, Role.ADMIN, HOME, somebody_else(), revoke=True)
 
 
 def test_a_run_that_may_not_be_started_is_cancelled_and_does_not_wait_in_the_queue(

@@ -40,8 +40,8 @@ def shell(tmp_path: Path) -> Shell:
     """Give a command line with a ledger of its own, in which restores need one approval."""
     made = Shell(tmp_path)
     with opened(made) as ledger:
-        ledger.declare_environment(HOME, me(), approvals_required=1)
-        ledger.grant(somebody_else().id, Role.OPERATOR, HOME, me())
+        ledger.access.declare_environment(HOME, me(), approvals_required=1)
+        ledger.access.grant(somebody_else().id, Role.OPERATOR, HOME, me())
     return made
 
 
@@ -81,7 +81,7 @@ def test_a_run_that_was_approved_goes_on_to_its_evidence(shell: Shell, tmp_path:
 def test_a_run_that_was_left_at_its_question_goes_on_without_approvals(shell: Shell, tmp_path: Path) -> None:
     """Its program was killed while it waited for an answer: nothing was written, and nothing is lost."""
     with opened(shell) as ledger:
-        ledger.declare_environment(HOME, me(), approvals_required=0)
+        ledger.access.declare_environment(HOME, me(), approvals_required=0)
     backup = backup_of("zip", tmp_path)
     left = Terminal(shell, "restore", backup.path, "--into", shell.target)
     left.press(b"", after="Type yes to go on:")
@@ -162,7 +162,7 @@ def test_another_backup_or_target_than_was_previewed_blocks_the_run(
 def test_a_preview_that_expired_blocks_the_run(shell: Shell, tmp_path: Path) -> None:
     """However many approved it."""
     with opened(shell) as ledger:
-        ledger.declare_environment(HOME, me(), approvals_required=0)
+        ledger.access.declare_environment(HOME, me(), approvals_required=0)
         backup = backup_of("zip", tmp_path)
         work = Restore(
             ledger=ledger, driver=driver_for(None, backup.path), request=Request(backup=backup.path, target=shell.target),

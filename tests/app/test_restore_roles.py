@@ -27,9 +27,9 @@ def shell(tmp_path: Path) -> Shell:
     """Give a command line whose user is about to lose a role, with another admin and somebody who approves."""
     made = Shell(tmp_path)
     with opened(made) as ledger:
-        ledger.declare_environment(HOME, me(), approvals_required=1)
-        ledger.grant(somebody_else().id, Role.OPERATOR, HOME, me())
-        ledger.grant(ADMIN.id, Role.ADMIN, HOME, me())
+        ledger.access.declare_environment(HOME, me(), approvals_required=1)
+        ledger.access.grant(somebody_else().id, Role.OPERATOR, HOME, me())
+        ledger.access.grant(ADMIN.id, Role.ADMIN, HOME, me())
     return made
 
 
@@ -37,8 +37,8 @@ def becomes(shell: Shell, role: Role | None) -> None:
     """Make the user of the command line what they are to be, and no admin any more."""
     with Ledger.open(shell.url, create=False) as ledger:
         if role is not None:
-            ledger.grant(me().id, role, HOME, ADMIN)
-        ledger.grant(me().id, Role.ADMIN, HOME, ADMIN, revoke=True)
+            ledger.access.grant(me().id, role, HOME, ADMIN)
+        ledger.access.grant(me().id, Role.ADMIN, HOME, ADMIN, revoke=True)
 
 
 def waiting(shell: Shell, tmp_path: Path) -> str:
@@ -71,7 +71,7 @@ def test_an_operator_who_resumes_an_approved_run_leaves_it_approved(shell: Shell
 def becomes_worker(shell: Shell) -> None:
     """Give the user of the command line the role that was asked for."""
     with Ledger.open(shell.url, create=False) as ledger:
-        ledger.grant(me().id, Role.WORKER, HOME, ADMIN)
+        ledger.access.grant(me().id, Role.WORKER, HOME, ADMIN)
 
 
 def test_an_operator_who_restores_makes_no_run(shell: Shell, tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_what_goes_wrong_halfway_ends_with_its_own_exit_code(
 ) -> None:
     """The exit codes of a restore are those of every other command."""
     with opened(shell) as ledger:
-        ledger.declare_environment(HOME, me(), approvals_required=0)
+        ledger.access.declare_environment(HOME, me(), approvals_required=0)
     fire = Ledger.fire
 
     def failing(self: Ledger, run_id: str, event: RunEvent, actor: Actor, **given: object) -> object:

@@ -26,7 +26,7 @@ def shell(tmp_path: Path) -> Shell:
 def test_why_a_run_was_blocked_can_be_read_later(shell: Shell, tmp_path: Path) -> None:
     """The sentence that was on the terminal is the note of the event; viewers of no log are not shown it."""
     with opened(shell) as ledger:
-        ledger.grant("m.guest", Role.VIEWER, HOME, me())
+        ledger.access.grant("m.guest", Role.VIEWER, HOME, me())
     broken = tmp_path / "broken.zip"
     broken.write_bytes(b"PK\x03\x04 and nothing else")
     ran = shell.inside("restore", broken, "--into", shell.target, "--yes")

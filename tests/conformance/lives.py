@@ -80,7 +80,7 @@ def open_memory() -> Ledger:
 def settle(ledger: Ledger) -> Ledger:
     """Give everybody their role at home."""
     for actor, role in ROLES.items():
-        ledger.grant(actor.id, role, HOME, ADA)
+        ledger.access.grant(actor.id, role, HOME, ADA)
     return ledger
 
 
@@ -208,5 +208,5 @@ def lines(*records: Facts) -> list[tuple[Facts, bytes]]:
 def open_scope(ledger: Ledger, scope: tuple[str, str], admin: Actor, run_id: str = "first") -> None:
     """Let a workspace come into being with one run in it, and hand it over to an admin of its own."""
     ledger.import_facts(lines(facts(run_id, "draft", scope=scope)), ADA)
-    ledger.grant(admin.id, Role.ADMIN, scope, ADA)
-    ledger.grant(ADA.id, Role.ADMIN, scope, ADA, revoke=True)
+    ledger.access.grant(admin.id, Role.ADMIN, scope, ADA)
+    ledger.access.grant(ADA.id, Role.ADMIN, scope, ADA, revoke=True)

@@ -46,8 +46,8 @@ def eventful(ledger):
     fire(ledger, live(ledger, "checked"), "block")
     ledger.import_facts(lines(facts("x1", "completed", operation(), snapshot(), snapshot("s2", "o9"))), ADA)
     open_scope(ledger, ("w2", "e2"), OLGA)
-    ledger.declare_environment(("default", "local"), ADA, approvals_required=1)
-    ledger.grant("vera", "auditor", ("default", "local"), ADA, revoke=True)
+    ledger.access.declare_environment(("default", "local"), ADA, approvals_required=1)
+    ledger.access.grant("vera", "auditor", ("default", "local"), ADA, revoke=True)
     ledger.list_runs(UDO.id, UDO)
     with pytest.raises(ForbiddenError):
         ledger.create(NewRun(), UDO)

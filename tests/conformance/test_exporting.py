@@ -274,10 +274,10 @@ def test_a_role_that_is_revoked_while_the_file_is_written_stops_the_export(event
     fsync, before = os.fsync, tables(eventful)["audit_event"]
 
     def revoke(descriptor):
-        eventful.grant(UDO.id, Role.AUDITOR, ("default", "second"), ADA)
+        eventful.access.grant(UDO.id, Role.AUDITOR, ("default", "second"), ADA)
         fsync(descriptor)
 
-    eventful.declare_environment(("default", "second"), ADA)
+    eventful.access.declare_environment(("default", "second"), ADA)
     monkeypatch.setattr(os, "fsync", revoke)
     with pytest.raises(StaleError):
         take(eventful, tmp_path)
@@ -331,7 +331,7 @@ def test_an_event_that_is_damaged_stops_an_export_that_has_to_read_it_and_not_on
 
 
 def test_an_export_over_foreign_scopes_is_seen_by_those_who_audit_all_of_them(eventful, tmp_path):
-    eventful.grant(UDO.id, Role.AUDITOR, ("w2", "e2"), SAM)
+    eventful.access.grant(UDO.id, Role.AUDITOR, ("w2", "e2"), SAM)
     _, manifest = take(eventful, tmp_path)
     assert manifest.scopes == (("default", "local"), ("w2", "e2"))
     exported = LogQuery(types=(EventType.LOG_EXPORTED,))

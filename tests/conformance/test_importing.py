@@ -171,7 +171,7 @@ def test_two_runs_may_name_the_same_operation_run_with_the_same_facts(ledger):
 
 def test_a_workspace_that_nobody_has_comes_into_being_with_the_importer_as_its_admin(ledger):
     ledger.import_facts(lines(facts("x1", scope=("w2", "e2"))), ADA)
-    assert ledger.grant("vera", "viewer", ("w2", "e2"), ADA) > 0
+    assert ledger.access.grant("vera", "viewer", ("w2", "e2"), ADA) > 0
     assert shown(ledger, "x1", VERA)[0].workspace == "w2"
     declared = [event.entry["ws"] for event in log(ledger) if event.type == "environment.declared"]
     assert declared == ["default", "w2"]
@@ -183,7 +183,7 @@ def test_whoever_is_admin_nowhere_opens_no_environment_by_an_import_or_otherwise
     for actor in (OLGA, SAM):
         for open_it in (
             lambda: ledger.import_facts(lines(facts("x1", scope=scope)), actor),  # noqa: B023 - called at once
-            lambda: ledger.declare_environment(scope, actor),  # noqa: B023 - called at once
+            lambda: ledger.access.declare_environment(scope, actor),  # noqa: B023 - called at once
         ):
             with pytest.raises((ForbiddenError, NotFoundError)):
                 open_it()
@@ -191,13 +191,13 @@ def test_whoever_is_admin_nowhere_opens_no_environment_by_an_import_or_otherwise
 
 
 def test_a_new_environment_is_declared_by_an_admin_of_its_workspace_who_is_its_first_admin(ledger):
-    ledger.declare_environment(OTHER, ADA, approvals_required=1)
+    ledger.access.declare_environment(OTHER, ADA, approvals_required=1)
     assert ledger.create(NewRun(environment="second"), ADA).status == "draft"
     open_scope(ledger, ("w2", "e2"), SAM)
     with pytest.raises(NotFoundError):
-        ledger.declare_environment(("w2", "e3"), ADA)
-    ledger.declare_environment(("w2", "e3"), SAM)
-    assert ledger.grant("vera", "viewer", ("w2", "e3"), SAM) > 0
+        ledger.access.declare_environment(("w2", "e3"), ADA)
+    ledger.access.declare_environment(("w2", "e3"), SAM)
+    assert ledger.access.grant("vera", "viewer", ("w2", "e3"), SAM) > 0
 
 
 def test_an_imported_run_never_moves_here_and_takes_no_evidence_but_can_be_retried(ledger):

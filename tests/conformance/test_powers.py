@@ -74,8 +74,8 @@ def test_an_auditor_is_told_that_somebody_without_a_role_sees_nothing(ledger):
 
 def test_a_list_for_somebody_else_holds_only_runs_where_the_asker_may_look_as_others(ledger):
     ledger.import_facts(lines(facts("x1", scope=SECOND)), ADA)
-    ledger.grant(VERA.id, Role.VIEWER, SECOND, ADA)
-    ledger.grant(UDO.id, Role.VIEWER, SECOND, ADA)  # an auditor at home, and no more than a viewer there
+    ledger.access.grant(VERA.id, Role.VIEWER, SECOND, ADA)
+    ledger.access.grant(UDO.id, Role.VIEWER, SECOND, ADA)  # an auditor at home, and no more than a viewer there
     mine = live(ledger, "draft")
     assert {row.record.id for row in ledger.list_runs(VERA.id, VERA).rows} == {mine, "x1"}
     assert {row.record.id for row in ledger.list_runs(VERA.id, ADA).rows} == {mine, "x1"}
@@ -105,30 +105,30 @@ def test_a_list_for_somebody_else_is_one_that_they_would_get_themselves(ledger):
 def test_the_last_admin_is_not_revoked_and_the_last_but_one_is(ledger):
     before = tables(ledger)
     with pytest.raises(BadInputError, match="is the last admin"):
-        ledger.grant(ADA.id, Role.ADMIN, HOME, ADA, revoke=True)
+        ledger.access.grant(ADA.id, Role.ADMIN, HOME, ADA, revoke=True)
     assert tables(ledger) == before
-    ledger.grant(OLGA.id, Role.ADMIN, HOME, ADA)
-    ledger.grant(ADA.id, Role.ADMIN, HOME, ADA, revoke=True)
+    ledger.access.grant(OLGA.id, Role.ADMIN, HOME, ADA)
+    ledger.access.grant(ADA.id, Role.ADMIN, HOME, ADA, revoke=True)
     with pytest.raises(BadInputError, match="is the last admin"):
-        ledger.grant(OLGA.id, Role.ADMIN, HOME, OLGA, revoke=True)
+        ledger.access.grant(OLGA.id, Role.ADMIN, HOME, OLGA, revoke=True)
 
 
 def test_every_other_role_of_the_last_admin_can_be_revoked(ledger):
-    ledger.grant(ADA.id, Role.AUDITOR, HOME, ADA)
-    assert ledger.grant(ADA.id, Role.AUDITOR, HOME, ADA, revoke=True) > 0
+    ledger.access.grant(ADA.id, Role.AUDITOR, HOME, ADA)
+    assert ledger.access.grant(ADA.id, Role.AUDITOR, HOME, ADA, revoke=True) > 0
 
 
 def test_an_admin_of_another_workspace_keeps_nobody_from_being_the_last_one(ledger):
     open_scope(ledger, ("w2", "e2"), SAM)
     with pytest.raises(BadInputError, match="is the last admin"):
-        ledger.grant(ADA.id, Role.ADMIN, HOME, ADA, revoke=True)
+        ledger.access.grant(ADA.id, Role.ADMIN, HOME, ADA, revoke=True)
 
 
 @pytest.mark.parametrize("workspace", ["default", "w2"])
 def test_all_environments_are_no_environment_to_declare(ledger, workspace):
     before = tables(ledger)
     with pytest.raises(BadInputError) as caught:
-        ledger.declare_environment((workspace, "*"), ADA)
+        ledger.access.declare_environment((workspace, "*"), ADA)
     assert (caught.value.field, caught.value.remedy) == ("environment", "Name one.")
     assert tables(ledger) == before
 
@@ -260,7 +260,7 @@ def test_a_line_with_less_evidence_than_another_of_its_operation_run_is_refused_
 
 
 def test_approvals_of_a_preview_are_gone_with_the_next_one_even_if_it_shows_the_same(ledger):
-    ledger.declare_environment(HOME, ADA, approvals_required=1)
+    ledger.access.declare_environment(HOME, ADA, approvals_required=1)
     run_id = live(ledger, "scoped")
     ledger.fire(run_id, RunEvent.CHECK, ADA, given=RunDetails(plan_digest="p1"))
     ledger.fire(run_id, RunEvent.PREVIEW, ADA)
@@ -278,7 +278,7 @@ def test_approvals_of_a_preview_are_gone_with_the_next_one_even_if_it_shows_the_
 def test_the_last_admin_is_kept_however_the_role_is_written(ledger, role):
     before = tables(ledger)
     with pytest.raises(BadInputError, match="is the last admin"):
-        ledger.grant(ADA.id, role, HOME, ADA, revoke=True)
+        ledger.access.grant(ADA.id, role, HOME, ADA, revoke=True)
     assert tables(ledger) == before
 
 
@@ -299,7 +299,7 @@ UNFIT_GRANTS = {
 def test_a_grant_of_odd_values_is_refused_by_the_name_of_the_value(ledger, principal, role, scope, field):
     before = tables(ledger)
     with pytest.raises(BadInputError) as caught:
-        ledger.grant(principal, role, scope, ADA)
+        ledger.access.grant(principal, role, scope, ADA)
     assert caught.value.field == field
     assert tables(ledger) == before
 
@@ -308,17 +308,17 @@ def test_a_grant_of_odd_values_is_refused_by_the_name_of_the_value(ledger, princ
 def test_a_declaration_of_odd_values_is_refused(ledger, scope, approvals):
     before = tables(ledger)
     with pytest.raises(BadInputError):
-        ledger.declare_environment(scope, ADA, approvals_required=approvals)
+        ledger.access.declare_environment(scope, ADA, approvals_required=approvals)
     assert tables(ledger) == before
 
 
 def revoke_admin(ledger, principal, scope, actor=ADA):
-    return ledger.grant(principal.id, Role.ADMIN, scope, actor, revoke=True)
+    return ledger.access.grant(principal.id, Role.ADMIN, scope, actor, revoke=True)
 
 
 def test_the_last_admin_of_an_environment_stays_one_though_others_administer_its_neighbours(ledger):
-    ledger.declare_environment(SECOND, ADA)
-    ledger.grant(OLGA.id, Role.ADMIN, HOME, ADA)
+    ledger.access.declare_environment(SECOND, ADA)
+    ledger.access.grant(OLGA.id, Role.ADMIN, HOME, ADA)
     revoke_admin(ledger, ADA, HOME)
     before = tables(ledger)
     with pytest.raises(BadInputError, match="is the last admin of default/second"):
@@ -327,13 +327,13 @@ def test_the_last_admin_of_an_environment_stays_one_though_others_administer_its
 
 
 def test_an_admin_of_all_environments_administers_each_and_is_kept_where_nobody_else_does(ledger):
-    ledger.declare_environment(SECOND, ADA)
+    ledger.access.declare_environment(SECOND, ADA)
     everywhere = (HOME[0], "*")
-    ledger.grant(OLGA.id, Role.ADMIN, everywhere, ADA)
+    ledger.access.grant(OLGA.id, Role.ADMIN, everywhere, ADA)
     revoke_admin(ledger, ADA, SECOND)
     with pytest.raises(BadInputError, match="is the last admin of default/second"):
         revoke_admin(ledger, OLGA, everywhere, OLGA)
-    ledger.grant(OTTO.id, Role.ADMIN, SECOND, OLGA)
+    ledger.access.grant(OTTO.id, Role.ADMIN, SECOND, OLGA)
     revoke_admin(ledger, OLGA, everywhere, OLGA)  # ada administers the one, otto the other
     for admin, scope in ((ADA, HOME), (OTTO, SECOND)):
         with pytest.raises(BadInputError, match="is the last admin"):
@@ -342,9 +342,9 @@ def test_an_admin_of_all_environments_administers_each_and_is_kept_where_nobody_
 
 def test_of_two_grants_of_one_admin_either_may_go_but_not_both(ledger):
     everywhere = (HOME[0], "*")
-    ledger.grant(ADA.id, Role.ADMIN, everywhere, ADA)
+    ledger.access.grant(ADA.id, Role.ADMIN, everywhere, ADA)
     revoke_admin(ledger, ADA, HOME)
     with pytest.raises(BadInputError, match="is the last admin"):
         revoke_admin(ledger, ADA, everywhere)
-    ledger.grant(ADA.id, Role.ADMIN, HOME, ADA)
+    ledger.access.grant(ADA.id, Role.ADMIN, HOME, ADA)
     assert revoke_admin(ledger, ADA, everywhere) > 0

@@ -269,7 +269,7 @@ def test_names_and_notes_of_events_that_stay_can_be_erased(ledger, file):
 
 
 def test_what_the_ledger_says_of_itself_keeps_its_openings(ledger, file):
-    granted = ledger.grant("sam", "viewer", HOME, replace(ADA, name="Ada L."))
+    granted = ledger.access.grant("sam", "viewer", HOME, replace(ADA, name="Ada L."))
     ledger.audit.checkpoint()
     prune(ledger, file)
     assert [row["value"] for row in read(ledger, "SELECT value FROM audit_private WHERE event_id = :e", e=granted)] == [

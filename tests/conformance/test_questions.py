@@ -48,12 +48,12 @@ def eventful(ledger):
     ledger.create(NewRun(details=RunDetails(backup="' OR 1=1 --", target="\\%_*🧟")), ADA)
     open_scope(ledger, FOREIGN, SAM, "foreign")
     ledger.show("foreign", SAM.id, SAM)
-    ledger.grant(SAM.id, Role.OPERATOR, HOME, ADA)
+    ledger.access.grant(SAM.id, Role.OPERATOR, HOME, ADA)
     for actor in (SAM, VERA, UDO):
         ledger.list_runs(actor.id, actor)
     with suppress(ForbiddenError):
         ledger.create(NewRun(), VERA)
-    ledger.grant("erin", Role.VIEWER, ("default", "*"), ADA)
+    ledger.access.grant("erin", Role.VIEWER, ("default", "*"), ADA)
     return ledger
 
 
@@ -235,8 +235,8 @@ def test_whoever_audits_nothing_is_refused_whatever_they_ask(ledger, actor):
 
 
 def test_a_role_for_all_environments_of_a_workspace_reads_those_and_no_other_workspace(eventful):
-    eventful.grant("erin", Role.AUDITOR, ("default", "*"), ADA)
-    eventful.declare_environment(("default", "second"), ADA)
+    eventful.access.grant("erin", Role.AUDITOR, ("default", "*"), ADA)
+    eventful.access.declare_environment(("default", "second"), ADA)
     eventful.create(NewRun(environment="second"), ADA)
     erin = Actor(id="erin")
     expected = naive(eventful, scopes=(HOME, ("default", "second")))
@@ -245,7 +245,7 @@ def test_a_role_for_all_environments_of_a_workspace_reads_those_and_no_other_wor
 
 
 def test_a_revoked_auditor_reads_nothing_any_more(eventful):
-    eventful.grant(UDO.id, Role.AUDITOR, HOME, ADA, revoke=True)
+    eventful.access.grant(UDO.id, Role.AUDITOR, HOME, ADA, revoke=True)
     with pytest.raises(ForbiddenError):
         eventful.audit.list(LogQuery(), UDO)
 

@@ -107,7 +107,7 @@ def test_a_view_in_somebodys_name_was_shown_to_whoever_took_it(ledger):
 def test_of_a_list_over_foreign_runs_an_auditor_learns_their_own_row_and_no_byte_more(ledger):
     run_id = live(ledger)
     open_scope(ledger, FOREIGN, SAM, "foreign")
-    ledger.grant(SAM.id, Role.VIEWER, HOME, ADA)
+    ledger.access.grant(SAM.id, Role.VIEWER, HOME, ADA)
     listing = ledger.list_runs(SAM.id, SAM)
     seen = ledger.audit.as_seen(SAM.id, run_id, FAR, UDO)
     assert (seen.event_id, seen.state, seen.event) == (listing.event_id, "completed_proof_incomplete", None)

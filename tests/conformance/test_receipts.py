@@ -248,6 +248,6 @@ def test_whoever_holds_no_role_leaves_no_trace_in_the_log_of_the_run(ledger):
 def test_a_key_does_not_open_a_run_to_somebody_who_lost_their_role(ledger):
     run_id = live(ledger, "draft")
     ledger.fire(run_id, RunEvent.SCOPE, OLGA, key="k1")
-    ledger.grant("olga", "operator", ("default", "local"), ADA, revoke=True)
+    ledger.access.grant("olga", "operator", ("default", "local"), ADA, revoke=True)
     with pytest.raises(NotFoundError):
         ledger.fire(run_id, RunEvent.SCOPE, OLGA, key="k1")

@@ -67,7 +67,7 @@ def test_a_foreign_run_answers_exactly_like_an_unknown_one_and_nothing_is_writte
 
 SCOPED = {
     "create": lambda ledger, scope: ledger.create(NewRun(workspace=scope[0], environment=scope[1]), EVE),
-    "grant": lambda ledger, scope: ledger.grant("eve", "admin", scope, EVE),
+    "grant": lambda ledger, scope: ledger.access.grant("eve", "admin", scope, EVE),
 }
 
 
@@ -93,7 +93,7 @@ def test_a_list_holds_only_the_runs_of_ones_own_environments(ledger):
 
 def test_the_same_person_may_be_somebody_else_in_another_environment(ledger):
     ledger.import_facts(lines(facts("x1", "completed", scope=("default", "second"))), ADA)
-    ledger.grant("olga", "viewer", ("default", "second"), ADA)
+    ledger.access.grant("olga", "viewer", ("default", "second"), ADA)
     assert ledger.create(NewRun(), OLGA).status == "draft"
     with pytest.raises(ForbiddenError) as caught:
         ledger.create(NewRun(environment="second"), OLGA)
@@ -102,7 +102,7 @@ def test_the_same_person_may_be_somebody_else_in_another_environment(ledger):
 
 def test_a_role_holds_in_its_own_environment_and_in_no_other(ledger):
     ledger.import_facts(lines(facts("x1", "completed", scope=("default", "second"))), ADA)
-    ledger.grant("sam", "viewer", ("default", "second"), ADA)
+    ledger.access.grant("sam", "viewer", ("default", "second"), ADA)
     home = live(ledger, "draft")
     assert [row.record.id for row in ledger.list_runs(SAM.id, SAM).rows] == ["x1"]
     assert ledger.show("x1", SAM.id, SAM).record.id == "x1"
@@ -144,7 +144,7 @@ FORBIDDEN = {
         lambda ledger, _: ledger.list_runs(VERA.id, OLGA), "see what others are shown",
     ),
     "an operator grants nothing": (
-        lambda ledger, _: ledger.grant("sam", "viewer", HOME, OLGA), "grant roles, declare environments and import",
+        lambda ledger, _: ledger.access.grant("sam", "viewer", HOME, OLGA), "grant roles, declare environments and import",
     ),
     "an auditor imports nothing": (
         lambda ledger, _: ledger.import_facts(lines(facts()), UDO), "grant roles, declare environments and import",
@@ -166,14 +166,14 @@ GRANTS = "grant roles, declare environments and import"
 NEW = ("default", "second")
 DENIED = {
     "create": (lambda ledger, _: ledger.create(NewRun(), VERA), VERA, "create runs", ("environment", "default/local"), HOME),
-    "grant": (lambda ledger, _: ledger.grant("sam", "viewer", HOME, OLGA), OLGA, GRANTS, ("environment", "default/local"), HOME),
+    "grant": (lambda ledger, _: ledger.access.grant("sam", "viewer", HOME, OLGA), OLGA, GRANTS, ("environment", "default/local"), HOME),
     "grant everywhere": (
-        lambda ledger, _: ledger.grant("sam", "viewer", ("default", "*"), OLGA),
+        lambda ledger, _: ledger.access.grant("sam", "viewer", ("default", "*"), OLGA),
         OLGA, GRANTS, ("environment", "default/*"), ("default", None),
     ),
-    "declare": (lambda ledger, _: ledger.declare_environment(HOME, WIM), WIM, GRANTS, ("environment", "default/local"), HOME),
+    "declare": (lambda ledger, _: ledger.access.declare_environment(HOME, WIM), WIM, GRANTS, ("environment", "default/local"), HOME),
     "declare a new one": (
-        lambda ledger, _: ledger.declare_environment(NEW, UDO), UDO, GRANTS, ("environment", "default/second"), NEW,
+        lambda ledger, _: ledger.access.declare_environment(NEW, UDO), UDO, GRANTS, ("environment", "default/second"), NEW,
     ),
     "import": (lambda ledger, _: ledger.import_facts(lines(facts()), UDO), UDO, GRANTS, ("environment", "default/local"), HOME),
     "list as somebody else": (
@@ -219,8 +219,8 @@ def test_denied_checks_are_a_fact_with_the_run_that_they_are_of(ledger):
     "verb",
     [
         lambda ledger, _: ledger.create(NewRun(), SAM),
-        lambda ledger, _: ledger.grant("sam", "viewer", HOME, SAM),
-        lambda ledger, _: ledger.declare_environment(HOME, SAM),
+        lambda ledger, _: ledger.access.grant("sam", "viewer", HOME, SAM),
+        lambda ledger, _: ledger.access.declare_environment(HOME, SAM),
         lambda ledger, _: ledger.import_facts(lines(facts()), SAM),
         lambda ledger, run_id: ledger.show(run_id, VERA.id, SAM),
         lambda ledger, run_id: ledger.history(run_id, SAM.id),
@@ -242,7 +242,7 @@ def test_a_denial_leaves_what_permissions_rest_on_as_it_was(ledger):
     with connected(ledger._gate.engine) as connection, transaction(connection, writes=False):
         before = law(connection)
     with pytest.raises(ForbiddenError):
-        ledger.grant("sam", "viewer", HOME, OLGA)
+        ledger.access.grant("sam", "viewer", HOME, OLGA)
     with connected(ledger._gate.engine) as connection, transaction(connection, writes=False):
         assert law(connection) == before
     assert ledger.fire(run_id, RunEvent.SCOPE, OLGA).status == "scoped"
@@ -257,18 +257,18 @@ def test_a_worker_cannot_read_the_checks_that_an_operator_can(ledger):
 
 def test_a_revoked_role_is_gone_at_once_and_can_be_given_again(ledger):
     run_id = live(ledger, "draft")
-    ledger.grant("vera", "viewer", HOME, ADA, revoke=True)
+    ledger.access.grant("vera", "viewer", HOME, ADA, revoke=True)
     with pytest.raises(NotFoundError):
         ledger.show(run_id, VERA.id, VERA)
     assert ledger.list_runs(VERA.id, VERA).rows == ()
-    ledger.grant("vera", "viewer", HOME, ADA)
+    ledger.access.grant("vera", "viewer", HOME, ADA)
     assert ledger.show(run_id, VERA.id, VERA).record.id == run_id
 
 
 def test_grants_and_revocations_are_events_that_name_who_gave_what_to_whom(ledger):
     before = last(ledger)
-    given = ledger.grant("sam", "auditor", HOME, ADA)
-    taken = ledger.grant("sam", "auditor", HOME, ADA, revoke=True)
+    given = ledger.access.grant("sam", "auditor", HOME, ADA)
+    taken = ledger.access.grant("sam", "auditor", HOME, ADA, revoke=True)
     found = log_since(ledger, before)
     assert [(event.event_id, event.type) for event in found] == [(given, "access.granted"), (taken, "access.revoked")]
     for event in found:
@@ -277,7 +277,7 @@ def test_grants_and_revocations_are_events_that_name_who_gave_what_to_whom(ledge
 
 
 def test_the_approvals_an_environment_asks_for_must_come_from_other_people(ledger):
-    ledger.declare_environment(HOME, ADA, approvals_required=2)
+    ledger.access.declare_environment(HOME, ADA, approvals_required=2)
     run_id = previewed(ledger, "p1")
     for approver in (OLGA, OTTO):
         assert not allowed(ledger, run_id)
@@ -286,7 +286,7 @@ def test_the_approvals_an_environment_asks_for_must_come_from_other_people(ledge
 
 
 def test_approvals_are_lost_with_the_scope_they_were_given_to(ledger):
-    ledger.declare_environment(HOME, ADA, approvals_required=1)
+    ledger.access.declare_environment(HOME, ADA, approvals_required=1)
     run_id = previewed(ledger, "p1")
     ledger.fire(run_id, RunEvent.APPROVE, OLGA)
     ledger.fire(run_id, RunEvent.SCOPE, ADA)
@@ -297,7 +297,7 @@ def test_approvals_are_lost_with_the_scope_they_were_given_to(ledger):
 
 
 def test_an_approval_says_yes_to_one_named_plan_and_to_nothing_less(ledger):
-    ledger.declare_environment(HOME, ADA, approvals_required=1)
+    ledger.access.declare_environment(HOME, ADA, approvals_required=1)
     run_id, before = live(ledger, "previewed"), last(ledger)
     with pytest.raises(GuardRefusedError, match="names no plan"):
         ledger.fire(run_id, RunEvent.APPROVE, OLGA)

@@ -54,7 +54,7 @@ def make(path: Path) -> Made:
     notes = []
     with Ledger.open(URL(path), owner=ADA.id, synchronous="OFF") as ledger:
         for actor, role in ((OLGA, Role.OPERATOR), (WIM, Role.WORKER), (VERA, Role.VIEWER)):
-            ledger.grant(actor.id, role, HOME, ADA)
+            ledger.access.grant(actor.id, role, HOME, ADA)
         run_id = ledger.create(NewRun(), OLGA, key="k1").run_id
         fire(ledger, run_id, *PATHS["queued"], actor=OLGA)
         fire(ledger, run_id, "start", actor=WIM)

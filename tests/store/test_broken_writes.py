@@ -94,7 +94,7 @@ def refusal(ledger, run_id):
 OTHERS = {
     "show": lambda ledger, run_id: ledger.show(run_id, ADA.id, ADA),
     "list": lambda ledger, _: ledger.list_runs(ADA.id, ADA),
-    "grant": lambda ledger, _: ledger.grant("sam", "viewer", HOME, ADA),
+    "grant": lambda ledger, _: ledger.access.grant("sam", "viewer", HOME, ADA),
     "a refusal": refusal,
     "history": lambda ledger, run_id: ledger.history(run_id, ADA.id),
 }

@@ -38,7 +38,7 @@ def meanwhile(path, monkeypatch):
 
 def revoking(actor, role):
     """Take a role away."""
-    return lambda ledger: ledger.grant(actor.id, role, HOME, ADA, revoke=True)
+    return lambda ledger: ledger.access.grant(actor.id, role, HOME, ADA, revoke=True)
 
 
 def generating(ledger):
@@ -90,7 +90,7 @@ def test_whoever_lost_their_role_while_they_wrote_has_written_nothing(ledger, me
 
 
 def test_whoever_lost_one_role_and_kept_another_is_forbidden_and_that_is_recorded(ledger, meanwhile):
-    ledger.grant(OLGA.id, Role.VIEWER, HOME, ADA)
+    ledger.access.grant(OLGA.id, Role.VIEWER, HOME, ADA)
     run_id = live(ledger, "draft")
     meanwhile(revoking(OLGA, Role.OPERATOR))
     with pytest.raises(ForbiddenError):
@@ -102,7 +102,7 @@ def test_whoever_lost_one_role_and_kept_another_is_forbidden_and_that_is_recorde
 
 def test_a_run_is_not_released_by_the_number_of_approvals_that_was_enough_before(ledger, meanwhile):
     run_id = live(ledger, "previewed")
-    meanwhile(lambda other: other.declare_environment(HOME, ADA, approvals_required=1))
+    meanwhile(lambda other: other.access.declare_environment(HOME, ADA, approvals_required=1))
     with pytest.raises(GuardRefusedError) as caught:
         ledger.fire(run_id, RunEvent.QUEUE, ADA)
     assert caught.value.guard == "is_approved"
@@ -114,7 +114,7 @@ def test_what_is_still_allowed_under_the_new_law_is_computed_anew_and_written_on
     ledger, meanwhile, actor, prepare, write
 ):
     subject = prepare(ledger)
-    attempts = meanwhile(lambda other: other.grant("sam", Role.VIEWER, HOME, ADA))
+    attempts = meanwhile(lambda other: other.access.grant("sam", Role.VIEWER, HOME, ADA))
     receipt = write(ledger, subject)
     ours = [attempt for attempt in attempts if attempt.law is not None]
     assert len(ours) == 2
@@ -131,7 +131,7 @@ def test_a_law_that_changes_again_and_again_ends_in_one_error_and_nothing_is_wri
     def restless(self, connection, writing):
         if writing.law is not None:
             with Ledger.open(f"sqlite:///{path}", create=False, synchronous="NORMAL") as other:
-                other.grant("sam", Role.VIEWER, HOME, ADA)
+                other.access.grant("sam", Role.VIEWER, HOME, ADA)
         return insert(self, connection, writing)
 
     monkeypatch.setattr(Gate, "_insert", restless)
@@ -142,16 +142,16 @@ def test_a_law_that_changes_again_and_again_ends_in_one_error_and_nothing_is_wri
 
 
 def test_the_last_admin_does_not_go_when_two_revoke_each_other_at_once(ledger, meanwhile):
-    ledger.grant(OLGA.id, Role.ADMIN, HOME, ADA)
-    meanwhile(lambda other: other.grant(ADA.id, Role.ADMIN, HOME, OLGA, revoke=True))
+    ledger.access.grant(OLGA.id, Role.ADMIN, HOME, ADA)
+    meanwhile(lambda other: other.access.grant(ADA.id, Role.ADMIN, HOME, OLGA, revoke=True))
     with pytest.raises(NotFoundError):
-        ledger.grant(OLGA.id, Role.ADMIN, HOME, ADA, revoke=True)
+        ledger.access.grant(OLGA.id, Role.ADMIN, HOME, ADA, revoke=True)
     admins = [row["principal"] for row in tables(ledger)["access_grant"] if row["role"] == "admin" and row["active"]]
     assert admins == [OLGA.id]
 
 
 def test_an_approval_of_the_preview_before_does_not_release_a_preview_that_came_meanwhile(ledger, meanwhile):
-    ledger.declare_environment(HOME, ADA, approvals_required=1)
+    ledger.access.declare_environment(HOME, ADA, approvals_required=1)
     run_id = live(ledger, "scoped")
     ledger.fire(run_id, RunEvent.CHECK, ADA, given=RunDetails(plan_digest="p"))
     ledger.fire(run_id, RunEvent.PREVIEW, ADA)

@@ -29,8 +29,8 @@ WRITES = {
     "fire": lambda ledger, run_id: ledger.fire(run_id, RunEvent.COMPLETE, ADA, key="k9"),
     "show": lambda ledger, run_id: ledger.show(run_id, ADA.id, ADA),
     "list": lambda ledger, _: ledger.list_runs(ADA.id, ADA),
-    "grant": lambda ledger, _: ledger.grant("sam", "viewer", HOME, ADA),
-    "declare": lambda ledger, _: ledger.declare_environment(HOME, ADA, approvals_required=3),
+    "grant": lambda ledger, _: ledger.access.grant("sam", "viewer", HOME, ADA),
+    "declare": lambda ledger, _: ledger.access.declare_environment(HOME, ADA, approvals_required=3),
 }
 
 

@@ -28,7 +28,7 @@ def path(tmp_path):
     """A ledger in which everything happened, closed, with names and a note."""
     file = make(tmp_path / "ledger.db").path
     with opened(file) as ledger:
-        ledger.grant("sam", Role.VIEWER, HOME, NAMED)
+        ledger.access.grant("sam", Role.VIEWER, HOME, NAMED)
         run = live(ledger, "queued", actor=NAMED)
         ledger.fire(run, RunEvent.CANCEL, NAMED, note=WHY)
         prove(ledger, live(ledger, actor=NAMED), actor=NAMED)

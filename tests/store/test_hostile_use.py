@@ -44,7 +44,7 @@ def ledger(path):
 
 
 def test_an_approval_of_one_plan_does_not_release_another_plan_that_was_previewed_afterwards(ledger):
-    ledger.declare_environment(HOME, ADA, approvals_required=1)
+    ledger.access.declare_environment(HOME, ADA, approvals_required=1)
     run_id = live(ledger, "scoped")
     ledger.fire(run_id, RunEvent.CHECK, ADA, given=RunDetails(plan_digest="A"))
     fire(ledger, run_id, "preview")
@@ -102,27 +102,27 @@ SWALLOWED = {
     "access_grant insert": (
         "BEFORE INSERT",
         "access_grant",
-        lambda ledger, r: ledger.grant("sam", "viewer", HOME, ADA),
+        lambda ledger, r: ledger.access.grant("sam", "viewer", HOME, ADA),
     ),
     "environment insert": (
         "BEFORE INSERT",
         "environment",
-        lambda ledger, r: ledger.declare_environment(("default", "e2"), ADA),
+        lambda ledger, r: ledger.access.declare_environment(("default", "e2"), ADA),
     ),
     "access_grant update": (
         "BEFORE UPDATE",
         "access_grant",
-        lambda ledger, r: ledger.grant("vera", "viewer", HOME, ADA, revoke=True),
+        lambda ledger, r: ledger.access.grant("vera", "viewer", HOME, ADA, revoke=True),
     ),
     "environment update": (
         "BEFORE UPDATE",
         "environment",
-        lambda ledger, r: ledger.declare_environment(HOME, ADA, approvals_required=2),
+        lambda ledger, r: ledger.access.declare_environment(HOME, ADA, approvals_required=2),
     ),
     "audit_stream update": (
         "BEFORE UPDATE",
         "audit_stream",
-        lambda ledger, r: ledger.grant("sam", "viewer", HOME, ADA),
+        lambda ledger, r: ledger.access.grant("sam", "viewer", HOME, ADA),
     ),
     "restore_run update": ("BEFORE UPDATE", "restore_run", lambda ledger, r: ledger.fire(r, RunEvent.COMPLETE, ADA)),
     "operation_run update": (
@@ -174,14 +174,14 @@ def test_a_connection_with_an_open_transaction_never_comes_back_to_the_pool(ledg
 
 
 def test_a_revoked_role_does_not_come_back_by_pointing_to_the_event_that_gave_it(ledger, path):
-    given = ledger.grant("sam", "admin", HOME, ADA)
-    ledger.grant("sam", "admin", HOME, ADA, revoke=True)
+    given = ledger.access.grant("sam", "admin", HOME, ADA)
+    ledger.access.grant("sam", "admin", HOME, ADA, revoke=True)
     statement = "UPDATE access_grant SET active = 1, last_event_id = ? WHERE principal = 'sam'"
     assert refused(connect(path), statement, given) is not None
 
 
 def test_fewer_approvals_do_not_come_back_by_pointing_to_an_older_declaration(ledger, path):
-    ledger.declare_environment(HOME, ADA, approvals_required=2)
+    ledger.access.declare_environment(HOME, ADA, approvals_required=2)
     statement = "UPDATE environment SET approvals_required = 0, last_event_id = (SELECT min(event_id) FROM audit_event WHERE type = 'environment.declared')"
     assert refused(connect(path), statement) is not None
 
@@ -234,7 +234,7 @@ def test_a_viewer_is_handed_no_operation_run_and_no_evidence(ledger):
 
 
 def test_an_admin_can_give_a_role_in_all_environments_of_a_workspace(ledger):
-    assert ledger.grant("sam", Role.VIEWER, ("default", "*"), ADA) > 0
+    assert ledger.access.grant("sam", Role.VIEWER, ("default", "*"), ADA) > 0
 
 
 def test_an_empty_report_counts_nothing_so_the_workers_counts_stand(ledger):
@@ -325,4 +325,4 @@ def test_an_operator_asks_a_run_that_executes_to_stop_and_cannot_end_it(ledger):
 
 def test_the_last_admin_of_a_workspace_stays_one(ledger):
     with pytest.raises(BadInputError, match="last admin"):
-        ledger.grant(ADA.id, Role.ADMIN, HOME, ADA, revoke=True)
+        ledger.access.grant(ADA.id, Role.ADMIN, HOME, ADA, revoke=True)

@@ -307,7 +307,7 @@ def test_a_permission_that_is_taken_away_meanwhile_is_not_used(ledger, opening, 
         if not revoked:
             revoked.append(True)
             with opening() as other:
-                other.grant(OLGA.id, Role.OPERATOR, HOME, ADA, revoke=True)
+                other.access.grant(OLGA.id, Role.OPERATOR, HOME, ADA, revoke=True)
         return append(connection, events)
 
     monkeypatch.setattr(gate, "append", revoke_first)

@@ -36,7 +36,7 @@ def path(tmp_path):
     file = tmp_path / "ledger.db"
     with opened(file, owner=ADA.id) as ledger:
         for revoke in (False, True):
-            ledger.grant("mallory", Role.ADMIN, HOME, ADA, revoke=revoke)
+            ledger.access.grant("mallory", Role.ADMIN, HOME, ADA, revoke=revoke)
         run = ledger.create(NewRun(), ADA, key="k1").run_id
         fire(ledger, run, *PATHS["queued"])
         fire(ledger, run, "start")

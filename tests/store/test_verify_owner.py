@@ -61,8 +61,8 @@ def test_a_column_that_says_something_else_than_its_event_is_found(path, made, c
 
 def test_a_revocation_that_is_hidden_by_its_type_does_not_bring_an_admin_back_unseen(path):
     with Ledger.open(URL(path), owner=ADA.id) as ledger:
-        ledger.grant("mallory", Role.ADMIN, HOME, ADA)
-        ledger.grant("mallory", Role.ADMIN, HOME, ADA, revoke=True)
+        ledger.access.grant("mallory", Role.ADMIN, HOME, ADA)
+        ledger.access.grant("mallory", Role.ADMIN, HOME, ADA, revoke=True)
         ledger.audit.checkpoint()
     with ungenerated(path) as connection:
         connection.execute("UPDATE audit_event SET type = 'access.denied' WHERE type = 'access.revoked'")

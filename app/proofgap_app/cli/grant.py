@@ -34,7 +34,7 @@ def grant(user: str, role: Role, /, *, revoke: bool = False, scope: Scope = SCOP
     check_id("USER", user)
     workspace, environment = chosen = scope.chosen()
     with opened(access) as ledger:
-        event_id = ledger.grant(user, role, chosen, me(), revoke=revoke)
+        event_id = ledger.access.grant(user, role, chosen, me(), revoke=revoke)
     if access.json:
         answer = {"user": user, "role": role, "workspace": workspace, "environment": environment, "revoked": revoke}
         output.json_line({**answer, "event_id": event_id})

@@ -40,7 +40,7 @@ def init(*, approvals_required: Whole | None = None, scope: Scope = SCOPE, acces
     chosen, actor = scope.chosen(), me()
     with opened(access, create=True) as ledger:
         if approvals_required is not None:
-            ledger.declare_environment(chosen, actor, approvals_required=approvals_required)
+            ledger.access.declare_environment(chosen, actor, approvals_required=approvals_required)
         found = ledger.diagnose()
     url, signing = shown_address(settings.ledger_url(access.ledger)), found.signing
     if access.json:

@@ -114,7 +114,7 @@ class Restore:
 
         """
         if not new.is_dry_run:
-            self.ledger.demand(Action.EXECUTE, (new.workspace, new.environment), self.actor)
+            self.ledger.access.demand(Action.EXECUTE, (new.workspace, new.environment), self.actor)
         self.run_id = self._moved(self.ledger.create(new, self.actor)).run_id
         plan = self._prepare(new)
         if plan is not None:
@@ -134,7 +134,7 @@ class Restore:
 
         """
         waiting = self.ledger.peek(run_id, self.actor)
-        self.ledger.demand(Action.EXECUTE, (waiting.workspace, waiting.environment), self.actor)
+        self.ledger.access.demand(Action.EXECUTE, (waiting.workspace, waiting.environment), self.actor)
         self.run_id, self._is_resumed = run_id, True
         if not self._may_be_queued(waiting):
             return

@@ -53,8 +53,8 @@ def eventful(tmp_path):
         with suppress(ProofgapError):
             ledger.audit.declare_gap("none", VERA)
         ledger.import_facts(lines(facts("x1", "completed", operation(), snapshot(), snapshot("s2", "o9"))), ADA)
-        ledger.declare_environment(HOME, ADA, approvals_required=1)
-        ledger.grant("vera", "auditor", HOME, ADA, revoke=True)
+        ledger.access.declare_environment(HOME, ADA, approvals_required=1)
+        ledger.access.grant("vera", "auditor", HOME, ADA, revoke=True)
         ledger.list_runs(ADA.id, ADA)
         ledger.create(NewRun(), NAMED)
         ledger.audit.redact(Erasure(event=str(log(ledger)[-2].event_id), path="actor.name", reason="gdpr-17"), ADA)
