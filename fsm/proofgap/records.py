@@ -133,7 +133,9 @@ class RunDetails(Struct, omit_defaults=True):
     recovery_point_basis: RecoveryPointBasis | None = None
     requested_by: str | None = None
     priority: Priority | None = None
-    deadline_us: Count | None = None  # when it must have ended: a waiting run is blocked then, a running one asked to stop
+    deadline_us: Count | None = (
+        None  # when it must have ended: a waiting run is blocked then, a running one asked to stop
+    )
     worker: str | None = None  # the registered worker that it is kept for, or that claimed it
     claim: Digest | None = None  # SHA-256 of the fencing token; without one, whoever may execute runs can go on with it
     retry_of: str | None = None

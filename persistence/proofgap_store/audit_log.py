@@ -121,7 +121,8 @@ def link(head: Head, drafts: Sequence[Draft], actor: Actor, at_us: int, rec_us: 
         )
         payload = canonical(entry)
         prev = leaf_hash(payload)
-        linked.append(Linked(*draft[:4], draft.data, payload.decode(), prev, openings))
+        place = (draft.workspace, draft.environment, draft.run)
+        linked.append(Linked(draft.type, *place, draft.data, payload.decode(), prev, openings))
     return linked
 
 

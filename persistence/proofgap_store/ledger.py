@@ -35,6 +35,9 @@ from proofgap_store.calls import check_report, check_time, digest_of_items, made
 from proofgap_store.clock import new_id, now_us
 from proofgap_store.custody import Custody
 from proofgap_store.engine import Connection, make_engine
+from proofgap_store.environments import demand_free
+from proofgap_store.fencing import demand_token
+from proofgap_store.fleet import Fleet
 from proofgap_store.gate import Answer, Gate, Writing
 from proofgap_store.maintenance import Database
 from proofgap_store.read import Found, law, roles, run_of_snapshot
@@ -151,6 +154,7 @@ class Ledger:
         expected_version: int | None = None,
         at_us: int | None = None,
         note: str | None = None,
+        token: str | None = None,
     ) -> Receipt:
         """Fire an event on a run: all of it happens, or none of it.
 
@@ -164,11 +168,13 @@ class Ledger:
             expected_version: refuse unless the run has this version.
             at_us: when it happened; now, unless given.
             note: why, in the actor's words. It can be erased: the event holds a commitment to it only.
+            token: the fencing token of the run's claim, where a worker claimed it (`Fleet.claim`).
 
         Raises:
             NotFoundError: there is no such run, or the actor cannot see it.
             ForbiddenError: the actor's roles do not allow this event. Recorded.
             NotAllowedError, GuardRefusedError, StaleError: the machine refused, or the version is another. Recorded.
+            FencedError: the run was claimed, and this is not, or not any more, the token of its claim. Recorded.
             KeyReusedError, BadInputError: the key was used for another request; a fact does not belong to the event.
 
         """
@@ -182,6 +188,8 @@ class Ledger:
         def compute(found: Found) -> Plan:
             if expected_version not in {None, found.record.version}:
                 raise StaleError(run_id, expected_version, found.record.version)
+            demand_token(found.record, event, token)
+            demand_free(found, event)
             facts = tally(found.record.details, items) if items else given
             step = move(found.record, event, facts, moment=moment, hooks=_HOOKS)
             return Plan(run_id, step, partial(item_rows, run_id, items), digest_of_items(items))
@@ -210,12 +218,19 @@ class Ledger:
         return self._begin(new, call)
 
     def begin_evidence(
-        self, run_id: str, actor: Actor, *, captured_at_us: int | None = None, key: str | None = None
+        self,
+        run_id: str,
+        actor: Actor,
+        *,
+        captured_at_us: int | None = None,
+        key: str | None = None,
+        token: str | None = None,
     ) -> Receipt:
         """Ask for an evidence snapshot of a run whose execution has ended; ``subject`` is its id.
 
         Raises:
             GuardRefusedError: nothing was executed, or it has not ended. Recorded.
+            FencedError: as for `fire`. Recorded.
 
         """
         call = self._call(actor, None, key, "begin_evidence", run_id, captured_at_us)
@@ -223,6 +238,7 @@ class Ledger:
         snapshot_id = new_id("ev")
 
         def compute(found: Found) -> Plan:
+            demand_token(found.record, "begin_evidence", token)
             snapshot = queued_snapshot(
                 found.record, snapshot_id, call.at_us if captured_at_us is None else captured_at_us
             )
@@ -240,12 +256,14 @@ class Ledger:
         checks: Sequence[Check] = (),
         key: str | None = None,
         at_us: int | None = None,
+        token: str | None = None,
     ) -> Receipt:
         """Fire an event on an evidence snapshot. Activating it supersedes the one that was active before.
 
         Raises:
             NotFoundError: there is no such snapshot, or the actor cannot see its run.
             GuardRefusedError: nothing was checked, or a later snapshot is active. Recorded.
+            FencedError: as for `fire`. Recorded.
 
         """
         event = known(SnapshotEvent, "event", event)
@@ -255,6 +273,7 @@ class Ledger:
         owner = self._gate.read(lambda connection: run_of_snapshot(connection, snapshot_id))
 
         def compute(found: Found) -> Plan:
+            demand_token(found.record, event, token)
             step = move_snapshot(found.record, snapshot_id, event, summary(given, checks), hooks=_HOOKS)
             rows_digest = digest(checks) if checks else None
             return Plan(snapshot_id, step, lambda event_id: check_rows(snapshot_id, checks, event_id), rows_digest)
@@ -328,6 +347,11 @@ class Ledger:
     def audit(self) -> Audit:
         """Give the log, for its auditors."""
         return Audit(self._gate, self._custody, self._clock)
+
+    @property
+    def fleet(self) -> Fleet:
+        """Give the workers, what waits for them, and what they hold."""
+        return Fleet(self._gate, self._clock)
 
     @property
     def database(self) -> Database:
