@@ -45,9 +45,11 @@ DROP TRIGGER restore_run_moves_in_the_log
 --;
 ALTER TABLE restore_run ADD COLUMN holds_env INTEGER NOT NULL DEFAULT 0 CHECK (holds_env IN (0, 1))
 --;
-ALTER TABLE restore_run ADD COLUMN priority INTEGER GENERATED ALWAYS AS (coalesce(json_extract(details, '$.priority'), 0)) VIRTUAL
+ALTER TABLE restore_run ADD COLUMN priority INTEGER
+  GENERATED ALWAYS AS (CASE WHEN json_valid(details) THEN coalesce(json_extract(details, '$.priority'), 0) END) VIRTUAL
 --;
-ALTER TABLE restore_run ADD COLUMN worker TEXT GENERATED ALWAYS AS (json_extract(details, '$.worker')) VIRTUAL
+ALTER TABLE restore_run ADD COLUMN worker TEXT
+  GENERATED ALWAYS AS (CASE WHEN json_valid(details) THEN json_extract(details, '$.worker') END) VIRTUAL
 --;
 UPDATE restore_run SET holds_env = 1 WHERE status = 'running' AND imported = 0 AND last_event_id = (
   SELECT max(last_event_id) FROM restore_run AS other
