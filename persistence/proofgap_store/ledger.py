@@ -27,7 +27,7 @@ from proofgap.hooks import ProjectForRecord
 from proofgap.moves import begin, begin_snapshot, move, move_snapshot, retry
 from proofgap.records import Check, Item, Moment, RunDetails, RunRecord, SnapshotDetails, draft, queued_snapshot
 from proofgap.text import check_words
-from proofgap_store import administration, denials, health, importing, views
+from proofgap_store import administration, denials, expiry, health, importing, views
 from proofgap_store.access import Access
 from proofgap_store.audit import Audit
 from proofgap_store.audit_log import head_of
@@ -255,7 +255,10 @@ class Ledger:
         owner = self._gate.read(lambda connection: run_of_snapshot(connection, snapshot_id))
 
         def compute(found: Found) -> Plan:
-            step = move_snapshot(found.record, snapshot_id, event, summary(given, checks), hooks=_HOOKS)
+            facts = summary(given, checks)
+            if event is SnapshotEvent.ACTIVATE:
+                facts = expiry.limited(found, snapshot_id, facts, call.rec_us)
+            step = move_snapshot(found.record, snapshot_id, event, facts, hooks=_HOOKS)
             rows_digest = digest(checks) if checks else None
             return Plan(snapshot_id, step, lambda event_id: check_rows(snapshot_id, checks, event_id), rows_digest)
 
@@ -279,14 +282,14 @@ class Ledger:
 
         """
         asked = views.Asked(actor, viewer, self._clock())
-        return self._write(actor, lambda connection: views.showing(connection, run_id, asked))
+        return self._shown(asked, lambda connection: views.showing(connection, run_id, asked))
 
     show = project
 
     def list_runs(self, viewer: str, actor: Actor, query: views.Query = views.EVERYTHING) -> Listing:
         """Show somebody a page of runs, newest first; one audit event names each row's run, state and facts."""
         asked = views.Asked(actor, viewer, self._clock())
-        return self._write(actor, lambda connection: views.listing(connection, asked, query))
+        return self._shown(asked, lambda connection: views.listing(connection, asked, query))
 
     def history(self, run_id: str, viewer: str, *, after: int = 0) -> list[HistoryEvent]:
         """Read the log of a run, oldest first; only what came after an event, where its id is given.
@@ -355,6 +358,25 @@ class Ledger:
     def diagnose(self) -> Diagnosis:
         """Say how the ledger and its database are."""
         return health.diagnose(self._gate, self._custody)
+
+    def expire_evidence(self) -> int:
+        """Let all evidence expire whose time is over; gives of how many runs.
+
+        Nobody who is shown a decision needs it: what that decision would rest on is looked at first. It is for those
+        who read the log, and are to find there when evidence stopped counting.
+        """
+        now_us = self._clock()
+        runs = self._gate.read(lambda connection: expiry.due(connection, now_us))
+        expiry.expire(self._gate, runs, now_us)
+        return len(runs)
+
+    def _shown(self, asked: views.Asked, look: Callable[[Connection], Writing[Answer] | Answer]) -> Answer:
+        """Show something, once nothing of it rests on evidence that has stopped counting."""
+        while True:
+            try:
+                return self._write(asked.actor, look)
+            except expiry.EvidenceOverError as over:
+                expiry.expire(self._gate, over.runs, asked.at_us)
 
     def _read(self, actor: Actor, look: Callable[[Connection], Answer]) -> Answer:
         with denials.recorded(self._gate, actor, self._clock):
