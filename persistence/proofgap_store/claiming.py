@@ -53,7 +53,7 @@ class Wanted(NamedTuple):
     token: str
 
 
-def claiming(connection: Connection, wanted: Wanted, call: Call) -> Writing[Claim] | Claim | None:
+def claiming(connection: Connection, wanted: Wanted, call: Call) -> Writing[Claim | None] | Claim | None:
     """Choose a run and compute its start; or give the claim that was made with the same token before.
 
     Raises:
@@ -64,10 +64,9 @@ def claiming(connection: Connection, wanted: Wanted, call: Call) -> Writing[Clai
     worker = owned(connection, wanted.worker, call.actor.id)
     if worker.state is not WorkerState.ACTIVE:
         raise WorkerLostError(worker.id, worker.state)
-    claim = claim_of(wanted.token)
-    before = rows(connection, _MINE, worker=worker.id, claim=claim) if worker.running else []
-    if before:
-        return Claim(run=run(connection, before[0]["id"], call.actor.id).record, worker=worker.id, token=wanted.token)
+    before = _before(connection, worker, wanted.token)
+    if before is not None:
+        return Claim(run=run(connection, before, call.actor.id).record, worker=worker.id, token=wanted.token)
     if len(worker.running) >= worker.wanted.concurrency:
         return None
     chosen = _next(connection, worker, wanted.run)
@@ -75,8 +74,17 @@ def claiming(connection: Connection, wanted: Wanted, call: Call) -> Writing[Clai
 
 
 def has_next(connection: Connection, wanted: Wanted, principal: str) -> bool:
-    """Tell whether there is anything to claim: asked first, because a question takes no lock."""
-    return _next(connection, owned(connection, wanted.worker, principal), wanted.run, lock=False) is not None
+    """Tell whether there is anything to claim, or anything to say: asked first, because a question takes no lock."""
+    worker = owned(connection, wanted.worker, principal)
+    if worker.state is not WorkerState.ACTIVE or _before(connection, worker, wanted.token) is not None:
+        return True
+    return _next(connection, worker, wanted.run, lock=False) is not None
+
+
+def _before(connection: Connection, worker: WorkerInfo, token: str) -> str | None:
+    """Read which run the worker claimed with this token before, if the answer got lost."""
+    found = rows(connection, _MINE, worker=worker.id, claim=claim_of(token)) if worker.running else []
+    return found[0]["id"] if found else None
 
 
 def _next(connection: Connection, worker: WorkerInfo, run_id: str | None, *, lock: bool = True) -> str | None:
@@ -88,7 +96,7 @@ def _next(connection: Connection, worker: WorkerInfo, run_id: str | None, *, loc
     return found[0]["id"] if found else None
 
 
-def _starting(connection: Connection, run_id: str, wanted: Wanted, call: Call) -> Writing[Claim]:
+def _starting(connection: Connection, run_id: str, wanted: Wanted, call: Call) -> Writing[Claim | None]:
     found = run(connection, run_id, call.actor.id)
     place = Place(found.record.workspace, found.record.environment, run_id)
     authorize(call.actor.id, found.roles, Action.EXECUTE, ("restore run", run_id), place)

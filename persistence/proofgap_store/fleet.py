@@ -24,7 +24,7 @@ from proofgap_store.calls import made
 from proofgap_store.dispatching import RunDispatcher
 from proofgap_store.engine import Connection
 from proofgap_store.fencing import new_token
-from proofgap_store.fleet_shapes import Beat, Claim, NewWorker, Queue, Reaped, WorkerInfo
+from proofgap_store.fleet_shapes import Beat, Claim, Held, NewWorker, Queue, Reaped, WorkerInfo
 from proofgap_store.gate import Answer, Gate, Writing
 
 _WAITING_MAX = 1_000
@@ -96,8 +96,7 @@ class Fleet:
 
         """
         wanted = claiming.Wanted(worker, run, new_token() if token is None else token)
-        is_again = token is not None
-        if not is_again and not self.gate.read(lambda connection: claiming.has_next(connection, wanted, actor.id)):
+        if not self.gate.read(lambda connection: claiming.has_next(connection, wanted, actor.id)):
             return None
         call = made(self.clock(), actor)
         return self.gate.take(lambda connection: claiming.claiming(connection, wanted, call))
@@ -128,6 +127,11 @@ class Fleet:
         """
         call = made(self.clock(), actor)._replace(note=None if note is None else check_words("note", note))
         return self._write(actor, lambda connection: environments.releasing(connection, scope, call))
+
+    def holder(self, scope: tuple[str, str], actor: Actor) -> Held | None:
+        """Read what holds an environment; ``None``: it is free, or the actor does not see it."""
+        found = self.gate.read(lambda connection: environments.held(connection, actor.id))
+        return next((held for held in found if (held.workspace, held.environment) == scope), None)
 
     def queue(self, actor: Actor) -> Queue:
         """Read what waits (the first thousand), what is held and why, and who works; each as far as the actor sees it."""

@@ -86,7 +86,7 @@ class Beat(Struct):
         worker: who beat.
         at_us: when, on the database's clock.
         is_lost: the worker is not active any more: all its tools must stop at once, and it must register anew.
-        lost: runs that it named and does not hold any more: their tools must stop at once.
+        lost: runs that it named and that are not its own, or not any more: their tools must stop at once.
         cancel_requested: runs that it holds and that somebody asked to stop.
 
     """

@@ -258,9 +258,9 @@ class Ledger:
         """
         event = known(SnapshotEvent, "event", event)
         given = admitted("given", given)
-        checks = admitted("checks", tuple(checks), length_max=_FOUND_LENGTH_MAX)
-        call = self._call(actor, at_us, key, "fire_evidence", snapshot_id, event, given, checks)
-        return evidencing.fire(self._gate, evidencing.Finding(snapshot_id, event, given, checks), call, token)
+        found = admitted("checks", tuple(checks), length_max=_FOUND_LENGTH_MAX)
+        call = self._call(actor, at_us, key, "fire_evidence", snapshot_id, event, given, found)
+        return evidencing.fire(self._gate, evidencing.Finding(snapshot_id, event, given, found), call, token)
 
     def peek(self, run_id: str, actor: Actor) -> RunRecord:
         """Read a run as it stands, for whoever works on it or waits for it. No decision is shown, so none is logged.

@@ -90,11 +90,11 @@ def reap(gate: Gate, clock: Callable[[], int], actor: Actor) -> Reaped:
 
 
 def _lose(gate: Gate, worker: str, call: Call) -> bool:
-    return gate.write(lambda connection: workers.losing(connection, worker, call)) is not None
+    return gate.write(lambda connection: workers.losing(connection, worker, call))
 
 
 def _take(gate: Gate, step: Step, run_id: str, call: Call) -> bool:
-    return gate.write(lambda connection: _moving(connection, step, run_id, call)) is not None
+    return gate.write(lambda connection: _moving(connection, step, run_id, call))
 
 
 def _meeting(
@@ -107,15 +107,15 @@ def _meeting(
     return [row["id"] for row in found]
 
 
-def _moving(connection: Connection, step: Step, run_id: str, call: Call) -> Writing[str | None] | None:
+def _moving(connection: Connection, step: Step, run_id: str, call: Call) -> Writing[bool] | bool:
     """Compute the step for one run, unless it does not meet the condition any more."""
     scopes = questions.audited(connection, call.actor.id, Action.EXECUTE)
     if not _meeting(connection, step, scopes, run_id):
-        return None
+        return False
     found = run(connection, run_id, call.actor.id)
     plan = Plan(run_id, move(found.record, step.event, step.given, moment=_moment(call), hooks=_HOOKS))
     moved = writing(call, found.head, plan, found.law)
-    return Writing(events=moved.events, answer=lambda _written: run_id, law=moved.law)
+    return Writing(events=moved.events, answer=lambda _written: True, law=moved.law)
 
 
 def _moment(call: Call) -> Moment:

@@ -17,7 +17,7 @@ from msgspec import json
 
 from proofgap.access import ANY_ENVIRONMENT, Action
 from proofgap.admission import admitted
-from proofgap.audit import EventType, system_stream
+from proofgap.audit import EventType, canonical, system_stream
 from proofgap.errors import BadInputError, NotFoundError, ProofgapError
 from proofgap.text import check_id
 from proofgap_store import questions, views
@@ -44,10 +44,11 @@ _BEAT = """
 UPDATE worker_lease SET beat_at_us = CASE WHEN {clock} > beat_at_us THEN {clock} ELSE beat_at_us END
 WHERE worker = :worker RETURNING beat_at_us
 """
-_LIVE = """
-SELECT id, details ->> '$.cancel_requested_by' IS NOT NULL AS is_asked FROM restore_run
-WHERE worker = :worker AND holds_env = 1 AND status = 'running' ORDER BY id
+_ASKED = """
+SELECT id FROM restore_run
+WHERE worker = :worker AND holds_env = 1 AND status = 'running' AND details ->> '$.cancel_requested_by' IS NOT NULL ORDER BY id
 """
+_MINE = "SELECT id FROM restore_run WHERE worker = :worker AND id IN (SELECT value FROM json_each(:runs))"
 
 
 class WorkerLostError(ProofgapError):
@@ -112,14 +113,14 @@ def retiring(connection: Connection, worker: str, call: Call) -> Writing[None] |
     return Writing(events=events, answer=lambda _written: None)
 
 
-def losing(connection: Connection, worker: str, call: Call) -> Writing[str | None] | None:
-    """Compute the event that says that a worker was silent for too long; nothing if it is not so any more."""
+def losing(connection: Connection, worker: str, call: Call) -> Writing[bool] | bool:
+    """Compute the event that says that a worker was silent for too long; false if it is not so any more."""
     beat_at_us = silent(connection).get(worker)
     if beat_at_us is None:
-        return None
+        return False
     draft = Draft(EventType.WORKER_LOST, None, None, None, None, {"worker": worker, "beat_at_us": beat_at_us})
     events = alone(connection, stream_of(worker), draft, call.actor, call.rec_us)
-    return Writing(events=events, answer=lambda _written: worker)
+    return Writing(events=events, answer=lambda _written: True)
 
 
 def silent(connection: Connection) -> dict[str, int]:
@@ -137,14 +138,18 @@ def beat(connection: Connection, worker: str, runs: Sequence[str], principal: st
     """
     owned(connection, worker, principal)
     moved = rows(connection, _BEAT.format(clock=dialect_of(connection).clock), worker=worker)
-    live = {row["id"]: bool(row["is_asked"]) for row in rows(connection, _LIVE, worker=worker)} if moved else {}
+    mine = _ids(connection, _MINE, worker=worker, runs=canonical(list(runs)).decode()) if moved and runs else []
     return Beat(
         worker=worker,
         at_us=moved[0]["beat_at_us"] if moved else now_us(connection),
         is_lost=not moved,
-        lost=tuple(run for run in runs if run not in live),
-        cancel_requested=tuple(run for run, is_asked in live.items() if is_asked),
+        lost=tuple(run for run in runs if run not in mine),
+        cancel_requested=tuple(_ids(connection, _ASKED, worker=worker)) if moved else (),
     )
+
+
+def _ids(connection: Connection, statement: str, **parameters: object) -> list[str]:
+    return [row["id"] for row in rows(connection, statement, **parameters)]
 
 
 def now_us(connection: Connection) -> int:
