@@ -112,10 +112,7 @@ class Gate:
         def attempt(connection: Connection) -> tuple[Writing[Answer] | Answer, list[Written]]:
             with transaction(connection, writes=False):
                 writing = prepare(connection)
-            if not isinstance(writing, Writing):
-                return writing, []
-            with transaction(connection, writes=True):
-                return writing, self._insert(connection, writing)
+            return writing, self._insert(connection, writing) if isinstance(writing, Writing) else []
 
         return self._persist(attempt)
 
@@ -130,7 +127,7 @@ class Gate:
         def attempt(connection: Connection) -> tuple[Writing[Answer] | Answer, list[Written]]:
             with transaction(connection, writes=True):
                 writing = prepare(connection)
-                return writing, self._insert(connection, writing) if isinstance(writing, Writing) else []
+                return writing, self._put(connection, writing) if isinstance(writing, Writing) else []
 
         return self._persist(attempt)
 
@@ -159,6 +156,10 @@ class Gate:
         raise StaleError("the stream", None, None)
 
     def _insert(self, connection: Connection, writing: Writing[Any]) -> list[Written]:
+        with transaction(connection, writes=True):
+            return self._put(connection, writing)
+
+    def _put(self, connection: Connection, writing: Writing[Any]) -> list[Written]:
         self._pass_guards(connection, writing.mends)
         written = append(connection, writing.events)  # a crash from here to the commit: nothing happened
         if writing.law is not None and law(connection) != writing.law:  # after it: now whoever changes it must wait
