@@ -166,9 +166,12 @@ class Crew:
         except FencedError as error:
             self.counts["fenced"] += 1
             log.warning("worker.fenced", error=str(error))
-        except Exception as error:
+        except ProofgapError as error:
             self.counts["failed"] += 1
-            log.error("worker.run_went_wrong", error=str(error), exc_info=not isinstance(error, ProofgapError))
+            log.warning("worker.run_went_wrong", error=str(error))
+        except Exception:  # a run that goes wrong must not end the runs beside it
+            self.counts["failed"] += 1
+            log.exception("worker.run_went_wrong")
         finally:
             self._stops.discard(stop)
         return True
