@@ -6,11 +6,28 @@ Knows SQL and transactions, and is the only part of proofgap that does.
 from proofgap_store.access import Access
 from proofgap_store.audit import Audit
 from proofgap_store.declaring import Gap, RestoredLedger
+from proofgap_store.dispatching import Deliverable, RunDispatcher
 from proofgap_store.durations import StayQuery, Stays
 from proofgap_store.engine import RefusedByDatabaseError, UnavailableError, shown_address
 from proofgap_store.exporting import Export, Manifest
+from proofgap_store.fleet import Fleet
+from proofgap_store.fleet_shapes import (
+    Beat,
+    Claim,
+    Drill,
+    Held,
+    NewDrill,
+    NewWorker,
+    Queue,
+    Reaped,
+    Ticked,
+    Waiting,
+    WorkerInfo,
+    WorkerState,
+)
 from proofgap_store.formats import ExportFormat
 from proofgap_store.holds import Hold, HoldOn
+from proofgap_store.inline import InlineDispatcher
 from proofgap_store.ledger import Ledger
 from proofgap_store.maintenance import Database, upgrade
 from proofgap_store.outside import CustodyError
@@ -43,28 +60,36 @@ from proofgap_store.shapes import (
 from proofgap_store.verification import Anchors, Depth, Verification
 from proofgap_store.verifying import verify_file
 from proofgap_store.views import Page, Query
+from proofgap_store.workers import WorkerLostError
 
 __all__ = [
     "Access",
     "Anchors",
     "Audit",
+    "Beat",
     "Cause",
     "Change",
     "Checkpointed",
+    "Claim",
     "CustodyError",
     "Database",
     "DatabaseCheck",
+    "Deliverable",
     "Depth",
     "Diagnosis",
+    "Drill",
     "Erasure",
     "Export",
     "ExportFormat",
+    "Fleet",
     "Gap",
     "GuardsError",
+    "Held",
     "HistoryEvent",
     "Hold",
     "HoldOn",
     "ImportResult",
+    "InlineDispatcher",
     "Ledger",
     "ListedRun",
     "Listing",
@@ -74,27 +99,37 @@ __all__ = [
     "LogQuery",
     "LoggedEvent",
     "Manifest",
+    "NewDrill",
     "NewRun",
+    "NewWorker",
     "Opening",
     "Page",
     "PruneOrder",
     "Pruned",
     "Query",
+    "Queue",
+    "Reaped",
     "Receipt",
     "Redaction",
     "RefusedByDatabaseError",
     "Replay",
     "RestoredLedger",
+    "RunDispatcher",
     "Seen",
     "Shown",
     "Signing",
     "StayQuery",
     "Stays",
+    "Ticked",
     "UnavailableError",
     "UnsignedError",
     "Upgraded",
     "Verification",
+    "Waiting",
     "Why",
+    "WorkerInfo",
+    "WorkerLostError",
+    "WorkerState",
     "shown_address",
     "upgrade",
     "verify_file",

@@ -37,7 +37,9 @@ SELECT found.*, s.seq, s.head, (SELECT seq FROM audit_stream WHERE stream = 'sys
 ) AS evidence_valid_us, (
   SELECT group_concat(role) FROM access_grant
   WHERE principal = :principal AND workspace = found.workspace AND environment IN (found.environment, :any) AND active = 1
-) AS roles FROM ({_RUN} WHERE r.id = :run) AS found
+) AS roles, (
+  SELECT id FROM restore_run WHERE workspace = found.workspace AND environment = found.environment AND holds_env = 1
+) AS held_by FROM ({_RUN} WHERE r.id = :run) AS found
 LEFT JOIN audit_stream AS s ON s.stream = :stream
 """  # noqa: S608 - put together from our own text only
 _EVIDENCE = """
@@ -93,6 +95,7 @@ class Found(NamedTuple):
     head: Head
     roles: frozenset[Role]
     law: int  # number of the last event on grants and environments
+    held_by: str | None  # the run that holds its environment
     evidence_valid_us: int | None  # how long evidence counts there; for ever, unless the environment says so
 
 
@@ -111,7 +114,7 @@ def run(connection: Connection, run_id: str, principal: str) -> Found:
     record = run_record(row, _evidence(connection, row))
     head = Head(stream, 0, GENESIS) if row["seq"] is None else Head(stream, row["seq"] + 1, row["head"])
     held = frozenset(map(Role, row["roles"].split(","))) if row["roles"] else frozenset()
-    return Found(record, head, held, row["law"], row["evidence_valid_us"])
+    return Found(record, head, held, row["law"], row["held_by"], row["evidence_valid_us"])
 
 
 def _evidence(connection: Connection, row: Row) -> list[Row]:

@@ -176,6 +176,8 @@ def test_the_set_of_event_types_is_closed():
         *("restore.decision.listed", "access.granted", "access.revoked", "environment.declared", "machine.defined"),
         *("audit.exported", "audit.key_rotated", "audit.gap_declared", "audit.redacted", "audit.held"),
         *("audit.hold_released", "audit.pruned", "audit.restore_declared", "access.denied"),
+        *("worker.registered", "worker.retired", "worker.lost", "environment.released"),
+        *("drill.declared", "drill.retired", "drill.fired", "drill.missed"),
     }
     with pytest.raises(msgspec.ValidationError, match="Invalid enum value"):
         msgspec.convert({**msgspec.to_builtins(entry_of({})), "type": "restore.run.vanished"}, Entry)
