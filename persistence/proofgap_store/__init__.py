@@ -22,6 +22,7 @@ from proofgap_store.rotation import LogKey
 from proofgap_store.schema import GuardsError
 from proofgap_store.seen import Seen
 from proofgap_store.sequencer import Checkpointed, UnsignedError
+from proofgap_store.sessions import Sessions
 from proofgap_store.shapes import (
     DatabaseCheck,
     Diagnosis,
@@ -40,6 +41,8 @@ from proofgap_store.shapes import (
     Signing,
     Upgraded,
 )
+from proofgap_store.signing_in import Entrance, Session
+from proofgap_store.tokens import Issued, NewToken, Token
 from proofgap_store.verification import Anchors, Depth, Verification
 from proofgap_store.verifying import verify_file
 from proofgap_store.views import Page, Query
@@ -56,6 +59,7 @@ __all__ = [
     "DatabaseCheck",
     "Depth",
     "Diagnosis",
+    "Entrance",
     "Erasure",
     "Export",
     "ExportFormat",
@@ -65,6 +69,7 @@ __all__ = [
     "Hold",
     "HoldOn",
     "ImportResult",
+    "Issued",
     "Ledger",
     "ListedRun",
     "Listing",
@@ -75,6 +80,7 @@ __all__ = [
     "LoggedEvent",
     "Manifest",
     "NewRun",
+    "NewToken",
     "Opening",
     "Page",
     "PruneOrder",
@@ -86,10 +92,13 @@ __all__ = [
     "Replay",
     "RestoredLedger",
     "Seen",
+    "Session",
+    "Sessions",
     "Shown",
     "Signing",
     "StayQuery",
     "Stays",
+    "Token",
     "UnavailableError",
     "UnsignedError",
     "Upgraded",
