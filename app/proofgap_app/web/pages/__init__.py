@@ -11,6 +11,7 @@ from html import escape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from proofgap_app.web.calls import Call
 from proofgap_app.web.problems import Problem
 from proofgap_app.web.site_settings import SiteSettings
 from proofgap_app.web.table import Route
@@ -26,3 +27,8 @@ def error_page(_request: Request, problem: Problem) -> Response:
     return HTMLResponse(
         f"<!doctype html><title>{escape(problem.title)}</title><p>{escape(problem.detail)}", problem.status
     )
+
+
+def sign_in_page(_call: Call, wanted: str) -> Response:
+    """Give the page that says how to sign in; ``wanted`` is where to go then."""
+    return HTMLResponse(f"<!doctype html><title>Sign in</title><p>Sign in to see {escape(wanted)}.")
