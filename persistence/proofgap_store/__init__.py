@@ -9,6 +9,8 @@ from proofgap_store.declaring import Gap, RestoredLedger
 from proofgap_store.durations import StayQuery, Stays
 from proofgap_store.engine import RefusedByDatabaseError, UnavailableError, shown_address
 from proofgap_store.exporting import Export, Manifest
+from proofgap_store.feed import Feed
+from proofgap_store.following import Backlog, Following, Look, Moved, News, Tallies
 from proofgap_store.formats import ExportFormat
 from proofgap_store.holds import Hold, HoldOn
 from proofgap_store.ledger import Ledger
@@ -51,6 +53,7 @@ __all__ = [
     "Access",
     "Anchors",
     "Audit",
+    "Backlog",
     "Cause",
     "Change",
     "Checkpointed",
@@ -63,6 +66,8 @@ __all__ = [
     "Erasure",
     "Export",
     "ExportFormat",
+    "Feed",
+    "Following",
     "Gap",
     "GuardsError",
     "HistoryEvent",
@@ -78,9 +83,12 @@ __all__ = [
     "LogPage",
     "LogQuery",
     "LoggedEvent",
+    "Look",
     "Manifest",
+    "Moved",
     "NewRun",
     "NewToken",
+    "News",
     "Opening",
     "Page",
     "PruneOrder",
@@ -98,6 +106,7 @@ __all__ = [
     "Signing",
     "StayQuery",
     "Stays",
+    "Tallies",
     "Token",
     "UnavailableError",
     "UnsignedError",
