@@ -23,6 +23,7 @@ from proofgap_store import read
 from proofgap_store.audit_log import Draft, head_of, link
 from proofgap_store.documents import projection_draft
 from proofgap_store.engine import Connection, rows
+from proofgap_store.expiry import EvidenceOverError, expired
 from proofgap_store.gate import Writing
 from proofgap_store.shapes import HistoryEvent, ListedRun, Listing, Shown
 
@@ -105,6 +106,8 @@ def showing(connection: Connection, run_id: str, asked: Asked) -> Writing[Shown]
         visible(connection, run_id, asked.actor.id, Action.VIEW_AS)
     found = visible(connection, run_id, asked.viewer, Action.VIEW)
     record, facts = found.record, found.record.facts()
+    if expired(record, asked.at_us) is not None:
+        raise EvidenceOverError([run_id])
     viewer = viewer_of(asked.viewer, found.roles, facts)
     projection = project(facts, viewer, Trigger.SHOW)
     head = head_of(connection, view_stream(run_id, asked.viewer))
@@ -133,12 +136,16 @@ def listing(connection: Connection, asked: Asked, query: Query) -> Writing[Listi
     Raises:
         BadInputError: the page is too large, or its place is none.
         ForbiddenError: the actor sees something where the list is about, but nowhere what others are shown.
+        EvidenceOverError: a row would rest on evidence whose time is over.
 
     """
     _let_look(connection, asked, query)
     if not 1 <= query.limit <= _ROWS_MAX:
         raise BadInputError("limit", f"{query.limit} is out of range", f"Use 1 to {_ROWS_MAX}.")
-    wanted = list(_first(_projected(connection, asked, query), query.limit + 1))
+    over: list[str] = []
+    wanted = list(_first(_projected(connection, asked, query, over), query.limit + 1))
+    if over:
+        raise EvidenceOverError(over)
     shown = wanted[: query.limit]
     more = _cursor(*shown[-1][1:]) if len(wanted) > len(shown) else None
     page = tuple(row for row, *_ in shown)
@@ -205,8 +212,13 @@ def _first(found: Iterator[Any], count: int) -> Iterator[Any]:
         yield row
 
 
-def _projected(connection: Connection, asked: Asked, query: Query) -> Iterator[tuple[ListedRun, int, str]]:
-    """Walk the visible runs, newest first, a batch at a time, and project each for the viewer."""
+def _projected(
+    connection: Connection, asked: Asked, query: Query, over: list[str]
+) -> Iterator[tuple[ListedRun, int, str]]:
+    """Walk the visible runs, newest first, a batch at a time, and project each for the viewer.
+
+    ``over`` takes the ids of those whose evidence has stopped counting.
+    """
     grants = read.grants(connection, asked.viewer)
     overseen = grants if asked.viewer == asked.actor.id else read.grants(connection, asked.actor.id)
     needed = MAY[Action.VIEW if asked.viewer == asked.actor.id else Action.VIEW_AS]
@@ -216,6 +228,8 @@ def _projected(connection: Connection, asked: Asked, query: Query) -> Iterator[t
         for record, created_at_us in batch:
             if not _roles(overseen, (record.workspace, record.environment)) & needed:
                 continue
+            if expired(record, asked.at_us) is not None:
+                over.append(record.id)
             row = _listed(record, asked.viewer, _roles(grants, (record.workspace, record.environment)))
             if query.state in {None, row.decision.state}:
                 yield row, created_at_us, record.id

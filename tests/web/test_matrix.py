@@ -12,8 +12,8 @@ from proofgap.facts import RunEvent
 from proofgap_app.web import site
 from proofgap_app.web.site_settings import SiteSettings
 from proofgap_app.web.table import Scope
-from tests.conformance.lives import ADA, live
-from tests.web.world import AWAY_ROLES, ROLES, created
+from tests.conformance.lives import ADA
+from tests.web.world import AWAY_ROLES, ROLES, created, led
 
 RUN = "/v1/workspaces/{ws}/restore-runs/{run}"
 PEOPLE = ("ada", "olga", "wim", "udo", "vera", "sam", "admin-away", "")
@@ -126,7 +126,7 @@ def test_a_row_says_what_the_roles_of_the_core_say(key):
 def test_what_an_event_asks_for_depends_on_the_event(world, event, status, expected):
     answers = []
     for name in PEOPLE:
-        run = live(world.ledger, status)
+        run = led(world.ledger, status)
         version = world.as_("ada").get(f"/v1/workspaces/default/restore-runs/{run}").json["version"]
         headers = {"Idempotency_Key": f"e{next(NUMBERS)}", "If_Match": f'"{version}"'}
         client = world.as_(name) if name else world.client
