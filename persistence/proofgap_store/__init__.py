@@ -10,6 +10,7 @@ from proofgap_store.dispatching import Deliverable, RunDispatcher
 from proofgap_store.durations import StayQuery, Stays
 from proofgap_store.engine import RefusedByDatabaseError, UnavailableError, shown_address
 from proofgap_store.exporting import Export, Manifest
+from proofgap_store.feed import Feed
 from proofgap_store.fleet import Fleet
 from proofgap_store.fleet_shapes import (
     Beat,
@@ -25,6 +26,7 @@ from proofgap_store.fleet_shapes import (
     WorkerInfo,
     WorkerState,
 )
+from proofgap_store.following import Backlog, Following, Look, Moved, News, Tallies
 from proofgap_store.formats import ExportFormat
 from proofgap_store.holds import Hold, HoldOn
 from proofgap_store.inline import InlineDispatcher
@@ -39,6 +41,7 @@ from proofgap_store.rotation import LogKey
 from proofgap_store.schema import GuardsError
 from proofgap_store.seen import Seen
 from proofgap_store.sequencer import Checkpointed, UnsignedError
+from proofgap_store.sessions import Sessions
 from proofgap_store.shapes import (
     DatabaseCheck,
     Diagnosis,
@@ -57,6 +60,8 @@ from proofgap_store.shapes import (
     Signing,
     Upgraded,
 )
+from proofgap_store.signing_in import Entrance, Session
+from proofgap_store.tokens import Issued, NewToken, Token
 from proofgap_store.verification import Anchors, Depth, Verification
 from proofgap_store.verifying import verify_file
 from proofgap_store.views import Page, Query
@@ -66,6 +71,7 @@ __all__ = [
     "Access",
     "Anchors",
     "Audit",
+    "Backlog",
     "Beat",
     "Cause",
     "Change",
@@ -78,10 +84,13 @@ __all__ = [
     "Depth",
     "Diagnosis",
     "Drill",
+    "Entrance",
     "Erasure",
     "Export",
     "ExportFormat",
+    "Feed",
     "Fleet",
+    "Following",
     "Gap",
     "GuardsError",
     "Held",
@@ -90,6 +99,7 @@ __all__ = [
     "HoldOn",
     "ImportResult",
     "InlineDispatcher",
+    "Issued",
     "Ledger",
     "ListedRun",
     "Listing",
@@ -98,10 +108,14 @@ __all__ = [
     "LogPage",
     "LogQuery",
     "LoggedEvent",
+    "Look",
     "Manifest",
+    "Moved",
     "NewDrill",
     "NewRun",
+    "NewToken",
     "NewWorker",
+    "News",
     "Opening",
     "Page",
     "PruneOrder",
@@ -116,11 +130,15 @@ __all__ = [
     "RestoredLedger",
     "RunDispatcher",
     "Seen",
+    "Session",
+    "Sessions",
     "Shown",
     "Signing",
     "StayQuery",
     "Stays",
+    "Tallies",
     "Ticked",
+    "Token",
     "UnavailableError",
     "UnsignedError",
     "Upgraded",

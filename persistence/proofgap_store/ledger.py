@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from proofgap.access import Action, Place, action_of, authorize
@@ -36,23 +35,16 @@ from proofgap_store.clock import new_id, now_us
 from proofgap_store.custody import Custody
 from proofgap_store.engine import Connection, make_engine
 from proofgap_store.environments import demand_free
+from proofgap_store.feed import Feed
 from proofgap_store.fencing import demand_token
 from proofgap_store.fleet import Fleet
 from proofgap_store.gate import Answer, Gate, Writing
 from proofgap_store.maintenance import Database
 from proofgap_store.read import Found, law, roles
 from proofgap_store.schema import Drift
+from proofgap_store.sessions import Sessions
 from proofgap_store.shapes import Diagnosis, HistoryEvent, ImportResult, Listing, NewRun, Receipt, Shown
-from proofgap_store.transitions import (
-    Attempt,
-    Call,
-    Plan,
-    carry_out,
-    item_rows,
-    record_refusal,
-    replayed,
-    writing,
-)
+from proofgap_store.transitions import Attempt, Call, Plan, carry_out, item_rows, record_refusal, replayed, writing
 from proofgap_store.verification import Anchors, Depth, Verification
 from proofgap_store.verifying import verify, verify_file
 
@@ -107,9 +99,7 @@ class Ledger:
         """Give the ledger itself."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         """Close it."""
         self.close()
 
@@ -334,6 +324,16 @@ class Ledger:
     def fleet(self) -> Fleet:
         """Give the workers, what waits for them, and what they hold."""
         return Fleet(self._gate, self._clock)
+
+    @property
+    def feed(self) -> Feed:
+        """Give what moves, for whoever follows it."""
+        return Feed(self._gate, self._clock)
+
+    @property
+    def sessions(self) -> Sessions:
+        """Give who is let in by the network: tokens, links and sessions."""
+        return Sessions(self._gate, self._clock)
 
     @property
     def database(self) -> Database:

@@ -176,6 +176,7 @@ def test_the_set_of_event_types_is_closed():
         *("restore.decision.listed", "access.granted", "access.revoked", "environment.declared", "machine.defined"),
         *("audit.exported", "audit.key_rotated", "audit.gap_declared", "audit.redacted", "audit.held"),
         *("audit.hold_released", "audit.pruned", "audit.restore_declared", "access.denied"),
+        *("token.created", "token.revoked", "access.link_made", "access.signed_in", "access.signed_out"),
         *("worker.registered", "worker.retired", "worker.lost", "environment.released"),
         *("drill.declared", "drill.retired", "drill.fired", "drill.missed"),
     }
