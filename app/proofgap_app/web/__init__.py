@@ -1,0 +1,1 @@
+"""The ways in over HTTP: the operator's pages and the API."""

@@ -1,0 +1,157 @@
+"""The audit trail of a run as rows that a person reads: what happened, who did it, under which number it is recorded.
+
+Owns the words. An event that does not hold what belongs to its type is told by its type alone: this is where a forged
+one must do no harm. Refuses to judge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from proofgap.audit import NOTE, EventType
+from proofgap_app.web.pages import addresses, words
+from proofgap_store import HistoryEvent
+
+_FACTS = {
+    "selected": "{:,} selected",
+    "source_completeness": "source {}",
+    "exit_code": "exit code {}",
+    "end_reason": "{}",
+    "items": "{:,} item rows",
+}
+_NEW = {  # which of the known facts are news with which event; the others were said before
+    "scope": ("selected",),
+    "check": ("selected", "source_completeness"),
+    "report": ("items",),
+}
+_ENDING = ("exit_code", "end_reason")
+_PREVIEWED = {"created": "{:,} to create", "overwritten": "{:,} to overwrite", "skipped": "{:,} to skip"}
+_DETAIL_MAX = 90
+
+
+class Row(NamedTuple):
+    """One event; ``kind`` is its mark: ``projection``, ``transition`` or ``refusal``."""
+
+    event_id: int
+    at_us: int | None
+    time: str
+    day: str
+    kind: str
+    what: str
+    detail: str
+    is_code: bool  # the detail is a code
+    actor: str
+    page: str
+
+
+def rows(run_id: str, events: Iterable[HistoryEvent]) -> tuple[Row, ...]:
+    """Give a row for each event."""
+    return tuple(_row(run_id, event) for event in events)
+
+
+def came_from(events: Iterable[HistoryEvent], status: str) -> str | None:
+    """Give the status from which a run came to the one it is in, where an event says so."""
+    for event in events:
+        match {} if event.is_pruned else event.entry:
+            case {"type": EventType.RUN_TRANSITIONED, "data": {"source": str(source), "target": target}}:
+                if target == status and source != status:
+                    return source
+            case _:
+                continue
+    return None
+
+
+def _row(run_id: str, event: HistoryEvent) -> Row:
+    entry = event.entry
+    at_us = entry.get("at_us")
+    at = at_us if isinstance(at_us, int) and not isinstance(at_us, bool) else None
+    what, detail, is_code = ("Payload pruned", "", False) if event.is_pruned else _told(event)
+    return Row(
+        event.event_id,
+        at,
+        words.NOT_REPORTED if at is None else words.clock(at),
+        "" if at is None else words.day(at),
+        _kind(entry.get("type")),
+        what,
+        words.short(detail, _DETAIL_MAX),
+        is_code,
+        _actor(entry.get("actor")),
+        addresses.event(run_id, event.event_id),
+    )
+
+
+def _kind(type_: object) -> str:
+    match type_:
+        case EventType.DECISION_PROJECTED | EventType.DECISIONS_LISTED:
+            return "projection"
+        case EventType.RUN_TRANSITION_REFUSED | EventType.ACCESS_DENIED | EventType.LINK_CONFLICTED:
+            return "refusal"
+        case _:
+            return "transition"
+
+
+def _actor(actor: object) -> str:
+    match actor:
+        case {"id": str(name)}:
+            return name
+        case _:
+            return words.NOT_REPORTED
+
+
+def _told(event: HistoryEvent) -> tuple[str, str, bool]:
+    """Say what happened, and with what."""
+    entry = event.entry
+    match entry.get("data"):
+        case {"decision": {"state": state}, "viewer": {"id": viewer}, "trigger": trigger}:
+            return _projected(trigger, viewer), f"{state}", True
+        case {"guard": guard, "event": fired, "source": source, "machine": _}:
+            because = "not possible there" if guard is None else words.plain(str(guard))
+            return f"Refused: {fired} while {source}", because, False
+        case {"target": str(target), "event": fired, "source": source} as data:
+            return _moved(fired, source, target), ", ".join(_details(event, data)), False
+        case {"kind": kind, "link": link}:
+            return "Link out of scope", f"{words.plain(str(kind))} {link}", False
+        case _:
+            return words.sentence(words.plain(str(entry.get("type", "")).replace(".", " "))), "", False
+
+
+def _projected(trigger: object, viewer: object) -> str:
+    return f"Decision shown to {viewer}" if trigger == "show" else "Decision projected"
+
+
+def _moved(fired: object, source: object, target: str) -> str:
+    if fired is None:
+        return f"created as {target}"
+    return f"{words.plain(str(fired))} ({target})" if source == target else f"{source} → {target}"
+
+
+def _details(event: HistoryEvent, data: dict[str, Any]) -> Iterator[str]:
+    """Say what became known with a move, as far as the event holds it."""
+    type_, fired = str(event.entry.get("type")), data.get("event")
+    if not type_.startswith("restore.run."):
+        kind = type_.split(".")[1]
+        yield f"{'evidence' if kind == 'evidence' else 'operation'} {data.get('subject')}"
+        return
+    found = data.get("details")
+    details: dict[str, Any] = found if isinstance(found, dict) else {}
+    for name in _NEW.get(str(fired), _ENDING if _is_end(fired) else ()):
+        if name in details:
+            yield _fact(_FACTS[name], details[name])
+    if fired == "preview" and isinstance(details.get("preview"), dict):
+        yield from (_fact(form, details["preview"][name]) for name, form in _PREVIEWED.items() if name in details["preview"])
+    if fired == "start" or _is_end(fired):
+        yield from (f"operation {name}" for name in [event.entry.get("op")] if name)
+    if NOTE in event.openings:
+        yield f"“{event.openings[NOTE].value}”"
+
+
+def _is_end(fired: object) -> bool:
+    return fired not in {None, "scope", "check", "preview", "approve", "queue", "start", "report", "request_cancel"}
+
+
+def _fact(form: str, value: object) -> str:
+    try:
+        return words.plain(form.format(value))
+    except ValueError:  # a forged event holds text where a number belongs
+        return f"{value}"
