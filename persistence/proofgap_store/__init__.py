@@ -6,6 +6,7 @@ Knows SQL and transactions, and is the only part of proofgap that does.
 from proofgap_store.access import Access
 from proofgap_store.audit import Audit
 from proofgap_store.declaring import Gap, RestoredLedger
+from proofgap_store.desk import Around, Desk, LogPart
 from proofgap_store.durations import StayQuery, Stays
 from proofgap_store.engine import RefusedByDatabaseError, UnavailableError, shown_address
 from proofgap_store.exporting import Export, Manifest
@@ -47,6 +48,7 @@ from proofgap_store.views import Page, Query
 __all__ = [
     "Access",
     "Anchors",
+    "Around",
     "Audit",
     "Cause",
     "Change",
@@ -55,6 +57,7 @@ __all__ = [
     "Database",
     "DatabaseCheck",
     "Depth",
+    "Desk",
     "Diagnosis",
     "Erasure",
     "Export",
@@ -71,6 +74,7 @@ __all__ = [
     "LogKey",
     "LogListing",
     "LogPage",
+    "LogPart",
     "LogQuery",
     "LoggedEvent",
     "Manifest",

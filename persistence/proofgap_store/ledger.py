@@ -34,6 +34,7 @@ from proofgap_store.audit_log import head_of
 from proofgap_store.calls import check_report, check_time, digest_of_items, made
 from proofgap_store.clock import new_id, now_us
 from proofgap_store.custody import Custody
+from proofgap_store.desk import Desk
 from proofgap_store.engine import Connection, make_engine
 from proofgap_store.gate import Answer, Gate, Writing
 from proofgap_store.maintenance import Database
@@ -323,6 +324,11 @@ class Ledger:
     def access(self) -> Access:
         """Give who may do what where, for its administrators."""
         return Access(self._gate, self._clock)
+
+    @property
+    def desk(self) -> Desk:
+        """Give what the page of a run shows beside its decision."""
+        return Desk(self._gate, self._clock)
 
     @property
     def audit(self) -> Audit:

@@ -22,7 +22,7 @@ from proofgap.wording import DecisionState
 from proofgap_store import read
 from proofgap_store.audit_log import Draft, head_of, link
 from proofgap_store.documents import projection_draft
-from proofgap_store.engine import Connection, rows
+from proofgap_store.engine import Connection, Row, rows
 from proofgap_store.gate import Writing
 from proofgap_store.shapes import HistoryEvent, ListedRun, Listing, Shown
 
@@ -175,15 +175,17 @@ def _let_look(connection: Connection, asked: Asked, query: Query) -> None:
 def history(connection: Connection, run_id: str, principal: str, after: int) -> list[HistoryEvent]:
     """Read the events after one that name a run, oldest first."""
     visible(connection, run_id, principal, Action.READ_LOG)
-    return [
-        HistoryEvent(
-            event_id=row["event_id"],
-            leaf=row["leaf"],
-            entry=msgspec.json.decode(row["payload"]),
-            openings=read.openings(row["openings"]),
-        )
-        for row in rows(connection, _SELECT_HISTORY, run=run_id, after=after)
-    ]
+    return [history_event(row) for row in rows(connection, _SELECT_HISTORY, run=run_id, after=after)]
+
+
+def history_event(row: Row) -> HistoryEvent:
+    """Turn a row of the log into an event of a run's history."""
+    return HistoryEvent(
+        event_id=row["event_id"],
+        leaf=row["leaf"],
+        entry=msgspec.json.decode(row["payload"]),
+        openings=read.openings(row["openings"]),
+    )
 
 
 def items(connection: Connection, run_id: str, principal: str, page: Page) -> list[Item]:

@@ -75,9 +75,17 @@ def shown(run: RunRecord, role: Role = Role.AUDITOR, **given: Any) -> Shown:
     )  # fmt: skip
 
 
-def _event(event_id: int, before_us: int, type_: EventType, actor: str, data: dict[str, Any], **openings: str) -> HistoryEvent:
+def _event(
+    event_id: int, before_us: int, type_: EventType, actor: str, data: dict[str, Any], **openings: str
+) -> HistoryEvent:
     at_us = ENDED_US - before_us * 1_000_000
-    entry = {"type": type_, "at_us": at_us, "rec_us": at_us, "actor": {"id": actor, "kind": "user", "via": "cli"}, "data": data}
+    entry = {
+        "type": type_,
+        "at_us": at_us,
+        "rec_us": at_us,
+        "actor": {"id": actor, "kind": "user", "via": "cli"},
+        "data": data,
+    }
     opened = {path: Opening(salt="00" * 16, value=value) for path, value in openings.items()}
     return HistoryEvent(event_id=event_id, leaf="", entry=entry, openings=opened)
 
@@ -105,7 +113,10 @@ def log(shown_: Shown) -> list[HistoryEvent]:
     ]
 
 
-_CANCELLED = {"details": replace(_DETAILS, end_reason=EndReason.CANCEL_REQUESTED, nothing_written=True), "counted": None}
+_CANCELLED = {
+    "details": replace(_DETAILS, end_reason=EndReason.CANCEL_REQUESTED, nothing_written=True),
+    "counted": None,
+}
 _BLOCKED = {"details": replace(_DETAILS, end_reason=EndReason.TARGET_BUSY), "counted": None}
 _UNDER_WAY = {"counted": Counts(total=18, succeeded=17, skipped=1, failed=0, partial=0, non_applied=0)}
 _FAILED = {"details": replace(_DETAILS, end_reason=EndReason.TOOL_ABORTED, exit_code=3), "counted": None}
@@ -116,7 +127,9 @@ STATES: dict[str, Shown] = {
     "completed_proof_incomplete": shown(executed("completed", "succeeded")),
     "completed_with_evidence": shown(executed("completed", "succeeded", evidence())),
     "needs_review": shown(executed("partial", "partially_succeeded", evidence(Verdict.MISMATCH, 10), counted=_MIXED)),
-    "failed": shown(executed("failed", "failed", **_FAILED), note="the repository lock could not be taken: another client holds it"),
+    "failed": shown(
+        executed("failed", "failed", **_FAILED), note="the repository lock could not be taken: another client holds it"
+    ),
     "blocked_or_cancelled": shown(executed("cancelled", "blocked", **_BLOCKED)),
 }
 """The seven decision states, each as it most often looks."""

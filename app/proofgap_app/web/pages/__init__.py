@@ -1,6 +1,28 @@
 """The operator's pages: what a person reads and presses in a browser, written on the server.
 
-Start with `routes`. Each page has a view model (a pure function from what the ledger shows to what the template
-prints) and a template. Refuses to know how somebody signed in, and every rule of the product: what a run means is
-`proofgap.decision`, what may be done is the ledger's.
+Two functions are all that the site asks of them: `router` and `error_page`. Each page has a view model (a pure
+function from what the ledger shows to what the template prints) and a template. Refuses to know how somebody signed
+in, and every rule of the product: what a run means is `proofgap.decision`, what may be done is the ledger's.
 """
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from proofgap_app.web.pages import assets, failing, reading
+from proofgap_app.web.problems import Problem
+from proofgap_app.web.site_settings import SiteSettings
+from proofgap_app.web.table import Route
+
+
+def router(_settings: SiteSettings) -> Sequence[Route]:
+    """Give the routes of the pages, each with what it asks of whoever comes."""
+    return (*assets.ROUTES, *reading.ROUTES)
+
+
+def error_page(request: Request, problem: Problem) -> Response:
+    """Give the page of a problem, with its status."""
+    return failing.page(request.url.path, problem)

@@ -44,3 +44,8 @@ def with_query(path: str, **values: str | None) -> str:
     """Add what is asked for to a path, in the given order; what is not given is left out."""
     chosen = {name: value for name, value in values.items() if value}
     return f"{path}?{urlencode(chosen)}" if chosen else path
+
+
+def stream(workspace: str, run_id: str) -> str:
+    """Give the address at which the API says that a run moved."""
+    return f"/v1/workspaces/{quote(workspace, safe='')}/restore-runs/{quote(run_id, safe='')}/stream"

@@ -91,7 +91,7 @@ def _operation_line(record: RunRecord, operation: OperationRecord) -> Line:
     return Line("Operation run", operation.id, f", outcome {words.plain(operation.outcome)}{ended}")
 
 
-def evidence(shown: Shown) -> Fact:
+def evidence(shown: Shown, *, with_finding: bool = True) -> Fact:
     """Say whether the restored target was looked at, and what was found: a comparison, never a claim."""
     decision, snapshot = shown.decision, seen_snapshot(shown)
     found = decision.evidence
@@ -100,7 +100,7 @@ def evidence(shown: Shown) -> Fact:
         return Fact(found.state, found.label, (Line(_EVIDENCE_LATER if later else _NO_EVIDENCE),))
     captured = "" if snapshot.captured_at_us is None else f", {words.minute(snapshot.captured_at_us)}"
     line = Line("Snapshot", snapshot.id, f", {snapshot.status}{captured}")
-    told = (Line(finding(snapshot.details)),) if found.state is Availability.AVAILABLE else ()
+    told = (Line(finding(snapshot.details)),) if with_finding and found.state is Availability.AVAILABLE else ()
     return Fact(found.state, found.label, (line, *told), (_IN_SCOPE,))
 
 

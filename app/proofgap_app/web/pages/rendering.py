@@ -16,8 +16,12 @@ from markupsafe import Markup
 from proofgap.text import safe
 from proofgap_app.web.pages import addresses
 
-_PACKAGE = "proofgap_app.web.pages"
+PACKAGE = "proofgap_app.web.pages"
+"""The package that templates and files are taken from."""
+
 STATIC = "/static/"
+"""Where the site serves its files."""
+
 _TAG_LENGTH = 12
 
 
@@ -25,7 +29,7 @@ _TAG_LENGTH = 12
 def environment() -> Environment:
     """Give the environment of the templates."""
     made = Environment(
-        loader=PackageLoader(_PACKAGE),
+        loader=PackageLoader(PACKAGE),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -50,5 +54,5 @@ def render(template: str, **values: object) -> str:
 @cache
 def asset(name: str) -> str:
     """Give the address of a file of ours; it changes with the content, so that a browser may keep it for ever."""
-    content = files(_PACKAGE).joinpath("static", name).read_bytes()
+    content = files(PACKAGE).joinpath("static", name).read_bytes()
     return f"{STATIC}{name}?v={sha256(content).hexdigest()[:_TAG_LENGTH]}"

@@ -20,15 +20,6 @@ from proofgap_store import HistoryEvent, Shown
 _INDENT = 2
 
 
-class Frame(NamedTuple):
-    """What stands at the top of every page: where this is, who looks, and as what."""
-
-    person: str
-    role: str | None = None
-    workspace: str | None = None
-    environment: str | None = None
-
-
 class Link(NamedTuple):
     """A way to another page."""
 
@@ -46,8 +37,8 @@ class RunPage(NamedTuple):
     trail: tuple[trail.Row, ...] | None  # None: this person may not read the log
     trail_note: str
     diagnostics: tuple[tuple[str, str], ...]
-    raw: str
-    version: int
+    raw: tuple[str, ...]
+    version: int | None  # None: the event does not name it
     rules_version: str
     stream: str
     links: tuple[Link, ...]
@@ -76,11 +67,26 @@ def run_page(shown: Shown, log: Sequence[HistoryEvent] | None, stream: str, link
         trail=rows,
         trail_note=_days(rows or ()),
         diagnostics=tuple(_diagnostics(shown)),
-        raw=msgspec.json.format(msgspec.json.encode(shown.decision), indent=_INDENT).decode(),
+        raw=tuple(msgspec.json.format(msgspec.json.encode(shown.decision), indent=_INDENT).decode().split("\n")),
         version=record.version,
         rules_version=shown.decision.rules_version,
         stream=stream,
         links=links,
+    )
+
+
+def past_page(shown: Shown, told: str) -> RunPage:
+    """Give the page of a decision that is read from the log; ``told`` says so."""
+    page = run_page(shown, None, "")
+    heading = f"Decision of audit event {shown.event_id}"
+    return page._replace(
+        sheet=sheet(shown, None, is_past=True),
+        title=heading,
+        full_title=heading,
+        diagnostics=page.diagnostics[1:3],
+        version=None,
+        is_live=False,
+        past=told,
     )
 
 
@@ -127,7 +133,11 @@ def _diagnostics(shown: Shown) -> Iterator[tuple[str, str]]:
 
 
 def _status(record: RunRecord) -> str:
-    marks = [record.status.value, *(["dry run"] if record.is_dry_run else []), *(["imported"] if record.imported else [])]
+    marks = [
+        record.status.value,
+        *(["dry run"] if record.is_dry_run else []),
+        *(["imported"] if record.imported else []),
+    ]
     return ", ".join(marks)
 
 

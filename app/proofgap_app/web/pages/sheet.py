@@ -76,17 +76,19 @@ class Sheet(NamedTuple):
     result: facts.Result
     rail: Rail
     as_of: str
+    clock: str
     viewer: str
     event_id: int
     event_page: str
 
 
-def sheet(shown: Shown, came_from: str | None) -> Sheet:
+def sheet(shown: Shown, came_from: str | None, *, is_past: bool = False) -> Sheet:
     """Give the sheet of what was shown.
 
     Args:
         shown: what one person was shown of one run.
         came_from: the status that the run was in before this one; ``None`` where this person may not know, or nobody does.
+        is_past: whether it is read from the log, which does not hold why a run ended and what a comparison found.
 
     """
     decision, record = shown.decision, shown.record
@@ -97,16 +99,17 @@ def sheet(shown: Shown, came_from: str | None) -> Sheet:
         impact=decision.impact,
         action=decision.primary_next_action,
         action_page=addresses.run(record.id, PAGE_OF_ACTION[decision.primary_next_action]),
-        hint=hint(record, decision.state),
+        hint=None if is_past else hint(record, decision.state),
         note=None if shown.note is None else words.short(shown.note, _NOTE_SHOWN_MAX),
         attention=None if decision.attention is None else words.plain(decision.attention),
         allowed=tuple(decision.claims.allowed),
         forbidden=decision.claims.forbidden,
         proof=facts.operation_proof(shown),
-        evidence=facts.evidence(shown),
+        evidence=facts.evidence(shown, with_finding=not is_past),
         result=facts.result(shown),
         rail=rail(record, came_from),
         as_of=words.moment(shown.at_us),
+        clock=f"{words.clock(shown.at_us)} UTC",
         viewer=shown.viewer.id,
         event_id=shown.event_id,
         event_page=addresses.decision(record.id, shown.event_id),

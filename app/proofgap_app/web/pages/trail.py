@@ -10,8 +10,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from proofgap.audit import NOTE, EventType
+from proofgap.errors import BadInputError
+from proofgap.text import shown
 from proofgap_app.web.pages import addresses, words
 from proofgap_store import HistoryEvent
+from proofgap_store.questions import is_number
 
 _FACTS = {
     "selected": "{:,} selected",
@@ -108,12 +111,19 @@ def _told(event: HistoryEvent) -> tuple[str, str, bool]:
         case {"guard": guard, "event": fired, "source": source, "machine": _}:
             because = "not possible there" if guard is None else words.plain(str(guard))
             return f"Refused: {fired} while {source}", because, False
-        case {"target": str(target), "event": fired, "source": source} as data:
-            return _moved(fired, source, target), ", ".join(_details(event, data)), False
+        case {"target": str(target), "event": fired, "source": source}:
+            what = f"{_machine(entry)}{_moved(fired, source, target)}"
+            return what, ", ".join(_details(event, entry["data"])), False
         case {"kind": kind, "link": link}:
             return "Link out of scope", f"{words.plain(str(kind))} {link}", False
         case _:
             return words.sentence(words.plain(str(entry.get("type", "")).replace(".", " "))), "", False
+
+
+def _machine(entry: dict[str, Any]) -> str:
+    """Name the machine that moved, unless it is the run itself."""
+    kind = str(entry.get("type")).split(".")[1]
+    return "" if kind == "run" else f"{kind}: "
 
 
 def _projected(trigger: object, viewer: object) -> str:
@@ -128,10 +138,9 @@ def _moved(fired: object, source: object, target: str) -> str:
 
 def _details(event: HistoryEvent, data: dict[str, Any]) -> Iterator[str]:
     """Say what became known with a move, as far as the event holds it."""
-    type_, fired = str(event.entry.get("type")), data.get("event")
-    if not type_.startswith("restore.run."):
-        kind = type_.split(".")[1]
-        yield f"{'evidence' if kind == 'evidence' else 'operation'} {data.get('subject')}"
+    fired = data.get("event")
+    if _machine(event.entry):
+        yield str(data.get("subject"))
         return
     found = data.get("details")
     details: dict[str, Any] = found if isinstance(found, dict) else {}
@@ -139,7 +148,9 @@ def _details(event: HistoryEvent, data: dict[str, Any]) -> Iterator[str]:
         if name in details:
             yield _fact(_FACTS[name], details[name])
     if fired == "preview" and isinstance(details.get("preview"), dict):
-        yield from (_fact(form, details["preview"][name]) for name, form in _PREVIEWED.items() if name in details["preview"])
+        yield from (
+            _fact(form, details["preview"][name]) for name, form in _PREVIEWED.items() if name in details["preview"]
+        )
     if fired == "start" or _is_end(fired):
         yield from (f"operation {name}" for name in [event.entry.get("op")] if name)
     if NOTE in event.openings:
@@ -155,3 +166,17 @@ def _fact(form: str, value: object) -> str:
         return words.plain(form.format(value))
     except ValueError:  # a forged event holds text where a number belongs
         return f"{value}"
+
+
+def number(name: str, text: str, otherwise: int) -> int:
+    """Read the number of an event that a query names; ``otherwise`` where it names none.
+
+    Raises:
+        BadInputError: it is no number of an event.
+
+    """
+    if not text:
+        return otherwise
+    if not is_number(text):
+        raise BadInputError(name, f"'{shown(text)}' is no number of an event", "Use a whole number, such as 1.")
+    return int(text)

@@ -1,0 +1,136 @@
+"""What an operator's desk needs beside the decision of a run: the end of its log, a decision that was shown before.
+
+Owns these questions, each with a fixed number of queries, however long the log is. What somebody may not be told is
+left out, and asking for it is no attempt: a page asks for everything that it has room for. Refuses to know what a
+page looks like.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from proofgap.access import MAY, Action, Role, viewer_of
+from proofgap.audit import Actor, EventType, run_stream
+from proofgap.errors import NotFoundError
+from proofgap.facts import Struct
+from proofgap.hooks import Trigger
+from proofgap_store import denials, read, views
+from proofgap_store.engine import Connection, rows
+from proofgap_store.gate import Gate
+from proofgap_store.shapes import HistoryEvent
+
+TRAIL_EVENTS = 10
+"""How many events of a run its page shows."""
+
+_ASIDE = (EventType.OPERATION_CREATED, EventType.OPERATION_TRANSITIONED, EventType.DECISION_PROJECTED)
+_COLUMNS = f"e.event_id, e.leaf, e.payload, {read.OPENINGS} AS openings"
+_OTHERS = "', '".join(_ASIDE)
+_TRAIL = f"""
+SELECT * FROM (
+  SELECT {_COLUMNS} FROM audit_event AS e WHERE e.stream = :stream AND e.type NOT IN ('{_OTHERS}')
+  ORDER BY e.seq DESC LIMIT :limit) AS moves
+UNION ALL SELECT * FROM (
+  SELECT {_COLUMNS} FROM audit_event AS e WHERE e.stream = :stream AND e.type = '{EventType.DECISION_PROJECTED}'
+  ORDER BY e.seq DESC LIMIT 1) AS projection
+ORDER BY event_id DESC
+"""  # noqa: S608 - put together from our own text only
+_LOG = f"""
+SELECT {_COLUMNS} FROM audit_event AS e WHERE e.run = :run AND e.event_id > :after ORDER BY e.event_id LIMIT :limit
+"""  # noqa: S608 - as above
+_PROJECTION = f"""
+SELECT {_COLUMNS} FROM audit_event AS e
+WHERE e.event_id = :event AND e.run = :run AND e.type = '{EventType.DECISION_PROJECTED}'
+"""  # noqa: S608 - as above
+
+
+class Around(NamedTuple):
+    """What somebody is where a run is, and the last events of the run, newest first; ``None``: not for them."""
+
+    roles: frozenset[Role]
+    trail: tuple[HistoryEvent, ...] | None
+
+
+class LogPart(Struct):
+    """A part of the log of a run, oldest first; ``next`` continues after it, and is ``None`` at the end."""
+
+    events: tuple[HistoryEvent, ...]
+    next: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What an operator's desk shows; `Ledger.desk` gives it. A denial is recorded, and raised."""
+
+    gate: Gate
+    clock: Callable[[], int]
+
+    def around(self, run_id: str, principal: str) -> Around:
+        """Read what surrounds the decision of a run on its page.
+
+        Raises:
+            NotFoundError: there is no such run, or they cannot see it.
+
+        """
+        return self.gate.read(lambda connection: _around(connection, run_id, principal))
+
+    def roles(self, principal: str) -> dict[tuple[str, str], frozenset[Role]]:
+        """Read every role that somebody holds, by workspace and environment (``*``: all of them)."""
+        return self.gate.read(lambda connection: read.grants(connection, principal))
+
+    def log(self, run_id: str, actor: Actor, *, after: int = 0, limit: int = 100) -> LogPart:
+        """Read a part of the log of a run, the views of it as well.
+
+        Raises:
+            NotFoundError, ForbiddenError: the actor may not.
+
+        """
+        with denials.recorded(self.gate, actor, self.clock):
+            return self.gate.read(lambda connection: _log(connection, run_id, actor.id, (after, limit)))
+
+    def past(self, run_id: str, event_id: int, principal: str) -> HistoryEvent:
+        """Read a decision of a run as it was shown or recorded: by whoever it was shown to, and by its auditors.
+
+        Raises:
+            NotFoundError: there is none under this number, or it tells what they may not see now.
+
+        """
+        return self.gate.read(lambda connection: _past(connection, run_id, event_id, principal))
+
+
+def _around(connection: Connection, run_id: str, principal: str) -> Around:
+    held = views.visible(connection, run_id, principal, Action.VIEW).roles
+    if not held & MAY[Action.READ_LOG]:
+        return Around(held, None)
+    found = rows(connection, _TRAIL, stream=run_stream(run_id), limit=TRAIL_EVENTS)
+    return Around(held, tuple(map(views.history_event, found)))
+
+
+def _log(connection: Connection, run_id: str, principal: str, place: tuple[int, int]) -> LogPart:
+    views.visible(connection, run_id, principal, Action.READ_LOG)
+    after, limit = place
+    found = rows(connection, _LOG, run=run_id, after=after, limit=limit + 1)
+    events = tuple(map(views.history_event, found[:limit]))
+    return LogPart(events=events, next=events[-1].event_id if len(found) > limit else None)
+
+
+def _past(connection: Connection, run_id: str, event_id: int, principal: str) -> HistoryEvent:
+    found = views.visible(connection, run_id, principal, Action.VIEW)
+    logged = rows(connection, _PROJECTION, event=event_id, run=run_id)
+    event = views.history_event(logged[0]) if logged else None
+    seen = viewer_of(principal, found.roles, found.record.facts()).may_view
+    if event is None or event.is_pruned or not _may_see(event, principal, found.roles, seen):
+        raise NotFoundError("decision", f"{run_id}/{event_id}")
+    return event
+
+
+def _may_see(event: HistoryEvent, principal: str, held: frozenset[Role], seen: frozenset[str]) -> bool:
+    """Tell whether somebody may see a projection: theirs, as far as they may see it still; else by their role."""
+    data = event.entry["data"]
+    viewer, trigger = data["viewer"], data["trigger"]
+    if held & MAY[Action.AUDIT]:
+        return True
+    if trigger == Trigger.SHOW:
+        return bool(viewer["id"] == principal and seen.issuperset(viewer["may_view"]))
+    return bool(held & MAY[Action.READ_LOG] and seen.issuperset(viewer["may_view"]))
