@@ -6,7 +6,7 @@ Knows SQL and transactions, and is the only part of proofgap that does.
 from proofgap_store.access import Access
 from proofgap_store.audit import Audit
 from proofgap_store.declaring import Gap, RestoredLedger
-from proofgap_store.desk import Around, Desk, LogPart
+from proofgap_store.desk import Around, CheckPage, Desk, LogPart, NumberedCheck, Step
 from proofgap_store.durations import StayQuery, Stays
 from proofgap_store.engine import RefusedByDatabaseError, UnavailableError, shown_address
 from proofgap_store.exporting import Export, Manifest
@@ -52,6 +52,7 @@ __all__ = [
     "Audit",
     "Cause",
     "Change",
+    "CheckPage",
     "Checkpointed",
     "CustodyError",
     "Database",
@@ -79,6 +80,7 @@ __all__ = [
     "LoggedEvent",
     "Manifest",
     "NewRun",
+    "NumberedCheck",
     "Opening",
     "Page",
     "PruneOrder",
@@ -94,6 +96,7 @@ __all__ = [
     "Signing",
     "StayQuery",
     "Stays",
+    "Step",
     "UnavailableError",
     "UnsignedError",
     "Upgraded",

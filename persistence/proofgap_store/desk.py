@@ -11,11 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from proofgap.access import MAY, Action, Role, viewer_of
+import msgspec
+
+from proofgap.access import MAY, Action, Role, as_seen, viewer_of
 from proofgap.audit import Actor, EventType, run_stream
 from proofgap.errors import NotFoundError
-from proofgap.facts import Struct
+from proofgap.facts import TERMINAL_RUN_STATUSES, Struct
 from proofgap.hooks import Trigger
+from proofgap.records import Check, CheckResult, RunRecord
 from proofgap_store import denials, read, views
 from proofgap_store.engine import Connection, rows
 from proofgap_store.gate import Gate
@@ -44,12 +47,54 @@ SELECT {_COLUMNS} FROM audit_event AS e
 WHERE e.event_id = :event AND e.run = :run AND e.type = '{EventType.DECISION_PROJECTED}'
 """  # noqa: S608 - as above
 
+_CHECKS = """
+SELECT number, document FROM evidence_check
+WHERE snapshot = :snapshot AND number > :after AND (CAST(:result AS TEXT) IS NULL OR result = :result)
+ORDER BY number LIMIT :limit
+"""
+_STEPS_MAX = 50
+_STEPS = f"""
+SELECT e.payload ->> '$.data.target' AS status, e.at_us, e.actor
+FROM audit_event AS e WHERE e.stream = :stream AND e.type IN ('{EventType.RUN_CREATED}', '{EventType.RUN_TRANSITIONED}')
+  AND (e.payload ->> '$.data.source' IS NULL OR e.payload ->> '$.data.source' <> e.payload ->> '$.data.target')
+ORDER BY e.seq DESC LIMIT {_STEPS_MAX}
+"""  # noqa: S608 - as above
+_DECODER = msgspec.json.Decoder(Check)
+
 
 class Around(NamedTuple):
-    """What somebody is where a run is, and the last events of the run, newest first; ``None``: not for them."""
+    """What somebody is where a run is, the last events of the run, newest first (``None``: not for them), and the run.
+
+    ``record`` holds what they may see of it. ``note`` says why it ended, in the words of whoever ended it.
+    """
 
     roles: frozenset[Role]
     trail: tuple[HistoryEvent, ...] | None
+    record: RunRecord
+    note: str | None
+
+
+class Step(NamedTuple):
+    """When a run came to a status, and by whom; times are microseconds since 1970-01-01 UTC."""
+
+    status: str
+    at_us: int
+    actor: str
+
+
+class CheckPage(NamedTuple):
+    """Which checks to read: those after a number, of one result or of all."""
+
+    result: CheckResult | None = None
+    after: int = -1
+    limit: int = 100
+
+
+class NumberedCheck(NamedTuple):
+    """A check, and its number within its snapshot."""
+
+    number: int
+    check: Check
 
 
 class LogPart(Struct):
@@ -79,6 +124,25 @@ class Desk:
         """Read every role that somebody holds, by workspace and environment (``*``: all of them)."""
         return self.gate.read(lambda connection: read.grants(connection, principal))
 
+    def steps(self, run_id: str, principal: str) -> tuple[Step, ...] | None:
+        """Read when a run came to each status, oldest first; ``None``: not for them. The last fifty at most.
+
+        Raises:
+            NotFoundError: there is no such run, or they cannot see it.
+
+        """
+        return self.gate.read(lambda connection: _steps(connection, run_id, principal))
+
+    def checks(self, snapshot_id: str, actor: Actor, page: CheckPage) -> tuple[NumberedCheck, ...]:
+        """Read a page of the checks of an evidence snapshot, in the order they were made.
+
+        Raises:
+            NotFoundError, ForbiddenError: there is no such snapshot, or the actor may not read it.
+
+        """
+        with denials.recorded(self.gate, actor, self.clock):
+            return self.gate.read(lambda connection: _checks(connection, snapshot_id, actor.id, page))
+
     def log(self, run_id: str, actor: Actor, *, after: int = 0, limit: int = 100) -> LogPart:
         """Read a part of the log of a run, the views of it as well.
 
@@ -100,11 +164,26 @@ class Desk:
 
 
 def _around(connection: Connection, run_id: str, principal: str) -> Around:
-    held = views.visible(connection, run_id, principal, Action.VIEW).roles
-    if not held & MAY[Action.READ_LOG]:
-        return Around(held, None)
-    found = rows(connection, _TRAIL, stream=run_stream(run_id), limit=TRAIL_EVENTS)
-    return Around(held, tuple(map(views.history_event, found)))
+    found = views.visible(connection, run_id, principal, Action.VIEW)
+    record = as_seen(found.record, viewer_of(principal, found.roles, found.record.facts()))
+    if not found.roles & MAY[Action.READ_LOG]:
+        return Around(found.roles, None, record, None)
+    events = rows(connection, _TRAIL, stream=run_stream(run_id), limit=TRAIL_EVENTS)
+    note = read.last_note(connection, run_id) if record.status in TERMINAL_RUN_STATUSES else None
+    return Around(found.roles, tuple(map(views.history_event, events)), record, note)
+
+
+def _steps(connection: Connection, run_id: str, principal: str) -> tuple[Step, ...] | None:
+    if not views.visible(connection, run_id, principal, Action.VIEW).roles & MAY[Action.READ_LOG]:
+        return None
+    found = rows(connection, _STEPS, stream=run_stream(run_id))
+    return tuple(Step(row["status"], row["at_us"], row["actor"]) for row in reversed(found))
+
+
+def _checks(connection: Connection, snapshot_id: str, principal: str, page: CheckPage) -> tuple[NumberedCheck, ...]:
+    views.visible_snapshot(connection, snapshot_id, principal)
+    found = rows(connection, _CHECKS, snapshot=snapshot_id, **page._asdict())
+    return tuple(NumberedCheck(row["number"], _DECODER.decode(row["document"])) for row in found)
 
 
 def _log(connection: Connection, run_id: str, principal: str, place: tuple[int, int]) -> LogPart:

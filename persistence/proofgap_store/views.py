@@ -197,9 +197,14 @@ def items(connection: Connection, run_id: str, principal: str, page: Page) -> li
 
 def checks(connection: Connection, snapshot_id: str, principal: str) -> list[Check]:
     """Read the checks of an evidence snapshot."""
-    owner = read.run_of_snapshot(connection, snapshot_id)
-    visible(connection, owner, principal, Action.READ_EVIDENCE, ("evidence snapshot", snapshot_id))
+    visible_snapshot(connection, snapshot_id, principal)
     return [_CHECKS.decode(row["document"]) for row in rows(connection, _SELECT_CHECKS, snapshot=snapshot_id)]
+
+
+def visible_snapshot(connection: Connection, snapshot_id: str, principal: str) -> read.Found:
+    """Read the run of an evidence snapshot for somebody who wants to read the snapshot. Raises as `visible` does."""
+    owner = read.run_of_snapshot(connection, snapshot_id)
+    return visible(connection, owner, principal, Action.READ_EVIDENCE, ("evidence snapshot", snapshot_id))
 
 
 def _first(found: Iterator[Any], count: int) -> Iterator[Any]:
