@@ -71,6 +71,11 @@ MAY = MappingProxyType(
         Action.ADMINISTER: frozenset({Role.ADMIN}),
     }
 )
+TOKEN_ROLES = _ALL - {Role.ADMIN}
+"""What a token may be: whoever holds a file must not be able to let in others."""
+
+_OF_TOKENS = "tk_"
+_IN_PERSON = frozenset({Action.APPROVE})  # a second person is one, and no file that the first one holds
 _EXECUTES = frozenset(
     {
         *(RunEvent.START, RunEvent.REPORT, RunEvent.COMPLETE, RunEvent.COMPLETE_WITH_ERRORS),
@@ -78,6 +83,16 @@ _EXECUTES = frozenset(
     }
 )
 _SEES_OPERATIONS = frozenset({Role.OPERATOR, Role.WORKER, Role.AUDITOR, Role.ADMIN})
+
+
+def is_token(principal: str) -> bool:
+    """Tell whether a principal is an API token: no person can be called so."""
+    return principal.startswith(_OF_TOKENS)
+
+
+def token_id(name: str, suffix: str) -> str:
+    """Give the id of a new token: what it is called, and what makes it another than the one before."""
+    return f"{_OF_TOKENS}{name}_{suffix}"
 
 
 def action_of(event: RunEvent, status: RunStatus) -> Action:
@@ -105,13 +120,13 @@ def authorize(
 
     Raises:
         NotFoundError: they hold no role there: a foreign id answers exactly like an unknown one.
-        ForbiddenError: they can see the subject, but may not do this.
+        ForbiddenError: they can see the subject, but may not do this; an approval is a person's, and no token's.
 
     """
     held = frozenset(roles)
     if not held:
         raise NotFoundError(*subject)
-    if not held & MAY[action]:
+    if not held & MAY[action] or (action in _IN_PERSON and is_token(principal)):
         raise ForbiddenError(principal, action, sorted(MAY[action]), subject=subject, place=place)
 
 

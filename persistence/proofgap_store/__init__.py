@@ -23,6 +23,7 @@ from proofgap_store.rotation import LogKey
 from proofgap_store.schema import GuardsError
 from proofgap_store.seen import Seen
 from proofgap_store.sequencer import Checkpointed, UnsignedError
+from proofgap_store.sessions import Sessions
 from proofgap_store.shapes import (
     DatabaseCheck,
     Diagnosis,
@@ -41,6 +42,8 @@ from proofgap_store.shapes import (
     Signing,
     Upgraded,
 )
+from proofgap_store.signing_in import Entrance, Session
+from proofgap_store.tokens import Issued, NewToken, Token
 from proofgap_store.verification import Anchors, Depth, Verification
 from proofgap_store.verifying import verify_file
 from proofgap_store.views import Page, Query
@@ -60,6 +63,7 @@ __all__ = [
     "Depth",
     "Desk",
     "Diagnosis",
+    "Entrance",
     "Erasure",
     "Export",
     "ExportFormat",
@@ -69,6 +73,7 @@ __all__ = [
     "Hold",
     "HoldOn",
     "ImportResult",
+    "Issued",
     "Ledger",
     "ListedRun",
     "Listing",
@@ -80,6 +85,7 @@ __all__ = [
     "LoggedEvent",
     "Manifest",
     "NewRun",
+    "NewToken",
     "NumberedCheck",
     "Opening",
     "Page",
@@ -92,11 +98,14 @@ __all__ = [
     "Replay",
     "RestoredLedger",
     "Seen",
+    "Session",
+    "Sessions",
     "Shown",
     "Signing",
     "StayQuery",
     "Stays",
     "Step",
+    "Token",
     "UnavailableError",
     "UnsignedError",
     "Upgraded",

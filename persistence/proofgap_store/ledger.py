@@ -40,6 +40,7 @@ from proofgap_store.gate import Answer, Gate, Writing
 from proofgap_store.maintenance import Database
 from proofgap_store.read import Found, law, roles, run_of_snapshot
 from proofgap_store.schema import Drift
+from proofgap_store.sessions import Sessions
 from proofgap_store.shapes import Diagnosis, HistoryEvent, ImportResult, Listing, NewRun, Receipt, Shown
 from proofgap_store.transitions import (
     Attempt,
@@ -334,6 +335,11 @@ class Ledger:
     def audit(self) -> Audit:
         """Give the log, for its auditors."""
         return Audit(self._gate, self._custody, self._clock)
+
+    @property
+    def sessions(self) -> Sessions:
+        """Give who is let in by the network: tokens, links and sessions."""
+        return Sessions(self._gate, self._clock)
 
     @property
     def database(self) -> Database:

@@ -54,7 +54,7 @@ class Protocol(H11Protocol):
         super().connection_lost(exc)
 
     def _is_answering(self) -> bool:
-        cycle: RequestResponseCycle | None = self.cycle  # None before the first request, whatever its base says
+        cycle: RequestResponseCycle | None = getattr(self, "cycle", None)  # None before the first request
         return cycle is not None and not cycle.response_complete
 
     def _wait(self) -> None:
