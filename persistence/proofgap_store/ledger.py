@@ -27,7 +27,7 @@ from proofgap.hooks import ProjectForRecord
 from proofgap.moves import begin, begin_snapshot, move, move_snapshot, retry
 from proofgap.records import Check, Item, Moment, RunDetails, RunRecord, SnapshotDetails, draft, queued_snapshot
 from proofgap.text import check_words
-from proofgap_store import administration, denials, health, importing, views
+from proofgap_store import administration, denials, health, importing, lists, views
 from proofgap_store.access import Access
 from proofgap_store.audit import Audit
 from proofgap_store.audit_log import head_of
@@ -288,7 +288,7 @@ class Ledger:
     def list_runs(self, viewer: str, actor: Actor, query: views.Query = views.EVERYTHING) -> Listing:
         """Show somebody a page of runs, newest first; one audit event names each row's run, state and facts."""
         asked = views.Asked(actor, viewer, self._clock())
-        return self._write(actor, lambda connection: views.listing(connection, asked, query))
+        return self._write(actor, lambda connection: lists.listing(connection, asked, query))
 
     def history(self, run_id: str, viewer: str, *, after: int = 0) -> list[HistoryEvent]:
         """Read the log of a run, oldest first; only what came after an event, where its id is given.

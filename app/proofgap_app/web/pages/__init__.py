@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from starlette.requests import Request
 from starlette.responses import Response
 
-from proofgap_app.web.pages import assets, behind, failing, reading
+from proofgap_app.web.pages import assets, behind, failing, listing, reading
 from proofgap_app.web.problems import Problem
 from proofgap_app.web.site_settings import SiteSettings
 from proofgap_app.web.table import Route
@@ -20,7 +20,7 @@ from proofgap_app.web.table import Route
 
 def router(_settings: SiteSettings) -> Sequence[Route]:
     """Give the routes of the pages, each with what it asks of whoever comes."""
-    return (*assets.ROUTES, *reading.ROUTES, *behind.ROUTES)
+    return (*assets.ROUTES, *reading.ROUTES, *behind.ROUTES, *listing.ROUTES)
 
 
 def error_page(request: Request, problem: Problem) -> Response:
