@@ -30,6 +30,7 @@ from proofgap_store.clock import now_us
 from proofgap_store.engine import connected, make_engine, shown_address, transaction
 from proofgap_store.migrations.scripts import statements
 from proofgap_store.postgresql import translated
+from proofgap_store.schema import REVISION
 from tests import postgresql
 from tests.conformance.lives import ADA, HOME, OLGA, chain_faults, live, log, prove, settle, tables
 from tests.conformance.tampering import unguarded

@@ -57,11 +57,11 @@ class Client(NamedTuple):
 
 @contextmanager
 def served(ledger, identify, **changed: Any) -> Iterator[Client]:
-    """Serve a ledger on a free port until the block ends."""
+    """Serve a ledger on a free port until the block ends; ``identify`` makes, of the settings, what tells who comes."""
     listener = bound("127.0.0.1", 0)
     port = listener.getsockname()[1]
     settings = SiteSettings(origin=f"http://127.0.0.1:{port}", **changed)
-    server = Server(configured(create_site(ledger, settings, identify), settings))
+    server = Server(configured(create_site(ledger, settings, identify(settings)), settings))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

@@ -11,7 +11,10 @@ from tests.web.serving import served
 @pytest.fixture(scope="module")
 def site():
     """A site over an empty ledger, on which nobody is signed in."""
-    with Ledger.open("sqlite://", owner="ada") as ledger, served(ledger, lambda _request: None) as client:
+    with (
+        Ledger.open("sqlite://", owner="ada") as ledger,
+        served(ledger, lambda _settings: lambda _request: None) as client,
+    ):
         yield client
 
 

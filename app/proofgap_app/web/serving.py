@@ -83,8 +83,9 @@ class Server(UvicornServer):
 
     @override
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self.on_stop()
-        super().handle_exit(sig, frame)
+        """Stop in good order when asked to, at once when asked again; being asked to is no failure."""
+        self.force_exit = self.should_exit
+        self.stop()
 
     def stop(self) -> None:
         """Stop: no new connections; requests that are under way are answered."""

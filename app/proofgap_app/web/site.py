@@ -22,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from proofgap.errors import ProofgapError
-from proofgap_app.web import api, pages
+from proofgap_app.web import api, entrance, pages
 from proofgap_app.web.problems import Code, HttpError, answer, code_of, headers_of, is_failure, problem_of
 from proofgap_app.web.shield import LAYERS, log_failure
 from proofgap_app.web.site_settings import SiteSettings
@@ -35,7 +35,7 @@ _OF_PROGRAMS = ("/v1/", "/healthz", "/readyz", "/metrics", "/openapi.json")
 
 def routes_of(settings: SiteSettings) -> tuple[Route, ...]:
     """Give every route of a site."""
-    return (*api.ROUTES, *pages.router(settings))
+    return (*api.ROUTES, *entrance.ROUTES, *pages.router(settings))
 
 
 def create_site(ledger: Ledger, settings: SiteSettings, identify: Identify) -> Starlette:

@@ -120,7 +120,7 @@ def _answered(route: Route, request: Request, body: bytes, around: Surroundings)
 
 def _called(route: Route, request: Request, body: bytes, around: Surroundings) -> Call:
     """Find out who asks, before anything that they sent is looked at."""
-    principal = around.identify(request)
+    principal = None if route.scope is Scope.PUBLIC else around.identify(request)
     call = Call(request, around.ledger, around.settings, principal, body)
     if route.scope is not Scope.PUBLIC:
         _ = call.actor  # raises where nobody is signed in
