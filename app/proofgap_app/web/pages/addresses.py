@@ -40,6 +40,11 @@ def event(run_id: str, event_id: int) -> str:
     return f"{run(run_id, 'events')}?from={event_id}#e{event_id}"
 
 
+def audit_event(event_id: int) -> str:
+    """Give the address of an event in the log of everything that somebody audits."""
+    return f"{AUDIT}/events/{event_id}"
+
+
 def with_query(path: str, **values: str | None) -> str:
     """Add what is asked for to a path, in the given order; what is not given is left out."""
     chosen = {name: value for name, value in values.items() if value}

@@ -80,14 +80,13 @@ def query(wanted: Wanted) -> Query:
     if wanted.state and wanted.state not in set(DecisionState):
         raise BadInputError("state", f"'{shown(wanted.state)}' is none", f"Use one of: {', '.join(DecisionState)}.")
     workspace, environment = _scope(wanted.scope)
-    until = _day("until", wanted.until)
     return Query(
         workspace=workspace,
         environment=environment,
         state=DecisionState(wanted.state) if wanted.state else None,
         text=check_text("text", wanted.text.strip()) or None,
-        since_us=_day("since", wanted.since),
-        until_us=None if until is None else until + timedelta(days=1) // timedelta(microseconds=1),
+        since_us=day_us("since", wanted.since),
+        until_us=end_of_day_us("until", wanted.until),
         limit=ROWS,
         after=wanted.after or None,
     )
@@ -107,7 +106,13 @@ def scope_value(scope: tuple[str, str]) -> str:
     return "/".join(map(addresses.part, scope))
 
 
-def _day(name: str, text: str) -> int | None:
+def day_us(name: str, text: str) -> int | None:
+    """Read a day as the moment at which it begins, in microseconds since 1970-01-01 UTC; ``None`` where none is named.
+
+    Raises:
+        BadInputError: it is no day.
+
+    """
     if not text:
         return None
     try:
@@ -115,6 +120,12 @@ def _day(name: str, text: str) -> int | None:
     except ValueError:
         raise BadInputError(name, f"'{shown(text)}' is no day", "Write it as 2026-11-21.") from None
     return max(microseconds(when.isoformat()) or 0, 0)
+
+
+def end_of_day_us(name: str, text: str) -> int | None:
+    """Read a day as the moment at which it ends. Raises as `day_us` does."""
+    begins = day_us(name, text)
+    return None if begins is None else begins + timedelta(days=1) // timedelta(microseconds=1)
 
 
 def page(found: Listing, wanted: Wanted, scopes: Iterable[tuple[str, str]], now_us: int) -> RunsPage:

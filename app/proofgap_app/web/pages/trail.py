@@ -49,8 +49,13 @@ class Row(NamedTuple):
 
 
 def rows(run_id: str, events: Iterable[HistoryEvent]) -> tuple[Row, ...]:
-    """Give a row for each event."""
-    return tuple(_row(run_id, event) for event in events)
+    """Give a row for each event of a run; its number leads into the log of the run."""
+    return tuple(_row(event, addresses.event(run_id, event.event_id)) for event in events)
+
+
+def rows_of_log(events: Iterable[HistoryEvent]) -> tuple[Row, ...]:
+    """Give a row for each event of the whole log; its number leads to everything that the event says."""
+    return tuple(_row(event, addresses.audit_event(event.event_id)) for event in events)
 
 
 def came_from(events: Iterable[HistoryEvent], status: str) -> str | None:
@@ -65,7 +70,7 @@ def came_from(events: Iterable[HistoryEvent], status: str) -> str | None:
     return None
 
 
-def _row(run_id: str, event: HistoryEvent) -> Row:
+def _row(event: HistoryEvent, page: str) -> Row:
     entry = event.entry
     at_us = entry.get("at_us")
     at = at_us if isinstance(at_us, int) and not isinstance(at_us, bool) else None
@@ -80,7 +85,7 @@ def _row(run_id: str, event: HistoryEvent) -> Row:
         words.short(detail, _DETAIL_MAX),
         is_code,
         _actor(entry.get("actor")),
-        addresses.event(run_id, event.event_id),
+        page,
     )
 
 
@@ -114,10 +119,30 @@ def _told(event: HistoryEvent) -> tuple[str, str, bool]:
         case {"target": str(target), "event": fired, "source": source}:
             what = f"{_machine(entry)}{_moved(fired, source, target)}"
             return what, ", ".join(_details(event, entry["data"])), False
+        case dict() as data:
+            return _of_the_ledger(entry, data)
+        case _:
+            return _named(entry), "", False
+
+
+def _of_the_ledger(entry: dict[str, Any], data: dict[str, Any]) -> tuple[str, str, bool]:
+    """Say what happened to the ledger itself: who was let in, what was listed, which link was none."""
+    match data:
+        case {"rows": [*listed], "viewer": viewer}:
+            return f"Runs listed for {viewer}", words.amount(len(listed), "run"), False
+        case {"principal": principal, "role": role}:
+            return _named(entry), f"{role}: {principal}", False
+        case {"action": action, "kind": kind, "subject": subject}:
+            return _named(entry), " ".join(str(part) for part in (action, kind, subject) if part), False
         case {"kind": kind, "link": link}:
             return "Link out of scope", f"{words.plain(str(kind))} {link}", False
         case _:
-            return words.sentence(words.plain(str(entry.get("type", "")).replace(".", " "))), "", False
+            return _named(entry), "", False
+
+
+def _named(entry: dict[str, Any]) -> str:
+    """Name an event by its type."""
+    return words.sentence(words.plain(str(entry.get("type", "")).replace(".", " ")))
 
 
 def _machine(entry: dict[str, Any]) -> str:
