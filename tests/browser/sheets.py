@@ -99,18 +99,20 @@ def _moved(event_id: int, before_us: int, actor: str, move: tuple[str, str, str]
 def log(shown_: Shown) -> list[HistoryEvent]:
     """Give the last events of a run that came to its status the usual way, newest first."""
     status = str(shown_.record.status)
-    projected = {
-        "decision": {"state": shown_.decision.state}, "viewer": {"id": "record"}, "trigger": "hook",
-    }  # fmt: skip
-    return [
-        _event(4204, 0, EventType.DECISION_PROJECTED, "worker-3", projected),
-        _moved(4203, 0, "worker-3", ("end", "running", status), exit_code=0),
-        _moved(4202, 524, "worker-3", ("start", "queued", "running")),
-        _moved(4201, 529, "amira.k", ("queue", "previewed", "queued")),
-        _moved(4200, 825, "amira.k", ("preview", "checked", "previewed"), preview={"created": 44, "overwritten": 4}),
-        _moved(4199, 847, "amira.k", ("check", "scoped", "checked"), selected=48, source_completeness="complete"),
+    projected = {"decision": {"state": shown_.decision.state}, "viewer": {"id": "record"}, "trigger": "hook"}
+    way = [
         _moved(4198, 936, "amira.k", ("scope", "draft", "scoped"), selected=48),
+        _moved(4199, 847, "amira.k", ("check", "scoped", "checked"), selected=48, source_completeness="complete"),
+        _moved(4200, 825, "amira.k", ("preview", "checked", "previewed"), preview={"created": 44, "overwritten": 4}),
+        _moved(4201, 529, "amira.k", ("queue", "previewed", "queued")),
+        _moved(4202, 524, "worker-3", ("start", "queued", "running")),
     ]
+    steps = ("draft", "scoped", "checked", "previewed", "queued", "running")
+    if status in steps:
+        way = way[: steps.index(status)]
+    else:
+        way.append(_moved(4203, 0, "worker-3", ("end", "running", status), exit_code=0))
+    return [_event(4204, 0, EventType.DECISION_PROJECTED, "worker-3", projected), *reversed(way)]
 
 
 _CANCELLED = {

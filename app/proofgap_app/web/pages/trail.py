@@ -30,6 +30,7 @@ _NEW = {  # which of the known facts are news with which event; the others were 
 }
 _ENDING = ("exit_code", "end_reason")
 _PREVIEWED = {"created": "{:,} to create", "overwritten": "{:,} to overwrite", "skipped": "{:,} to skip"}
+_MACHINES = ("operation", "evidence")
 _DETAIL_MAX = 90
 
 
@@ -147,8 +148,8 @@ def _named(entry: dict[str, Any]) -> str:
 
 def _machine(entry: dict[str, Any]) -> str:
     """Name the machine that moved, unless it is the run itself."""
-    kind = str(entry.get("type")).split(".")[1]
-    return "" if kind == "run" else f"{kind}: "
+    kind = str(entry.get("type")).removeprefix("restore.").partition(".")[0]
+    return f"{kind}: " if kind in _MACHINES else ""
 
 
 def _projected(trigger: object, viewer: object) -> str:
