@@ -10,6 +10,8 @@ from proofgap_store.desk import Around, CheckPage, Desk, LogPart, NumberedCheck,
 from proofgap_store.durations import StayQuery, Stays
 from proofgap_store.engine import RefusedByDatabaseError, UnavailableError, shown_address
 from proofgap_store.exporting import Export, Manifest
+from proofgap_store.feed import Feed
+from proofgap_store.following import Backlog, Following, Look, Moved, News, Tallies
 from proofgap_store.formats import ExportFormat
 from proofgap_store.holds import Hold, HoldOn
 from proofgap_store.ledger import Ledger
@@ -53,6 +55,7 @@ __all__ = [
     "Anchors",
     "Around",
     "Audit",
+    "Backlog",
     "Cause",
     "Change",
     "CheckPage",
@@ -67,6 +70,8 @@ __all__ = [
     "Erasure",
     "Export",
     "ExportFormat",
+    "Feed",
+    "Following",
     "Gap",
     "GuardsError",
     "HistoryEvent",
@@ -83,9 +88,12 @@ __all__ = [
     "LogPart",
     "LogQuery",
     "LoggedEvent",
+    "Look",
     "Manifest",
+    "Moved",
     "NewRun",
     "NewToken",
+    "News",
     "NumberedCheck",
     "Opening",
     "Page",
@@ -105,6 +113,7 @@ __all__ = [
     "StayQuery",
     "Stays",
     "Step",
+    "Tallies",
     "Token",
     "UnavailableError",
     "UnsignedError",

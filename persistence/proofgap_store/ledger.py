@@ -36,6 +36,7 @@ from proofgap_store.clock import new_id, now_us
 from proofgap_store.custody import Custody
 from proofgap_store.desk import Desk
 from proofgap_store.engine import Connection, make_engine
+from proofgap_store.feed import Feed
 from proofgap_store.gate import Answer, Gate, Writing
 from proofgap_store.maintenance import Database
 from proofgap_store.read import Found, law, roles, run_of_snapshot
@@ -335,6 +336,11 @@ class Ledger:
     def audit(self) -> Audit:
         """Give the log, for its auditors."""
         return Audit(self._gate, self._custody, self._clock)
+
+    @property
+    def feed(self) -> Feed:
+        """Give what moves, for whoever follows it."""
+        return Feed(self._gate, self._clock)
 
     @property
     def sessions(self) -> Sessions:

@@ -61,7 +61,8 @@ def served(ledger, identify, **changed: Any) -> Iterator[Client]:
     listener = bound("127.0.0.1", 0)
     port = listener.getsockname()[1]
     settings = SiteSettings(origin=f"http://127.0.0.1:{port}", **changed)
-    server = Server(configured(create_site(ledger, settings, identify(settings)), settings))
+    site = create_site(ledger, settings, identify(settings))
+    server = Server(configured(site, settings), site.state.stop)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

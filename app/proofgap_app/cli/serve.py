@@ -140,7 +140,8 @@ def _serve(ledger: Ledger, listening: Listening, provider: Provider, *, as_json:
     with listener:
         here = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
         settings = SiteSettings(origin=listening.origin or here, sign_in=sign_in)
-        server = serving.Server(serving.configured(create_site(ledger, settings, identify(ledger, settings)), settings))
+        site = create_site(ledger, settings, identify(ledger, settings))
+        server = serving.Server(serving.configured(site, settings), site.state.stop)
         _announce(ledger, settings.origin, has_provider=sign_in is not None, as_json=as_json)
         with clerk.signing(ledger, _SIGN_SECONDS, output.note), _working(ledger):
             server.run(sockets=[listener])

@@ -5,10 +5,10 @@ Owns how names and values of a query, a form and a JSON body become records. Ref
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -18,6 +18,8 @@ from proofgap.audit import Actor
 from proofgap.errors import BadInputError
 from proofgap.facts import Struct
 from proofgap.text import check_id, check_text, shown
+from proofgap_app.web.bell import Bell
+from proofgap_app.web.metrics import Metrics
 from proofgap_app.web.problems import Code, HttpError
 from proofgap_app.web.site_settings import SiteSettings
 from proofgap_store import Ledger
@@ -44,15 +46,45 @@ class Principal(NamedTuple):
     session: str | None = None
 
 
+Identify = Callable[[Request], Principal | None]
+"""Tells who sent a request; ``None``: nobody who is known. Called in a thread, for it may read the ledger."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What every handler works with; ``described`` gives the OpenAPI document."""
+
+    ledger: Ledger
+    settings: SiteSettings
+    bell: Bell
+    metrics: Metrics
+    identify: Identify
+    described: Callable[[], dict[str, Any]]
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One request on its way through a handler."""
 
     request: Request
-    ledger: Ledger
-    settings: SiteSettings
+    around: Surroundings
     principal: Principal | None
     body: bytes = b""
+
+    @property
+    def ledger(self) -> Ledger:
+        """Give the ledger."""
+        return self.around.ledger
+
+    @property
+    def settings(self) -> SiteSettings:
+        """Say how the site is set up."""
+        return self.around.settings
+
+    @property
+    def bell(self) -> Bell:
+        """Give what wakes those who wait for news."""
+        return self.around.bell
 
     @property
     def actor(self) -> Actor:
@@ -65,6 +97,17 @@ class Call:
         if self.principal is None:
             raise HttpError(Code.UNAUTHENTICATED, "This needs somebody who is signed in.", CHALLENGE)
         return self.principal.actor
+
+    def demand_known(self) -> None:
+        """Ask again who this is: a stream outlives tokens and sessions.
+
+        Raises:
+            HttpError: they are not let in any more.
+
+        """
+        found = self.around.identify(self.request)
+        if found is None or self.principal is None or found.actor.id != self.principal.actor.id:
+            raise HttpError(Code.UNAUTHENTICATED, "The session or token is over.", CHALLENGE)
 
     @property
     def workspace(self) -> str:
@@ -146,6 +189,26 @@ def decoded(body: bytes) -> object:
     return found
 
 
+def listed(call: Call, shape: type[S], count_max: int) -> list[S]:
+    """Read a list of records: a JSON array, or JSON lines.
+
+    Raises:
+        HttpError: it is neither.
+        BadInputError: there are none, too many, or one is not acceptable.
+
+    """
+    kind = media_type(call)
+    if kind == NDJSON:
+        found: object = [decoded(line) for line in call.body.splitlines() if line.strip()]
+    elif kind == JSON:
+        found = decoded(call.body)
+    else:
+        raise HttpError(Code.UNSUPPORTED_MEDIA_TYPE, f"The body must be {JSON} or {NDJSON}.")
+    if not isinstance(found, list) or not 1 <= len(found) <= count_max:
+        raise BadInputError("", f"the body is no list of 1 to {count_max} records", "Send so many at a time.")
+    return [_converted(record, shape, is_text=False, within=f"[{number}]") for number, record in enumerate(found)]
+
+
 def media_type(call: Call) -> str:
     """Give the media type of the body, without its parameters."""
     return (call.header("content-type") or "").partition(";")[0].strip().lower()
@@ -156,14 +219,14 @@ def _demand_type(call: Call, wanted: str) -> None:
         raise HttpError(Code.UNSUPPORTED_MEDIA_TYPE, f"The body must be {wanted}.")
 
 
-def _converted(found: object, shape: type[S], *, is_text: bool) -> S:
+def _converted(found: object, shape: type[S], *, is_text: bool, within: str = "") -> S:
     try:
         return msgspec.convert(found, shape, strict=not is_text)
     except msgspec.ValidationError as error:
         problem, _, path = str(error).partition(" - at ")
         place = path.strip("`").lstrip("$").lstrip(".")
         raise BadInputError(
-            place or _unknown(problem), shown(problem, length_max=200), "Correct it; nothing is guessed."
+            within + (place or _unknown(problem)), shown(problem, length_max=200), "Correct it; nothing is guessed."
         ) from None
 
 

@@ -10,10 +10,9 @@ from http.cookies import SimpleCookie
 from starlette.requests import Request
 
 from proofgap.audit import Actor
-from proofgap_app.web.calls import CHALLENGE, Means, Principal
+from proofgap_app.web.calls import CHALLENGE, Identify, Means, Principal
 from proofgap_app.web.problems import Code, HttpError
 from proofgap_app.web.site_settings import SiteSettings
-from proofgap_app.web.table import Identify
 from proofgap_store import Entrance, Ledger
 
 API = "/v1/"

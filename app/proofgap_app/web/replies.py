@@ -8,6 +8,7 @@ from __future__ import annotations
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Annotated, NoReturn
 from urllib.parse import urlencode
 
 import msgspec
@@ -19,7 +20,8 @@ from proofgap_app.web.calls import JSON, Call
 LIMIT = 50
 """How many rows a page of a list has, unless asked otherwise."""
 
-LIMIT_MAX = 200
+Limit = Annotated[int, msgspec.Meta(ge=1, le=200)]
+"""How many rows a page of a list may have."""
 
 _ENCODER = msgspec.json.Encoder()
 _OF_VIEWER = {"cache-control": "private, no-cache", "vary": "Authorization, Cookie"}
@@ -75,4 +77,14 @@ def place_of(after: str) -> str:
     try:
         return urlsafe_b64decode(after + "=" * (-len(after) % 4)).decode()
     except ValueError:
-        raise BadInputError("after", "is no place in a list", "Use the value of next of the page before.") from None
+        no_place()
+
+
+def no_place() -> NoReturn:
+    """Refuse what is no place in a list.
+
+    Raises:
+        BadInputError: always.
+
+    """
+    raise BadInputError("after", "is no place in a list", "Use the value of next of the page before.") from None

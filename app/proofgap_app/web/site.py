@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from http import HTTPStatus
 from urllib.parse import urlencode
 
-from anyio.to_thread import current_default_thread_limiter
+from anyio.to_thread import current_default_thread_limiter, run_sync
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -23,10 +23,14 @@ from starlette.responses import RedirectResponse, Response
 
 from proofgap.errors import ProofgapError
 from proofgap_app.web import api, entrance, pages
+from proofgap_app.web.bell import Bell
+from proofgap_app.web.calls import Identify, Surroundings
+from proofgap_app.web.metrics import Metrics
+from proofgap_app.web.openapi import document
 from proofgap_app.web.problems import Code, HttpError, answer, code_of, headers_of, is_failure, problem_of
 from proofgap_app.web.shield import LAYERS, log_failure
 from proofgap_app.web.site_settings import SiteSettings
-from proofgap_app.web.table import Identify, Route, Surroundings, mounted
+from proofgap_app.web.table import Route, mounted
 from proofgap_store import Ledger
 
 _CODES = {HTTPStatus.NOT_FOUND: Code.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED: Code.METHOD_NOT_ALLOWED}
@@ -46,21 +50,36 @@ def create_site(ledger: Ledger, settings: SiteSettings, identify: Identify) -> S
         settings: how it is set up.
         identify: tells who sent a request.
 
+    Returns:
+        The site; its ``state.stop`` ends what waits for news, so that a server which is to stop can.
+
     """
-    around = Surroundings(ledger=ledger, settings=settings, identify=identify)
+    bell = Bell(ledger, settings)
+    routes, metrics = routes_of(settings), Metrics(ledger)
+    around = Surroundings(
+        ledger=ledger,
+        settings=settings,
+        bell=bell,
+        metrics=metrics,
+        identify=identify,
+        described=lambda: document(routes, settings.origin),
+    )
 
     @asynccontextmanager
     async def lifespan(_site: Starlette) -> AsyncIterator[None]:
         current_default_thread_limiter().total_tokens = settings.limits.threads_max
+        await run_sync(metrics.begin)
         yield
+        bell.close()
 
     site = Starlette(
-        routes=mounted(routes_of(settings), around),
+        routes=mounted(routes, around),
         middleware=[Middleware(layer, settings=settings) for layer in LAYERS],
         exception_handlers={ProofgapError: _refused, HTTPException: _unserved},
         lifespan=lifespan,
     )
     site.router.redirect_slashes = False
+    site.state.stop = bell.close
     return site
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from typing import Any, get_type_hints
@@ -23,14 +23,9 @@ from starlette.routing import Route as StarletteRoute
 
 from proofgap.access import Action
 from proofgap_app.web import calls
-from proofgap_app.web.calls import Call, Principal
-from proofgap_app.web.site_settings import SiteSettings
-from proofgap_store import Ledger
+from proofgap_app.web.calls import Call, Surroundings
 
 Handler = Callable[..., Response] | Callable[..., Awaitable[Response]]
-Identify = Callable[[Request], Principal | None]
-"""Tells who sent a request; ``None``: nobody who is known. Called in a thread, for it may read the ledger."""
-
 _READERS: Mapping[str, Callable[..., Any]] = {
     "query": lambda call, shape: calls.read_query(call.request, shape),
     "form": calls.read_form,
@@ -61,6 +56,9 @@ class Route:
     summary: str
     gives: Any = None  # the record type of the answer; None: it is described by its media type
     status: int = 200
+    takes: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # of a body that the handler reads itself: shape by media type
     media: tuple[str, ...] = (calls.JSON,)
     problems: tuple[str, ...] = ()  # codes beyond those that the scope brings
     headers: tuple[str, ...] = ()  # that a request may or must bring
@@ -76,15 +74,6 @@ class Route:
         """The record types that the handler takes beside the call, by ``query``, ``form`` and ``body``."""
         hints = get_type_hints(self.handler)
         return {name: hints[name] for name in inspect.signature(self.handler).parameters if name in _READERS}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Surroundings:
-    """What every handler works with."""
-
-    ledger: Ledger
-    settings: SiteSettings
-    identify: Identify
 
 
 def mounted(routes: Sequence[Route], around: Surroundings) -> list[StarletteRoute]:
@@ -121,7 +110,7 @@ def _answered(route: Route, request: Request, body: bytes, around: Surroundings)
 def _called(route: Route, request: Request, body: bytes, around: Surroundings) -> Call:
     """Find out who asks, before anything that they sent is looked at."""
     principal = None if route.scope is Scope.PUBLIC else around.identify(request)
-    call = Call(request, around.ledger, around.settings, principal, body)
+    call = Call(request, around, principal, body)
     if route.scope is not Scope.PUBLIC:
         _ = call.actor  # raises where nobody is signed in
     return call

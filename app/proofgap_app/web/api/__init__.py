@@ -5,6 +5,16 @@ Each module beside this one owns the routes of one subject. Refuses to know how 
 
 from __future__ import annotations
 
-from proofgap_app.web.api import operations
+from proofgap_app.web.api import auditing, decisions, events, evidence, items, machine, operations, runs, transitions
 
-ROUTES = (*operations.ROUTES,)
+ROUTES = (
+    *runs.ROUTES,
+    *transitions.ROUTES,
+    *decisions.ROUTES,
+    *evidence.ROUTES,
+    *items.ROUTES,
+    *events.ROUTES,
+    *auditing.ROUTES,
+    *machine.ROUTES,
+    *operations.ROUTES,
+)

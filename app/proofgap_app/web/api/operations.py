@@ -5,11 +5,15 @@ Owns the answers that have nothing to do with a run. Refuses to show anything of
 
 from __future__ import annotations
 
+from typing import Any
+
 from starlette.responses import PlainTextResponse, Response
 
+from proofgap.access import Action
 from proofgap.errors import NotFoundError
 from proofgap.facts import Struct
 from proofgap_app.web.calls import Call
+from proofgap_app.web.metrics import MEDIA_TYPE
 from proofgap_app.web.problems import MEANINGS, Code
 from proofgap_app.web.replies import reply
 from proofgap_app.web.table import Route, Scope
@@ -55,6 +59,16 @@ def problem(call: Call) -> Response:
     return PlainTextResponse(f"{meaning.status} {name}\n\n{meaning.title}.\n{meaning.remedy}\n")
 
 
+def metrics(call: Call) -> Response:
+    """Give the numbers of the ledger, for whoever audits any part of it; they name no run and no person."""
+    return Response(call.around.metrics.text(call.actor), media_type=MEDIA_TYPE)
+
+
+def openapi(call: Call) -> Response:
+    """Give the OpenAPI document of this site."""
+    return reply(call.around.described())
+
+
 ROUTES = (
     Route(method="GET", path="/healthz", handler=healthz, scope=Scope.PUBLIC, summary="Whether the server runs", gives=State),
     Route(
@@ -64,5 +78,12 @@ ROUTES = (
     Route(
         method="GET", path="/problems/{code}", handler=problem, scope=Scope.PUBLIC, summary="What a problem means",
         media=("text/plain",), problems=(Code.NOT_FOUND,),
+    ),
+    Route(
+        method="GET", path="/metrics", handler=metrics, scope=Scope.LEDGER, asks=(Action.AUDIT,), summary="Numbers for monitoring",
+        media=("text/plain",), problems=(Code.FORBIDDEN,),
+    ),
+    Route(
+        method="GET", path="/openapi.json", handler=openapi, scope=Scope.SIGNED_IN, summary="This document", gives=dict[str, Any],
     ),
 )  # fmt: skip
