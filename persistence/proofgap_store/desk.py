@@ -1,4 +1,4 @@
-"""What an operator's desk needs beside the decision of a run: the end of its log, a decision that was shown before.
+"""What an operator's desk needs beside the decision of a run: the end of its log, its steps, its comparisons.
 
 Owns these questions, each with a fixed number of queries, however long the log is. What somebody may not be told is
 left out, and asking for it is no attempt: a page asks for everything that it has room for. Refuses to know what a
@@ -15,9 +15,7 @@ import msgspec
 
 from proofgap.access import MAY, Action, Role, as_seen, viewer_of
 from proofgap.audit import Actor, EventType, run_stream
-from proofgap.errors import NotFoundError
 from proofgap.facts import TERMINAL_RUN_STATUSES, Struct
-from proofgap.hooks import Trigger
 from proofgap.records import Check, CheckResult, RunRecord
 from proofgap_store import denials, read, views
 from proofgap_store.engine import Connection, rows
@@ -42,11 +40,6 @@ ORDER BY event_id DESC
 _LOG = f"""
 SELECT {_COLUMNS} FROM audit_event AS e WHERE e.run = :run AND e.event_id > :after ORDER BY e.event_id LIMIT :limit
 """  # noqa: S608 - as above
-_PROJECTION = f"""
-SELECT {_COLUMNS} FROM audit_event AS e
-WHERE e.event_id = :event AND e.run = :run AND e.type = '{EventType.DECISION_PROJECTED}'
-"""  # noqa: S608 - as above
-
 _CHECKS = """
 SELECT number, document FROM evidence_check
 WHERE snapshot = :snapshot AND number > :after AND (CAST(:result AS TEXT) IS NULL OR result = :result)
@@ -153,15 +146,6 @@ class Desk:
         with denials.recorded(self.gate, actor, self.clock):
             return self.gate.read(lambda connection: _log(connection, run_id, actor.id, (after, limit)))
 
-    def past(self, run_id: str, event_id: int, principal: str) -> HistoryEvent:
-        """Read a decision of a run as it was shown or recorded: by whoever it was shown to, and by its auditors.
-
-        Raises:
-            NotFoundError: there is none under this number, or it tells what they may not see now.
-
-        """
-        return self.gate.read(lambda connection: _past(connection, run_id, event_id, principal))
-
 
 def _around(connection: Connection, run_id: str, principal: str) -> Around:
     found = views.visible(connection, run_id, principal, Action.VIEW)
@@ -192,24 +176,3 @@ def _log(connection: Connection, run_id: str, principal: str, place: tuple[int, 
     found = rows(connection, _LOG, run=run_id, after=after, limit=limit + 1)
     events = tuple(map(views.history_event, found[:limit]))
     return LogPart(events=events, next=events[-1].event_id if len(found) > limit else None)
-
-
-def _past(connection: Connection, run_id: str, event_id: int, principal: str) -> HistoryEvent:
-    found = views.visible(connection, run_id, principal, Action.VIEW)
-    logged = rows(connection, _PROJECTION, event=event_id, run=run_id)
-    event = views.history_event(logged[0]) if logged else None
-    seen = viewer_of(principal, found.roles, found.record.facts()).may_view
-    if event is None or event.is_pruned or not _may_see(event, principal, found.roles, seen):
-        raise NotFoundError("decision", f"{run_id}/{event_id}")
-    return event
-
-
-def _may_see(event: HistoryEvent, principal: str, held: frozenset[Role], seen: frozenset[str]) -> bool:
-    """Tell whether somebody may see a projection: theirs, as far as they may see it still; else by their role."""
-    data = event.entry["data"]
-    viewer, trigger = data["viewer"], data["trigger"]
-    if held & MAY[Action.AUDIT]:
-        return True
-    if trigger == Trigger.SHOW:
-        return bool(viewer["id"] == principal and seen.issuperset(viewer["may_view"]))
-    return bool(held & MAY[Action.READ_LOG] and seen.issuperset(viewer["may_view"]))

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import sync_playwright
 
-from tests.browser.site import COOKIE, serving
+from tests.browser.site import COOKIE, address, serving
 from tests.browser.world import make_states, open_world
 
 FLAGS = (
@@ -36,10 +36,16 @@ def runs(ledger):
 
 
 @pytest.fixture(scope="session")
-def site(ledger, runs):
-    """The address of the site that serves it."""
-    with serving(ledger) as address:
-        yield address
+def client(ledger, runs):
+    """A client of the site that serves it."""
+    with serving(ledger) as serves:
+        yield serves
+
+
+@pytest.fixture(scope="session")
+def site(client):
+    """The address of the site."""
+    return address(client)
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +72,13 @@ def visit(chromium, site, runs):
         if not live:
             context.route("**/stream", lambda route: route.fulfill(status=204))
         page = context.new_page()
+        page.faults = faults  # for tests that make them on purpose
         page.on("console", lambda said: faults.append(said.text) if said.type in {"error", "warning"} else None)
         page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("request", lambda asked: None if asked.url.startswith((site, "data:", "blob:")) else faults.append(asked.url))
+        page.on(
+            "request",
+            lambda asked: None if asked.url.startswith((site, "data:", "blob:")) else faults.append(asked.url),
+        )
         page.goto(site + path)
         page.evaluate("document.fonts.ready")
         return page

@@ -18,7 +18,9 @@ def page_of(shown: Shown) -> str:
     """Give the run page of what is shown, with its log where this person may read it."""
     events = None if shown.record.operation is None and shown.viewer.may_view == frozenset() else log(shown)
     page = run_page(shown, events, "/stream", links_for(shown.record, may_act=True))
-    return render("run.html", frame=Frame("d.weber", "Auditor", shown.record.workspace, shown.record.environment), page=page)
+    return render(
+        "run.html", frame=Frame("d.weber", "Auditor", shown.record.workspace, shown.record.environment), page=page
+    )
 
 
 def sheet_of(shown: Shown) -> str:

@@ -4,7 +4,25 @@ from __future__ import annotations
 
 from html.parser import HTMLParser
 
-_BLOCKS = {"p", "h1", "h2", "h3", "li", "dt", "dd", "div", "section", "ol", "ul", "dl", "tr", "header", "summary", "pre", "title"}
+_BLOCKS = {
+    "p",
+    "h1",
+    "h2",
+    "h3",
+    "li",
+    "dt",
+    "dd",
+    "div",
+    "section",
+    "ol",
+    "ul",
+    "dl",
+    "tr",
+    "header",
+    "summary",
+    "pre",
+    "title",
+}
 _VOID = {"meta", "link", "input", "br", "img", "path", "circle", "rect"}
 _UNREAD = {"script", "style", "defs"}
 

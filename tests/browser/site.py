@@ -1,8 +1,7 @@
-"""The whole site on a socket of this machine, over a ledger in a file, with people who are known by a cookie."""
+"""The whole site over a ledger in a file, with people who are known by a cookie: how they sign in is tested elsewhere."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,32 +9,32 @@ from starlette.requests import Request
 
 from proofgap.audit import Actor
 from proofgap_app.web.calls import Means, Principal
-from proofgap_app.web.serving import Server, bound, configured
-from proofgap_app.web.site import create_site
-from proofgap_app.web.site_settings import Limits, SiteSettings
+from proofgap_app.web.site_settings import Limits
 from proofgap_store import Ledger
+from tests.web.serving import Client, served
 
 COOKIE = "who"
 
 
 def identify(request: Request) -> Principal | None:
-    """Believe the cookie: how people sign in is tested elsewhere."""
+    """Believe the cookie."""
     who = request.cookies.get(COOKIE)
     return None if who is None else Principal(Actor(id=who, via="page"), Means.SESSION)
 
 
 @contextmanager
-def serving(ledger: Ledger, **settings: object) -> Iterator[str]:
-    """Serve a ledger; give the address."""
-    listener = bound("127.0.0.1", 0)
-    address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    chosen = SiteSettings(origin=address, limits=Limits(streams_of_principal_max=100), **settings)
-    server = Server(configured(create_site(ledger, chosen, identify), chosen))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    try:
-        yield address
-    finally:
-        server.stop()
-        thread.join(20)
-        listener.close()
+def serving(ledger: Ledger) -> Iterator[Client]:
+    """Serve a ledger; give a client of it."""
+    limits = Limits(streams_of_principal_max=100)
+    with served(ledger, lambda _settings: identify, limits=limits, poll_seconds=0.1) as client:
+        yield client
+
+
+def address(client: Client) -> str:
+    """Give where browsers find it."""
+    return f"http://127.0.0.1:{client.port}"
+
+
+def as_(client: Client, who: str) -> Client:
+    """Give a client that somebody uses who wants to read pages."""
+    return client._replace(headers={"Cookie": f"{COOKIE}={who}", "Accept": "text/html"})

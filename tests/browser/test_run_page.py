@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import gzip
 import re
-import urllib.request
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 from proofgap_app.web.pages import addresses
 from tests.browser.conftest import narrow
+from tests.browser.site import as_
 from tests.browser.world import STATES
 
 SHEET_BOTTOM_MAX, BUTTON_BOTTOM_MAX = 660, 430
@@ -52,7 +52,9 @@ def _prints_on_one_page(page) -> None:
     page.emulate_media(media="print")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     said = page.locator(".printed").inner_text()
-    assert re.fullmatch(r"Printed from http://127\.0\.0\.1:\d+/runs/\S+ · audit event \d+ · record version \d+ · rule set 1", said)
+    assert re.fullmatch(
+        r"Printed from http://127\.0\.0\.1:\d+/runs/\S+ · audit event \d+ · record version \d+ · rule set 1", said
+    )
     assert page.locator("#diagnostics").get_attribute("open") is not None
     assert not page.locator("#raw").is_visible()
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
@@ -64,8 +66,11 @@ def test_dark_and_forced_colours_break_no_rule(visit, runs):
     found = Axe().run(page, options={"runOnly": RULES})
     assert [fault["id"] for fault in found.response["violations"]] == []
     page.emulate_media(forced_colors="active")
-    widths = page.evaluate("[...document.querySelectorAll('.rail .passed .dot, .mark')].map(e => getComputedStyle(e).borderTopWidth)")
-    assert widths and all(width != "0px" for width in widths)
+    widths = page.evaluate(
+        "[...document.querySelectorAll('.rail .passed .dot, .mark')].map(e => getComputedStyle(e).borderTopWidth)"
+    )
+    assert widths
+    assert all(width != "0px" for width in widths)
 
 
 def test_the_keyboard_goes_the_way_that_people_read(visit, runs):
@@ -73,7 +78,11 @@ def test_the_keyboard_goes_the_way_that_people_read(visit, runs):
     seen = []
     for _ in range(9):
         page.keyboard.press("Tab")
-        seen.append(page.evaluate("document.activeElement.id || document.activeElement.className || document.activeElement.textContent.trim()"))
+        seen.append(
+            page.evaluate(
+                "document.activeElement.id || document.activeElement.className || document.activeElement.textContent.trim()"
+            )
+        )
     assert seen[:6] == ["skip", "brand", "Restore runs", "copy", "event", "next"]
     assert seen[6] == "All events"
     page.locator("#diagnostics-head").focus()
@@ -84,19 +93,18 @@ def test_the_keyboard_goes_the_way_that_people_read(visit, runs):
     page.wait_for_url("**/items")
 
 
-def test_a_page_is_light(site, runs):
+def test_a_page_is_light(client, runs):
     """What is loaded beside the fonts, as it is sent compressed."""
-    total = 0
-    for path in (addresses.run(runs["needs_review"]), "/static/console.css", "/static/live.js", "/static/icon.svg"):
-        asked = urllib.request.Request(site + path, headers={"cookie": "who=ada"})
-        with urllib.request.urlopen(asked) as answer:
-            total += len(gzip.compress(answer.read()))
-    assert total <= PAGE_BYTES_MAX
+    paths = (addresses.run(runs["needs_review"]), "/static/console.css", "/static/live.js", "/static/icon.svg")
+    answers = [as_(client, "ada").get(path) for path in paths]
+    assert [answer.status for answer in answers] == [200] * 4
+    assert sum(len(gzip.compress(answer.body)) for answer in answers) <= PAGE_BYTES_MAX
 
 
 def test_everything_works_without_javascript(visit, runs):
     page = visit(addresses.run(runs["needs_review"]), java_script_enabled=False)
-    assert page.locator("#copy").is_hidden() and page.locator("#print").is_hidden()
+    assert page.locator("#copy").is_hidden()
+    assert page.locator("#print").is_hidden()
     page.locator("#diagnostics-head").click()
     assert page.locator("#raw").is_visible()
     page.locator("#next").click()
@@ -111,7 +119,10 @@ def test_the_id_can_be_copied_and_that_is_announced(visit, runs):
     assert page.evaluate("navigator.clipboard.readText()") == runs["failed"]
 
 
-@pytest.mark.parametrize("path", ["/runs", "/audit", "/machine", "/runs/{}/items", "/runs/{}/evidence", "/runs/{}/operation", "/runs/{}/events"])
+@pytest.mark.parametrize(
+    "path",
+    ["/runs", "/audit", "/machine", "/runs/{}/items", "/runs/{}/evidence", "/runs/{}/operation", "/runs/{}/events"],
+)
 def test_the_other_pages_break_no_rule_and_fit_a_narrow_screen(visit, runs, path):
     page = visit(path.format(runs["needs_review"]))
     found = Axe().run(page, options={"runOnly": RULES})

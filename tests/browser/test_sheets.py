@@ -51,7 +51,9 @@ def test_each_page_has_one_primary_action_and_it_is_the_decisions(name):
 
 
 def test_every_primary_action_there_is_leads_to_a_page():
-    actions = {words.next_action for words in WORDING.values()} | {words.next_action_otherwise for words in WORDING.values()}
+    actions = {words.next_action for words in WORDING.values()} | {
+        words.next_action_otherwise for words in WORDING.values()
+    }
     assert actions == set(PAGE_OF_ACTION)
 
 
@@ -59,9 +61,12 @@ def test_a_number_what_nobody_reported_and_what_is_unavailable_look_different():
     number, unknown, unavailable = (
         golden.page_of(sheets.SHEETS[name]) for name in ("needs_review", "metadata_only", "no_counts")
     )
-    assert 'class="bar"' in number and "swatch unknown" not in number
-    assert "swatch unknown" in unknown and "4 not reported" in text_of(unknown)
-    assert "unknown-value" in unavailable and 'class="bar"' not in unavailable
+    assert 'class="bar"' in number
+    assert "swatch unknown" not in number
+    assert "swatch unknown" in unknown
+    assert "4 not reported" in text_of(unknown)
+    assert "unknown-value" in unavailable
+    assert 'class="bar"' not in unavailable
     assert "Result summary unavailable" in text_of(unavailable)
 
 
@@ -71,7 +76,9 @@ def test_no_zero_is_shown_that_the_record_does_not_hold(name):
     sheet = golden.sheet_of(shown)
     assert "\n0 " not in sheet
     counts = shown.decision.result_summary.counts
-    assert ("Recorded as 0" in sheet) == (counts is not None and 0 in (counts.failed, counts.skipped, counts.partial, counts.non_applied))
+    assert ("Recorded as 0" in sheet) == (
+        counts is not None and 0 in (counts.failed, counts.skipped, counts.partial, counts.non_applied)
+    )
 
 
 def test_what_is_withheld_reads_exactly_like_what_is_absent():
@@ -95,8 +102,12 @@ def _hostile(value: str) -> str:
     )  # fmt: skip
     record = replace(sheets.executed("failed", "failed", details=details), id=value, workspace=value, environment=value)
     shown = sheets.shown(record, note=value)
-    events = [replace(event, entry={**event.entry, "actor": {"id": value}, "type": value}) for event in sheets.log(shown)]
-    return golden.render("run.html", frame=golden.Frame(value, value, value, value), page=run_page(shown, events, value))
+    events = [
+        replace(event, entry={**event.entry, "actor": {"id": value}, "type": value}) for event in sheets.log(shown)
+    ]
+    return golden.render(
+        "run.html", frame=golden.Frame(value, value, value, value), page=run_page(shown, events, value)
+    )
 
 
 def test_no_text_of_a_record_becomes_part_of_the_page():
@@ -118,7 +129,9 @@ def test_characters_that_nobody_can_see_are_spelled_out():
 def test_any_id_is_one_part_of_a_path_and_comes_back_as_it_was(text):
     part = addresses.part(text)
     assert addresses.text_of(part) == text
-    assert part.isascii() and not set(part) & set("/?#%&\"'<> ") and part not in {".", ".."}
+    assert part.isascii()
+    assert not set(part) & set("/?#%&\"'<> ")
+    assert part not in {".", ".."}
 
 
 @pytest.mark.parametrize("status", RunStatus)

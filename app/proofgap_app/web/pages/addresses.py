@@ -54,3 +54,8 @@ def with_query(path: str, **values: str | None) -> str:
 def stream(workspace: str, run_id: str) -> str:
     """Give the address at which the API says that a run moved."""
     return f"/v1/workspaces/{quote(workspace, safe='')}/restore-runs/{quote(run_id, safe='')}/stream"
+
+
+def news(workspace: str) -> str:
+    """Give the address at which the API says which runs of a workspace moved."""
+    return f"/v1/workspaces/{quote(workspace, safe='')}/events"

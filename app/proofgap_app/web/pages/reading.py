@@ -56,7 +56,7 @@ def run_page(call: Call, query: As) -> Response:
 def past_decision(call: Call) -> Response:
     """Show a decision as it was shown: it is read from the log, and not decided anew."""
     run_id = run_named(call)
-    event = call.ledger.desk.past(run_id, call.request.path_params["event"], call.actor.id)
+    event = call.ledger.feed.shown(run_id, call.request.path_params["event"], call.actor)
     around = call.ledger.desk.around(run_id, call.actor.id)
     top = frame(call, around.roles, (event.entry["ws"], event.entry["env"]))
     return answered("run.html", frame=top, page=past.page(event))
@@ -64,7 +64,7 @@ def past_decision(call: Call) -> Response:
 
 def past_decision_json(call: Call) -> Response:
     """Give a decision as it was shown, for programs and for keeping."""
-    event = call.ledger.desk.past(run_named(call), call.request.path_params["event"], call.actor.id)
+    event = call.ledger.feed.shown(run_named(call), call.request.path_params["event"], call.actor)
     return reply(
         past.document(event), headers={"content-disposition": f'attachment; filename="decision-{event.event_id}.json"'}
     )

@@ -68,6 +68,7 @@ class RunsPage(NamedTuple):
     is_filtered: bool
     empty: str
     as_of: str
+    workspace: str | None  # the one that is asked for
 
 
 def query(wanted: Wanted) -> Query:
@@ -146,6 +147,7 @@ def page(found: Listing, wanted: Wanted, scopes: Iterable[tuple[str, str]], now_
         is_filtered=is_filtered,
         empty=_empty(found, is_filtered=is_filtered),
         as_of=f"{words.clock(now_us)} UTC",
+        workspace=_scope(wanted.scope)[0],
     )
 
 

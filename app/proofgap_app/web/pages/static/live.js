@@ -21,7 +21,7 @@
   });
 
   const live = find("live");
-  if (!live || !live.dataset.stream || !window.EventSource) return;
+  if (!live || !(live.dataset.stream || live.dataset.poll)) return;
   const mark = (text, stale) => {
     live.hidden = false;
     live.textContent = text;
@@ -58,12 +58,32 @@
     if (again) { again = false; reload(); }
   };
 
-  const stream = new EventSource(live.dataset.stream);
-  stream.addEventListener("open", () => mark("Live", false));
-  stream.addEventListener("error", () => mark(`Not live: showing ${live.dataset.asOf}. Retrying`, true));
-  stream.addEventListener("decision", (event) => {
-    const id = Number(event.lastEventId || JSON.parse(event.data).event_id || 0);
-    if (id > told && id > Number(live.dataset.seen || 0)) { told = id; reload(); }
-  });
-  addEventListener("pagehide", () => stream.close());
+  const stale = () => mark(`Not live: showing ${live.dataset.asOf}. Retrying`, true);
+  const follow = () => {
+    const stream = new EventSource(live.dataset.stream);
+    stream.addEventListener("open", () => mark("Live", false));
+    stream.addEventListener("error", stale);
+    stream.addEventListener("decision", (event) => {
+      const id = Number(event.lastEventId);
+      if (id > told) { told = id; reload(); }
+    });
+    addEventListener("pagehide", () => stream.close());
+  };
+  const poll = async (after) => {
+    for (;;) {
+      try {
+        const answer = await fetch(`${live.dataset.poll}?wait=20&after=${after}`);
+        if (!answer.ok) throw new Error(String(answer.status));
+        const news = await answer.json();
+        after = news.next;
+        mark("Live", false);
+        if (news.items.length) await reload();
+      } catch {
+        stale();
+        await new Promise((done) => setTimeout(done, 5000));
+      }
+    }
+  };
+  if (live.dataset.stream) follow();
+  else { mark("Live", false); poll(live.dataset.after); }
 })();
