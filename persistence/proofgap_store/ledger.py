@@ -26,13 +26,14 @@ from proofgap.hooks import ProjectForRecord
 from proofgap.moves import begin, move, retry
 from proofgap.records import Check, Item, Moment, RunDetails, RunRecord, SnapshotDetails, draft
 from proofgap.text import check_words
-from proofgap_store import administration, denials, evidencing, expiry, health, importing, views
+from proofgap_store import administration, denials, evidencing, expiry, health, importing, lists, views
 from proofgap_store.access import Access
 from proofgap_store.audit import Audit
 from proofgap_store.audit_log import head_of
 from proofgap_store.calls import check_report, check_time, digest_of_items, made
 from proofgap_store.clock import new_id, now_us
 from proofgap_store.custody import Custody
+from proofgap_store.desk import Desk
 from proofgap_store.engine import Connection, make_engine
 from proofgap_store.environments import demand_free
 from proofgap_store.feed import Feed
@@ -277,7 +278,7 @@ class Ledger:
     def list_runs(self, viewer: str, actor: Actor, query: views.Query = views.EVERYTHING) -> Listing:
         """Show somebody a page of runs, newest first; one audit event names each row's run, state and facts."""
         asked = views.Asked(actor, viewer, self._clock())
-        return self._shown(asked, lambda connection: views.listing(connection, asked, query))
+        return self._shown(asked, lambda connection: lists.listing(connection, asked, query))
 
     def history(self, run_id: str, viewer: str, *, after: int = 0) -> list[HistoryEvent]:
         """Read the log of a run, oldest first; only what came after an event, where its id is given.
@@ -314,6 +315,11 @@ class Ledger:
     def access(self) -> Access:
         """Give who may do what where, for its administrators."""
         return Access(self._gate, self._clock)
+
+    @property
+    def desk(self) -> Desk:
+        """Give what the page of a run shows beside its decision."""
+        return Desk(self._gate, self._clock)
 
     @property
     def audit(self) -> Audit:
