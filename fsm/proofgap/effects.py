@@ -34,15 +34,16 @@ from proofgap.records import (
 
 _ENDING = frozenset(
     {
-        *("counts", "counts_are_lower_bounds", "attention", "end_reason"),
+        *("counts", "counts_are_lower_bounds", "counts_source", "attention", "end_reason"),
         *("outcome_rule", "exit_code", "nothing_written", "source_completeness"),
     }
 )
 _RECOVERY_POINT = frozenset({"recovery_point_us", "recovery_point_basis"})
 _WANTED = frozenset({"backup", "target", "driver", "purpose", "rto_us_stated", "rpo_us_stated"}) | _RECOVERY_POINT
-_CHOSEN = frozenset({"manifest", "select", "overwrite"})
+_CHOSEN = frozenset({"manifest", "select", "overwrite", "options", "password_file"})
 _FOUND = _RECOVERY_POINT | {
     *("plan_digest", "selected", "expects_nothing", "source_completeness", "target_fingerprint"),
+    *("tool", "unit"),
 }
 ACCEPTED: MappingProxyType[str, frozenset[str]] = MappingProxyType(
     {
@@ -209,6 +210,8 @@ def _details(record: RunRecord, event: RunEvent, given: RunDetails, moment: Mome
                 manifest=None,
                 select=(),
                 overwrite=False,
+                options=(),
+                password_file=None,
             )
             before = _without_foreign_point(before, given)
         case RunEvent.CHECK:
@@ -239,7 +242,7 @@ def _without_foreign_point(details: RunDetails, given: RunDetails) -> RunDetails
 
 def _unseen(details: RunDetails) -> RunDetails:
     """Forget the plan, the preview and the approvals: they were for something else."""
-    return replace(details, plan_digest=None, target_fingerprint=None, preview=None, approvals=())
+    return replace(details, tool=None, unit=None, plan_digest=None, target_fingerprint=None, preview=None, approvals=())
 
 
 def _preview(details: RunDetails, shown: PreviewFacts) -> PreviewFacts:

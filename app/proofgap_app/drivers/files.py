@@ -10,6 +10,7 @@ import os
 import platform
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -43,9 +44,11 @@ from proofgap_app.drivers.files_evidence import collect
 from proofgap_app.drivers.files_execute import execute
 from proofgap_app.drivers.manifest import Manifest, read_manifest
 from proofgap_app.drivers.names import shown
+from proofgap_app.drivers.places import existing, whole
 from proofgap_app.drivers.selection import Selection, select
 from proofgap_app.drivers.target import Target
 from proofgap_app.drivers.target_state import fingerprint, foresee
+from proofgap_app.drivers.tool import demand_known_options
 
 _PROBLEMS_SHOWN_MAX = 20
 _EXPANSION_MAX = 1000
@@ -58,13 +61,14 @@ class FilesDriver:
     name: ClassVar[str] = "files"
 
     def settled(self, request: Request) -> Request:
-        """Give the request: the target is the directory that is restored into."""
-        return request
+        """Give the request with whole paths; its target is the directory that is restored into."""
+        demand_known_options(request, {})
+        return replace(request, backup=existing("backup", request.backup), target=whole("target", request.target))
 
     def plan(self, request: Request) -> Plan:
         """List the backup and choose what the request selects. Raises `SourceError`, `TargetError`."""
         _demand_a_target(request)
-        archive = open_archive(request.backup)
+        archive = open_archive(request.backup_path)
         manifest = {} if request.manifest is None else read_manifest(request.manifest)
         identity, listing = archive.identity(), archive.listing()
         selection = select(listing, manifest, request.select)
@@ -75,18 +79,18 @@ class FilesDriver:
         archive = same_archive(plan)
         positions = {item.position for item in plan.items if item.position is not None}
         found = content_digests(archive, positions, progress) if depth is Depth.DATA else {}
-        with Target(plan.request.target) as target:
+        with Target(plan.request.target_path) as target:
             seen = fingerprint(target, plan)  # first: what changes while it is looked at is found before it is acted on
             items = tuple(foresee(target, item, found, overwrite=plan.request.overwrite) for item in plan.items)
         return _preview(plan, items, found, depth=depth, target_fingerprint=seen)
 
     def place(self, plan: Plan) -> Path:
         """Give the directory that is restored into."""
-        return plan.request.target
+        return plan.request.target_path
 
     def fingerprint(self, plan: Plan) -> str:
         """Give the SHA-256 of existence, kind, size, time of last change and permissions of every path the plan touches."""
-        with Target(plan.request.target) as target:
+        with Target(plan.request.target_path) as target:
             return fingerprint(target, plan)
 
     def execute(
@@ -102,35 +106,35 @@ class FilesDriver:
         archive = same_archive(plan)
         found = self.fingerprint(plan)
         if target_fingerprint is not None and found != target_fingerprint:
-            raise TargetChangedError(shown(plan.request.target), target_fingerprint, found)
+            raise TargetChangedError(shown(plan.request.target_path), target_fingerprint, found)
         return execute(plan, archive, report=report, progress=progress, should_stop=should_stop)
 
     def collect(self, plan: Plan, *, progress: Progress = no_progress) -> EvidenceReport:
         """Compare what the target holds with what the backup, or its manifest, says it should hold."""
         report = collect(plan, same_archive(plan), progress)
-        demand_same_bytes(plan, lambda: open_archive(plan.request.backup).identity())
+        demand_same_bytes(plan, lambda: open_archive(plan.request.backup_path).identity())
         return report
 
 
 def same_archive(plan: Plan) -> Archive:
     """Open the backup again. Raises `SourceChangedError` when it is not the one that was planned."""
     try:
-        archive = open_archive(plan.request.backup)
+        archive = open_archive(plan.request.backup_path)
         unchanged = archive.unchanged_since(plan.identity)
     except SourceError as error:
-        raise SourceChangedError(shown(plan.request.backup)) from error
+        raise SourceChangedError(shown(plan.request.backup_path)) from error
     if not unchanged:
-        raise SourceChangedError(shown(plan.request.backup))
+        raise SourceChangedError(shown(plan.request.backup_path))
     return archive
 
 
 def _demand_a_target(request: Request) -> None:
-    target, backup = request.target.resolve(), request.backup.resolve()
-    if request.target.exists() and not request.target.is_dir():
-        problem = f"{shown(request.target)} is not a directory"
+    target, backup = request.target_path.resolve(), request.backup_path.resolve()
+    if request.target_path.exists() and not request.target_path.is_dir():
+        problem = f"{shown(request.target_path)} is not a directory"
         raise TargetError("target", problem, "Name a directory, or one that does not exist yet.")
     if backup.is_dir() and (target.is_relative_to(backup) or backup.is_relative_to(target)):
-        problem = f"{shown(request.target)} and the backup {shown(request.backup)} lie in each other"
+        problem = f"{shown(request.target_path)} and the backup {shown(request.backup_path)} lie in each other"
         raise TargetError("target", problem, "Restore into a directory apart from the backup.")
 
 
@@ -139,7 +143,7 @@ def _plan(request: Request, identity: Identity, selection: Selection, listing: L
     content = {
         "driver": FilesDriver.name,
         "backup": [identity.size, identity.sha256],
-        "target": shown(request.target),
+        "target": shown(request.target_path),
         "overwrite": request.overwrite,
         "expects_nothing": request.expects_nothing,
         "items": [_canonical(item) for item in (*selection.items, *selection.folders)],
@@ -210,13 +214,13 @@ def _new_problems(plan: Plan, items: tuple[PreviewItem, ...]) -> list[str]:
 
 
 def _space_problems(plan: Plan) -> list[str]:
-    place = _nearest_existing(plan.request.target)
+    place = _nearest_existing(plan.request.target_path)
     problems = []
     if not os.access(place, os.W_OK | os.X_OK):
-        problems.append(f"target {shown(plan.request.target)}: {shown(place)} is not writable")
+        problems.append(f"target {shown(plan.request.target_path)}: {shown(place)} is not writable")
     needed, free = plan.bytes_total or 0, shutil.disk_usage(place).free
     if needed > free:
-        problems.append(f"target {shown(plan.request.target)}: {needed} bytes are needed, {free} are free")
+        problems.append(f"target {shown(plan.request.target_path)}: {needed} bytes are needed, {free} are free")
     if needed > max(plan.identity.size * _EXPANSION_MAX, _EXPANDED_BYTES_UNSUSPICIOUS):
         problems.append(
             f"the backup of {plan.identity.size} bytes expands to {needed}: more than {_EXPANSION_MAX} times"

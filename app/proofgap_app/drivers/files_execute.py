@@ -38,7 +38,7 @@ from proofgap_app.drivers.target_state import EXISTS, SKIPPED_ON_PURPOSE, obstac
 def execute(plan: Plan, archive: Archive, *, report: Report, progress: Progress, should_stop: ShouldStop) -> Execution:
     """Restore the items of the plan; every one of them is reported once."""
     tally = Tally(plan, report, progress)
-    with Target(plan.request.target) as target:
+    with Target(plan.request.target_path) as target:
         restore = _Restore(plan, target, tally, should_stop)
         restore.refused()
         restore.contents(archive)

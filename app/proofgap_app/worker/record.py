@@ -5,8 +5,11 @@ Owns the translation. Refuses to know when a step is taken (`restore`) and how a
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from msgspec.structs import replace
 
+from proofgap.errors import BadInputError
 from proofgap.facts import EndReason
 from proofgap.records import Check, CheckResult, Completeness, Level, PreviewFacts, RunDetails, SnapshotDetails
 from proofgap.text import TEXT_LENGTH_MAX, safe
@@ -24,7 +27,41 @@ BLOCKED_BY = {
 def scoped(wanted: RunDetails, request: Request) -> RunDetails:
     """Say what decides on the plan, so that whoever approves or resumes the run finds it on record."""
     manifest = None if request.manifest is None else str(request.manifest.resolve())
-    return replace(wanted, manifest=manifest, select=request.select, overwrite=request.overwrite)
+    options = tuple(sorted(f"{key}={value}" for key, value in request.options.items()))
+    password_file = None if request.password_file is None else str(request.password_file.resolve())
+    return replace(
+        wanted,
+        manifest=manifest,
+        select=request.select,
+        overwrite=request.overwrite,
+        expects_nothing=request.expects_nothing,
+        options=options,
+        password_file=password_file,
+    )
+
+
+def requested(details: RunDetails) -> tuple[str, Request]:
+    """Give the driver's name and the request that a run has on record, so that any worker can go on with it.
+
+    Raises:
+        BadInputError: the run does not say it; no restore was asked for with it.
+
+    """
+    if details.backup is None or details.target is None or details.driver is None:
+        raise BadInputError(
+            "run", "it does not say which backup goes where, and with which driver", "Name a run of proofgap restore."
+        )
+    options = dict(option.split("=", 1) for option in details.options)
+    return details.driver, Request(
+        backup=details.backup,
+        target=details.target,
+        manifest=None if details.manifest is None else Path(details.manifest),
+        overwrite=details.overwrite,
+        select=details.select,
+        expects_nothing=details.expects_nothing,
+        options=options,
+        password_file=None if details.password_file is None else Path(details.password_file),
+    )
 
 
 def checked(plan: Plan, target_fingerprint: str, known: RunDetails) -> RunDetails:
@@ -35,6 +72,8 @@ def checked(plan: Plan, target_fingerprint: str, known: RunDetails) -> RunDetail
         expects_nothing=plan.expects_nothing,
         source_completeness=plan.source_completeness,
         target_fingerprint=target_fingerprint,
+        tool=plan.tool_version,
+        unit=plan.unit,
         **plan.identity.recovery_point(known),
     )
 

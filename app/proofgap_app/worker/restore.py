@@ -289,6 +289,8 @@ class Restore:
         outcome = outcome_of(execution.facts(cancel_requested=self._stop_is_wanted()))
         given = RunDetails(
             counts=execution.counts,
+            counts_source=execution.counts_source,
+            counts_are_lower_bounds=execution.counts_are_lower_bounds,
             outcome_rule=outcome.rule,
             end_reason=outcome.end_reason,
             exit_code=execution.exit_code,
