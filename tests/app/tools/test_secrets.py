@@ -126,7 +126,7 @@ def test_a_tool_that_is_not_there_says_how_to_get_it(monkeypatch: pytest.MonkeyP
     tool = tool_for(Kind(name="no-such-tool", install="Run: apt install it"), Request(backup="b", target="t"))
     with pytest.raises(SourceError, match=r"no-such-tool is not on this machine\. Run: apt install it"):
         tool.said  # noqa: B018 - it is looked for when it is first asked for
-    monkeypatch.setenv("PROOFGAP_TOOL_NO_SUCH_TOOL", "echo")
+    monkeypatch.setenv("PROOFGAP_TOOL_NO_SUCH_TOOL", "test")
     silent = tool_for(Kind(name="no-such-tool", install="Install it"), Request(backup="b", target="t"))
     with pytest.raises(SourceError, match="does not say which version"):
         silent.said  # noqa: B018 - as above
