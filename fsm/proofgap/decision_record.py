@@ -214,14 +214,14 @@ _BEYOND = (
 )
 
 
-_NOT_ATTESTED = {
+_NOT_ATTESTED: dict[str | None, str] = {
     RecoveryPointBasis.BACKUP_TIME: ", read off the backup and not attested,",
     RecoveryPointBasis.FILE_TIME: ", read off a file and not attested,",
 }
 
 
 def _since(basis: str | None) -> str:
-    attested = _NOT_ATTESTED.get(basis or "", "")
+    attested = _NOT_ATTESTED.get(basis, "")
     return f"from the recovery point{attested} to the request"
 
 

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -32,7 +33,12 @@ TIME_TOLERANCE_NS = 2_000
 
 _HARMLESS = "metadata_not_applied"
 _TO_DO = frozenset({Action.CREATED, Action.OVERWRITTEN})
-_KINDS = {Kind.DIRECTORY: stat.S_IFDIR, Kind.SYMLINK: stat.S_IFLNK, Kind.FILE: stat.S_IFREG, Kind.HARDLINK: stat.S_IFREG}
+_KINDS = {
+    Kind.DIRECTORY: stat.S_IFDIR,
+    Kind.SYMLINK: stat.S_IFLNK,
+    Kind.FILE: stat.S_IFREG,
+    Kind.HARDLINK: stat.S_IFREG,
+}
 
 
 class Complaint(NamedTuple):
@@ -61,13 +67,6 @@ class ToolEnd:
     others: Sequence[str] = ()
 
 
-class Errand(NamedTuple):
-    """What the tool is to do: the items to write, and whether that is everything the backup holds."""
-
-    items: tuple[PlannedItem, ...]
-    is_everything: bool
-
-
 Look = Mapping[Parts, tuple[int, int, int] | None]
 """What is at each path: number, time of last change of state and mode; ``None`` when nothing is."""
 
@@ -77,19 +76,22 @@ def foresee(target: Target, item: PlannedItem, expect: Expectation | None, *, ov
     if item.refused is not None:
         return PreviewItem(key=item.key, action=Action.NONE, reason_code=item.refused)
     try:
-        status = target.lookup(item.parts)
-        blocked = obstacle(item, status)
-        if blocked is not None:
-            return PreviewItem(key=item.key, action=Action.NONE, reason_code=blocked)
-        if status is None:
-            return PreviewItem(key=item.key, action=Action.CREATED)
-        if is_there(target, item, status, expect):
-            return PreviewItem(key=item.key, action=Action.UNCHANGED)
+        action, reason = _foreseen(target, item, expect)
     except OSError as error:
-        return PreviewItem(key=item.key, action=Action.NONE, reason_code=reason_of(error))
-    if overwrite:
-        return PreviewItem(key=item.key, action=Action.OVERWRITTEN)
-    return PreviewItem(key=item.key, action=Action.SKIPPED, reason_code=EXISTS)
+        action, reason = Action.NONE, reason_of(error)
+    if overwrite and action is Action.SKIPPED:
+        action, reason = Action.OVERWRITTEN, None
+    return PreviewItem(key=item.key, action=action, reason_code=reason)
+
+
+def _foreseen(target: Target, item: PlannedItem, expect: Expectation | None) -> tuple[Action, str | None]:
+    status = target.lookup(item.parts)
+    blocked = obstacle(item, status)
+    if blocked is not None:
+        return Action.NONE, blocked
+    if status is None:
+        return Action.CREATED, None
+    return (Action.UNCHANGED, None) if is_there(target, item, status, expect) else (Action.SKIPPED, EXISTS)
 
 
 def may_be_there(target: Target, item: PlannedItem) -> bool:
@@ -98,26 +100,43 @@ def may_be_there(target: Target, item: PlannedItem) -> bool:
         status = target.lookup(item.parts)
     except OSError:
         return False
-    return item.position is not None and status is not None and _looks_right(item, status)
+    has_content = item.kind not in {Kind.DIRECTORY, Kind.SPECIAL}
+    return item.refused is None and has_content and status is not None and _looks_right(item, status)
 
 
 def is_there(target: Target, item: PlannedItem, status: os.stat_result, expect: Expectation | None) -> bool:
     """Whether the target holds exactly this item. Raises ``OSError``."""
     if not _looks_right(item, status):
         return False
-    if item.kind is Kind.SYMLINK:
-        return target.link_text(item.parts) == item.link
-    if item.position is None:
+    if item.kind in {Kind.DIRECTORY, Kind.SPECIAL}:
         return True
     wanted = None if expect is None else expect.expected(item)
-    return expect is not None and isinstance(wanted, str) and wanted == expect.observed(target, item)
+    if expect is None or not isinstance(wanted, str):
+        return False
+    is_link = item.kind is Kind.SYMLINK
+    return wanted == (target.link_text(item.parts) if is_link else expect.observed(target, item))
 
 
-def errand(plan: Plan, foreseen: Iterable[PreviewItem], *, holds: int) -> Errand:
-    """Choose what the tool is to write; ``holds`` is how many items the whole backup has."""
+def errand(plan: Plan, foreseen: Iterable[PreviewItem]) -> frozenset[Parts]:
+    """Choose what the tool is to write."""
     to_do = {seen.key for seen in foreseen if seen.action in _TO_DO}
-    items = tuple(item for item in plan.items if item.key in to_do)
-    return Errand(items, len(items) == holds)
+    return frozenset(item.parts for item in plan.items if item.key in to_do)
+
+
+def cover(wanted: Collection[Parts], everything: Collection[Parts]) -> list[Parts]:
+    """Name the wanted paths in few words: a folder where all that it holds is wanted, else each path.
+
+    >>> cover({("a", "x"), ("a", "y"), ("b", "x")}, {("a", "x"), ("a", "y"), ("b", "x"), ("b", "y")})
+    [('a',), ('b', 'x')]
+    """
+    held, asked = Counter(_above(everything)), Counter(_above(wanted))
+    whole = {folder for folder, number in asked.items() if number == held[folder]}
+    named = {next((parts[:depth] for depth in range(len(parts)) if parts[:depth] in whole), parts) for parts in wanted}
+    return sorted(named)
+
+
+def _above(paths: Iterable[Parts]) -> Iterator[Parts]:
+    return (parts[:depth] for parts in paths for depth in range(len(parts)))
 
 
 def execute(
@@ -169,7 +188,9 @@ def _left_out(item: PlannedItem, seen: PreviewItem) -> Item:
         return Item(key=item.key, action=Action.UNCHANGED, result=ItemResult.SUCCEEDED)
     reason = seen.reason_code or "not_restored"
     if seen.action is Action.SKIPPED:
-        return not_done(item, ItemResult.SKIPPED, reason, "it exists, differs, and was not to be replaced", Action.SKIPPED)
+        return not_done(
+            item, ItemResult.SKIPPED, reason, "it exists, differs, and was not to be replaced", Action.SKIPPED
+        )
     if item.kind is Kind.MISSING:
         return not_done(item, ItemResult.NON_APPLIED, reason, "the manifest names it, the backup does not hold it")
     return not_done(item, ItemResult.FAILED, reason, "something is in its place, or keeps it from being put there")
@@ -191,7 +212,9 @@ def _became(target: Target, item: PlannedItem, seen: PreviewItem, ended: tuple[T
         reason = "not_reached" if not end.reached_end else "absent_without_an_error"
         return not_done(item, ItemResult.NON_APPLIED, reason, "it is not in the target, and no error names it")
     if not end.reached_end and not _is_finished(item, status):
-        return not_done(item, ItemResult.PARTIAL, "broken_off", "the tool was broken off while it may have been at work on it")
+        return not_done(
+            item, ItemResult.PARTIAL, "broken_off", "the tool was broken off while it may have been at work on it"
+        )
     if not _looks_right(item, status):
         return not_done(item, ItemResult.FAILED, "wrong_size_or_kind", "what is in the target has another size or kind")
     return Item(

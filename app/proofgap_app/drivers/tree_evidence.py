@@ -32,7 +32,7 @@ class Expectation(Protocol):
     """How content is compared, in a few words."""
 
     def expected(self, item: PlannedItem) -> str | DamagedError:
-        """Give the digest that the repository has of an item's content, or why it has none."""
+        """Give the digest that the repository has of an item's content, or the text of a link; or why it has none."""
         ...
 
     def observed(self, target: Target, item: PlannedItem) -> str | None:
@@ -78,16 +78,23 @@ def _compare(target: Target, item: PlannedItem, status: os.stat_result, expect: 
     if there != wanted or item.kind in {Kind.DIRECTORY, Kind.SPECIAL}:
         return _compared(item, "existence", Level.L4, (wanted, there))
     if item.kind is Kind.SYMLINK:
-        texts = (shown(item.link or ""), shown(target.link_text(item.parts) or ""))
-        return _compared(item, "link text", Level.L5, texts)
+        return _link(target, item, item.link if item.link is not None else expect.expected(item))
     if item.size not in {None, status.st_size}:
         return _compared(item, "size in bytes", Level.L4, (str(item.size), str(status.st_size)))
     if item.sha256 is not None:  # the manifest of the source is older than the backup, and knows more
-        return _compared(item, "SHA-256 of content, by the manifest", Level.L5, (item.sha256, target.digest(item.parts)))
+        return _compared(
+            item, "SHA-256 of content, by the manifest", Level.L5, (item.sha256, target.digest(item.parts))
+        )
     expected = expect.expected(item)
     if isinstance(expected, DamagedError):
         return _skipped(item, expected.reason_code)
     return _compared(item, expect.method, Level.L5, (expected, expect.observed(target, item)))
+
+
+def _link(target: Target, item: PlannedItem, text: str | DamagedError) -> Check:
+    if isinstance(text, DamagedError):
+        return _skipped(item, text.reason_code)
+    return _compared(item, "link text", Level.L5, (shown(text), shown(target.link_text(item.parts) or "")))
 
 
 def _skipped(item: PlannedItem, reason_code: str) -> Check:
