@@ -18,12 +18,11 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import msgspec
 
 from proofgap.errors import BadInputError
-from proofgap.records import Completeness
 from proofgap_app.drivers import tree, tree_evidence
 from proofgap_app.drivers.archives import Listing
 from proofgap_app.drivers.base import (
@@ -31,7 +30,6 @@ from proofgap_app.drivers.base import (
     EvidenceReport,
     Execution,
     Plan,
-    PlannedItem,
     Preview,
     PreviewItem,
     Progress,
@@ -41,7 +39,6 @@ from proofgap_app.drivers.base import (
     SourceChangedError,
     SourceError,
     TargetChangedError,
-    TargetError,
     no_progress,
 )
 from proofgap_app.drivers.file_plan import Found, plan_of, preview_of
@@ -66,7 +63,6 @@ from proofgap_app.drivers.tool import Tool, demand_known_options
 _REMOTE = re.compile(r"(sftp|rest|s3|b2|azure|gs|swift|rclone):.")
 _OPTION_LIKE = re.compile(r"-|(sftp:(//)?)([^@/]*@)?-")
 _TELLS_PROGRESS = (0, 16)
-_PATTERN_BYTES_MAX = 500_000
 _IGNORING = "ignoring error for "
 _END_OF_ALL = re.compile(r"There were \d+ errors")
 _HARMLESS = re.compile(r"(UtimesNano|[Ll]chown|[Cc]hmod|[Cc]htimes|[Ss]etxattr|xattr|.*extended attribute)")
@@ -80,10 +76,7 @@ class ResticDriver:
     def settled(self, request: Request) -> Request:
         """Give the request with whole paths, and the snapshot named."""
         demand_known_options(request, OPTIONS)
-        if request.options.get("source", "complete") not in {"complete", "incomplete"}:
-            raise BadInputError(
-                "option", "source is neither complete nor incomplete", "Say what the backup run ended as."
-            )
+        tree.demand_a_source_state(request)
         location, snapshot = split_location(request.backup)
         if _OPTION_LIKE.match(location):
             raise BadInputError("backup", f"{shown(location)} looks like an option", "Name a repository.")
@@ -93,21 +86,21 @@ class ResticDriver:
 
     def plan(self, request: Request) -> Plan:
         """List the snapshot and choose what the request selects. Raises `SourceError`, `TargetError`."""
-        demand_a_directory(request)
+        tree.demand_a_directory(request)
         repository = Repository(request)
         manifest = {} if request.manifest is None else read_manifest(request.manifest)
         snapshot = repository.snapshot()
         entries = repository.entries(snapshot)
         listing = Listing(entries=tuple(entries))
         selection = select(listing, manifest, request.select, takes_everything=True)
-        refuse_unsafe(selection.items)
+        tree.refuse_unsafe(selection.items)
         found = Found(
             driver=self.name,
             tool=repository.tool.said,
             identity=with_size(snapshot.identity, entries),
             listing=listing,
             manifest=manifest,
-            stated=Completeness(request.options.get("source", Completeness.UNKNOWN)),
+            stated=tree.stated(request),
         )
         return plan_of(request, found, selection)
 
@@ -164,28 +157,6 @@ class ResticDriver:
         return tree_evidence.collect(plan, contents, plan.items, progress)
 
 
-class _Patterns(NamedTuple):
-    """What is to become of each item, and what restic is told; ``None``: it has nothing to do."""
-
-    foreseen: tuple[PreviewItem, ...]
-    arguments: tuple[str, ...] | None
-
-
-def demand_a_directory(request: Request) -> None:
-    """Refuse a target that is something else. Raises `TargetError`."""
-    if request.target_path.exists() and not request.target_path.is_dir():
-        problem = f"{shown(request.target)} is not a directory"
-        raise TargetError("target", problem, "Name a directory, or one that does not exist yet.")
-
-
-def refuse_unsafe(items: tuple[PlannedItem, ...]) -> None:
-    """Refuse a backup with a name that leads out of the target: the tool writes by itself. Raises `SourceError`."""
-    unsafe = next((item.key for item in items if item.refused == "unsafe_path"), None)
-    if unsafe is not None:
-        problem = f"it holds the name {unsafe}, which leads out of the target"
-        raise SourceError("backup", problem, "Restore the rest with --select.")
-
-
 def _same(plan: Plan) -> tuple[Repository, Snapshot]:
     """Open the repository again. Raises `SourceChangedError` when the snapshot that was planned is not there any more."""
     repository = Repository(plan.request)
@@ -203,24 +174,17 @@ def _foreseen(plan: Plan, repository: Repository, snapshot: Snapshot) -> tuple[P
         return tuple(tree.foresee(target, item, contents, overwrite=overwrite) for item in plan.items)
 
 
-def _patterns(plan: Plan, repository: Repository, snapshot: Snapshot) -> _Patterns:
+def _patterns(plan: Plan, repository: Repository, snapshot: Snapshot) -> tree.Errand:
     """Say in restic's words what it is to write: all, all but some, or some. ``None``: nothing at all."""
     foreseen = _foreseen(plan, repository, snapshot)
-    wanted = tree.errand(plan, foreseen)
+    wanted = tree.to_do(plan, foreseen)
     if not wanted:
-        return _Patterns(foreseen, None)
+        return tree.Errand(foreseen, None)
     listing = Listing(entries=tuple(repository.entries(snapshot)))
     everything = {item.parts for item in select(listing, {}, (), takes_everything=True).items}
-    if wanted == everything:
-        return _Patterns(foreseen, ())
-    including, excluding = tree.cover(wanted, everything), tree.cover(everything - wanted, everything)
-    named = including if len(including) <= len(excluding) else excluding
-    option = "--include" if named is including else "--exclude"
-    arguments = tuple(f"{option}=/{_escaped('/'.join(parts))}" for parts in named)
-    if sum(map(len, arguments)) > _PATTERN_BYTES_MAX:
-        problem = f"it takes {len(arguments)} names to say what is to be restored, which is more than one call takes"
-        raise TargetError("select", problem, "Restore whole folders, or into an empty directory.")
-    return _Patterns(foreseen, arguments)
+    named = tree.named(wanted, everything)
+    option = "--include" if named.are_wanted else "--exclude"
+    return tree.Errand(foreseen, tuple(f"{option}=/{_escaped(path)}" for path in named.paths))
 
 
 def _escaped(path: str) -> str:

@@ -13,25 +13,42 @@ Owns these rules. Refuses to know any tool; whether the content is right is the 
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import NamedTuple
 
+from proofgap.errors import BadInputError
 from proofgap.facts import ItemResult
-from proofgap.records import CountsSource, Item
-from proofgap_app.drivers.base import Action, Execution, Kind, Plan, PlannedItem, PreviewItem, Progress, Report
+from proofgap.records import Completeness, CountsSource, Item
+from proofgap_app.drivers.base import (
+    Action,
+    Execution,
+    Kind,
+    Plan,
+    PlannedItem,
+    PreviewItem,
+    Progress,
+    Report,
+    Request,
+    SourceError,
+    TargetError,
+)
 from proofgap_app.drivers.files_execute import Tally, not_done
-from proofgap_app.drivers.names import Parts
-from proofgap_app.drivers.target import HOPELESS, Target, message_of, reason_of
+from proofgap_app.drivers.names import Parts, shown
+from proofgap_app.drivers.target import Target, message_of, reason_of
 from proofgap_app.drivers.target_state import EXISTS, obstacle
 from proofgap_app.drivers.tree_evidence import Expectation
 
 TIME_TOLERANCE_NS = 2_000
 """By how much a tool may round a time of last change: two microseconds."""
 
+_NAMES_LENGTH_MAX = 500_000
 _HARMLESS = "metadata_not_applied"
+_UNDECODABLE = re.compile("[\udc80-\udcff]")
 _TO_DO = frozenset({Action.CREATED, Action.OVERWRITTEN})
 _KINDS = {
     Kind.DIRECTORY: stat.S_IFDIR,
@@ -65,6 +82,20 @@ class ToolEnd:
     reached_end: bool
     complaints: Mapping[Parts, Sequence[Complaint]] = field(default_factory=dict)
     others: Sequence[str] = ()
+
+
+class Errand(NamedTuple):
+    """What is to become of each item, and what the tool is told; ``None``: it has nothing to do."""
+
+    foreseen: tuple[PreviewItem, ...]
+    arguments: tuple[str, ...] | None
+
+
+class Names(NamedTuple):
+    """Paths that say what the tool is to write: only these, or all but these; none of the latter is everything."""
+
+    are_wanted: bool
+    paths: list[str]
 
 
 Look = Mapping[Parts, tuple[int, int, int] | None]
@@ -117,10 +148,27 @@ def is_there(target: Target, item: PlannedItem, status: os.stat_result, expect: 
     return wanted == (target.link_text(item.parts) if is_link else expect.observed(target, item))
 
 
-def errand(plan: Plan, foreseen: Iterable[PreviewItem]) -> frozenset[Parts]:
+def to_do(plan: Plan, foreseen: Iterable[PreviewItem]) -> frozenset[Parts]:
     """Choose what the tool is to write."""
-    to_do = {seen.key for seen in foreseen if seen.action in _TO_DO}
-    return frozenset(item.parts for item in plan.items if item.key in to_do)
+    keys = {seen.key for seen in foreseen if seen.action in _TO_DO}
+    return frozenset(item.parts for item in plan.items if item.key in keys)
+
+
+def named(wanted: Collection[Parts], everything: Collection[Parts]) -> Names:
+    """Say what is to be written in as few names as possible: those that are wanted, or those that are not.
+
+    Raises:
+        TargetError: it takes more names than one call of a program can be given.
+
+    """
+    unwanted = set(everything) - set(wanted)
+    including, excluding = cover(wanted, everything), cover(unwanted, everything)
+    are_wanted = len(including) < len(excluding)
+    paths = ["/".join(parts) for parts in (including if are_wanted else excluding)]
+    if sum(map(len, paths)) > _NAMES_LENGTH_MAX:
+        problem = f"it takes {len(paths)} names to say what is to be restored, which is more than one call takes"
+        raise TargetError("select", problem, "Restore whole folders, or into an empty directory.")
+    return Names(are_wanted, paths)
 
 
 def cover(wanted: Collection[Parts], everything: Collection[Parts]) -> list[Parts]:
@@ -150,6 +198,7 @@ def execute(
     before = look(plan)
     end = work()
     tally = Tally(plan, report, progress)
+    plan = under_real_names(plan)
     after = look(plan)
     with Target(plan.request.target_path) as target:
         for item, seen in zip(plan.items, foreseen, strict=True):
@@ -161,7 +210,12 @@ def execute(
             tally.problem(f"{'/'.join(parts)}: {complaints[0].message}")
     for message in end.others:
         tally.problem(message)
-    return tally.ended(end.exit_code, reached_end=end.reached_end, nothing_written=before == after, source=_SOURCE)
+    return tally.ended(
+        end.exit_code,
+        reached_end=end.reached_end,
+        nothing_written=all(before.get(parts) == seen for parts, seen in after.items()),
+        source=_SOURCE,
+    )
 
 
 _SOURCE = CountsSource.METADATA
@@ -207,7 +261,7 @@ def _became(target: Target, item: PlannedItem, seen: PreviewItem, ended: tuple[T
         return not_done(item, ItemResult.FAILED, reason_of(error), message_of(error))
     if worst is not None:
         return not_done(item, ItemResult.FAILED, worst.reason_code, worst.message)
-    is_touched = before[item.parts] != after[item.parts]
+    is_touched = before.get(item.parts) != after[item.parts]
     if status is None or not is_touched:
         reason = "not_reached" if not end.reached_end else "absent_without_an_error"
         return not_done(item, ItemResult.NON_APPLIED, reason, "it is not in the target, and no error names it")
@@ -263,6 +317,50 @@ def reason_in(message: str, otherwise: str) -> str:
     return next((reason for words, reason in REASONS.items() if words in lower), otherwise)
 
 
-def is_hopeless(reason_code: str) -> bool:
-    """Whether no later item can escape it."""
-    return reason_code in HOPELESS
+def under_real_names(plan: Plan) -> Plan:
+    """Give the plan with the names that the target has, where the tool could only say them with ``?`` for what is no text."""
+    root = plan.request.target_path
+    return replace(plan, items=tuple(_under_real_name(root, item) if "?" in item.key else item for item in plan.items))
+
+
+def _under_real_name(root: Path, item: PlannedItem) -> PlannedItem:
+    parts: Parts = ()
+    for name in item.parts:
+        folder = root.joinpath(*parts)
+        exact = "?" not in name or os.path.lexists(folder / name)
+        parts = (*parts, name if exact else _alike(folder, name))
+    return replace(item, parts=parts)
+
+
+def _alike(folder: Path, name: str) -> str:
+    try:
+        found = [held.name for held in folder.iterdir() if _UNDECODABLE.sub("?", held.name) == name]
+    except OSError:
+        return name
+    return found[0] if len(found) == 1 else name
+
+
+def demand_a_directory(request: Request) -> None:
+    """Refuse a target that is something else. Raises `TargetError`."""
+    if request.target_path.exists() and not request.target_path.is_dir():
+        problem = f"{shown(request.target)} is not a directory"
+        raise TargetError("target", problem, "Name a directory, or one that does not exist yet.")
+
+
+def refuse_unsafe(items: tuple[PlannedItem, ...]) -> None:
+    """Refuse a backup with a name that leads out of the target: the tool writes by itself. Raises `SourceError`."""
+    unsafe = next((item.key for item in items if item.refused == "unsafe_path"), None)
+    if unsafe is not None:
+        problem = f"it holds the name {unsafe}, which leads out of the target"
+        raise SourceError("backup", problem, "Restore the rest with --select.")
+
+
+def demand_a_source_state(request: Request) -> None:
+    """Refuse an option ``source`` that says nothing. Raises `BadInputError`."""
+    if request.options.get("source", "complete") not in {"complete", "incomplete"}:
+        raise BadInputError("option", "source is neither complete nor incomplete", "Say what the backup run ended as.")
+
+
+def stated(request: Request) -> Completeness:
+    """Give whether the backup is complete, as its own run said: a snapshot itself does not say."""
+    return Completeness(request.options.get("source", Completeness.UNKNOWN))
