@@ -233,9 +233,9 @@ def _details(record: RunRecord, event: RunEvent, given: RunDetails, moment: Mome
 
 
 def _without_foreign_point(details: RunDetails, given: RunDetails) -> RunDetails:
-    """Forget a recovery point that was read off a file, or that was stated of another backup."""
+    """Forget a recovery point that was read off a backup, or that was stated of another backup."""
     is_other = given.backup not in {None, details.backup}
-    if not is_other and details.recovery_point_basis is not RecoveryPointBasis.FILE_TIME:
+    if not is_other and details.recovery_point_basis in {None, RecoveryPointBasis.STATED}:
         return details
     return replace(details, recovery_point_us=None, recovery_point_basis=None)
 

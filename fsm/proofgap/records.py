@@ -68,6 +68,7 @@ class RecoveryPointBasis(StrEnum):
     """Where the time of a recovery point comes from."""
 
     STATED = "stated"  # whoever asked for the run says so
+    BACKUP_TIME = "backup_time"  # when the backup was taken, as it says itself; nobody attested it
     FILE_TIME = "file_time"  # when the file of the backup last changed; nobody attested it
 
 

@@ -163,19 +163,24 @@ class PlannedItem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """Which backup it is: its size in bytes, the SHA-256 of it (for a directory: of its listing), and when it last changed."""
+    """Which backup it is: its size in bytes, the SHA-256 of it, and when it last changed.
+
+    The SHA-256 of a directory is that of its listing; that of a snapshot in a repository is the snapshot's own id, which is over
+    all that it holds, and its time is when it was taken.
+    """
 
     size: int
     sha256: str
     mtime_ns: int
+    basis: RecoveryPointBasis = RecoveryPointBasis.FILE_TIME
 
     def recovery_point(self, known: RunDetails) -> dict[str, Any]:
-        """Give the time of the backup's file as facts on its recovery point, where nobody stated a better one."""
+        """Give the time of the backup as facts on its recovery point, where nobody stated a better one."""
         changed_us, basis = self.mtime_ns // 1000, known.recovery_point_basis
-        is_stated = known.recovery_point_us is not None and basis is not RecoveryPointBasis.FILE_TIME
+        is_stated = known.recovery_point_us is not None and basis is RecoveryPointBasis.STATED
         if is_stated or changed_us < 0:
             return {}
-        return {"recovery_point_us": changed_us, "recovery_point_basis": RecoveryPointBasis.FILE_TIME}
+        return {"recovery_point_us": changed_us, "recovery_point_basis": self.basis}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -170,7 +170,7 @@ def _about(request: Request) -> dict[str, str]:
     told = {
         "PROOFGAP_BACKUP": request.backup,
         "PROOFGAP_TARGET": request.target,
-        "PROOFGAP_OVERWRITE": "1" if request.overwrite else "",
+        "PROOFGAP_OVERWRITE": "yes" if request.overwrite else "no",
     }
     if request.password_file is not None:
         told["PROOFGAP_PASSWORD_FILE"] = str(request.password_file)

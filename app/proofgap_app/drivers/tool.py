@@ -74,9 +74,9 @@ class Tool:
 
     @cached_property
     def environment(self) -> dict[str, str]:
-        """All that the tool sees of the environment."""
+        """All that the tool sees of the environment; an empty value takes a variable out."""
         passed = {name: value for name, value in os.environ.items() if self._may_see(name)}
-        return passed | _OUR_LANGUAGE | dict(self.added)
+        return {name: value for name, value in (passed | _OUR_LANGUAGE | dict(self.added)).items() if value}
 
     @cached_property
     def redact(self) -> Redactor:

@@ -10,7 +10,8 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from proofgap.errors import BadInputError
-from proofgap.facts import EndReason
+from proofgap.facts import Attention, EndReason, RunStatus
+from proofgap.outcome import Outcome
 from proofgap.records import Check, CheckResult, Completeness, Level, PreviewFacts, RunDetails, SnapshotDetails
 from proofgap.text import TEXT_LENGTH_MAX, safe
 from proofgap_app.drivers.base import EvidenceReport, Plan, Preview, Request, TargetChangedError
@@ -107,6 +108,12 @@ def holds_nothing(plan: Plan) -> bool:
     """Tell whether the backup is known to lack something, and nothing of what it has can be restored."""
     is_incomplete = plan.source_completeness is Completeness.INCOMPLETE
     return is_incomplete and all(item.refused is not None for item in plan.items)
+
+
+def attention_of(outcome: Outcome, source: Completeness) -> Attention | None:
+    """Keep in sight that all of a backup was restored which lacked something itself: no status says that."""
+    is_completed = outcome.status in {RunStatus.COMPLETED, RunStatus.COMPLETED_WITH_ERRORS}
+    return Attention.COMPLETED_WITH_FOLLOW_UP if is_completed and source is Completeness.INCOMPLETE else None
 
 
 def no_expectation(plan: Plan) -> EvidenceReport:
