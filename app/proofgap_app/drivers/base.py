@@ -198,6 +198,7 @@ class Plan:
     problems: tuple[str, ...]
     digest: str
     folders: tuple[PlannedItem, ...] = ()  # directories that items lie in; not counted
+    marker: str | None = None  # of the target, when the plan was made: what was written since then is told by it
 
     @property
     def selected(self) -> int:
