@@ -37,7 +37,7 @@ def environment() -> Environment:
         finalize=_shown,
         auto_reload=False,
     )
-    made.globals |= {"asset": asset, "at": addresses}
+    made.globals.update(asset=asset, at=addresses)
     return made
 
 
