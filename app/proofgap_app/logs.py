@@ -78,7 +78,8 @@ def _text(_logger: object, _method: str, event: Mapping[str, Any]) -> str:
     """Write a line for people: when, what happened in a few words, and the number of the event that has the rest."""
     dim, bold, plain = (_DIM, _BOLD, _PLAIN) if in_colour(sys.stderr) else ("", "", "")
     clock = f"{instant(now_us()):%H:%M:%S}"
-    return f"{dim}{clock}{plain} {bold}{safe(_words(event))}{plain} {dim}event {event['event_id']}{plain}"
+    number = f" {dim}event {event['event_id']}{plain}" if "event_id" in event else ""  # a failure is no event
+    return f"{dim}{clock}{plain} {bold}{safe(_words(event))}{plain}{number}"
 
 
 def _words(event: Mapping[str, Any]) -> str:
