@@ -58,7 +58,10 @@ def test_a_lost_stream_is_said_in_words_and_the_sheet_stays(visit, moving):
     page = visit(addresses.run(run_id))
     page.route("**/stream", lambda route: route.abort())
     page.reload()
-    expect(page.locator("#live")).to_have_text("Not live: showing " + page.locator(".as-of").inner_text().split(", ")[1].split(" UTC")[0] + " UTC. Retrying", timeout=5000)
+    expect(page.locator("#live")).to_have_text(
+        "Not live: showing " + page.locator(".as-of").inner_text().split(", ")[1].split(" UTC")[0] + " UTC. Retrying",
+        timeout=5000,
+    )
     assert "stale" in page.locator("#live").get_attribute("class")
     assert page.locator("#status").inner_text() == "Execution in progress"
     page.faults.clear()

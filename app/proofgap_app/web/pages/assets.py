@@ -41,7 +41,7 @@ def file(call: Call) -> Response:
         NotFoundError: there is none of this name.
 
     """
-    name = call.named("file")
+    name = call.request.path_params["file"]
     if name not in FILES:
         raise NotFoundError("file", name)
     return Response(_content(name), headers=_FOR_EVER, media_type=FILES[name])
