@@ -22,7 +22,7 @@ class Role(StrEnum):
     """What a principal is in a workspace and environment."""
 
     VIEWER = "viewer"  # sees runs, but no operation runs and no evidence
-    OPERATOR = "operator"  # creates, prepares, queues, approves, cancels; sees operation runs and evidence
+    OPERATOR = "operator"  # creates, prepares, queues, approves, cancels, releases; sees operation runs and evidence
     WORKER = "worker"  # fires what happens to a run, reports items, adds evidence; sees operation runs
     AUDITOR = "auditor"  # changes nothing; sees everything, the log, and the true reason of a denial
     ADMIN = "admin"  # all of it, and grants
@@ -39,6 +39,7 @@ class Action(StrEnum):
     APPROVE = "approve runs"
     EXECUTE = "execute runs"
     ADD_EVIDENCE = "add evidence"
+    RELEASE = "release held environments"
     VIEW_AS = "see what others are shown"
     AUDIT = "read the log of everything in scope"
     ADMINISTER = "grant roles, declare environments and import"
@@ -66,6 +67,7 @@ MAY = MappingProxyType(
         Action.APPROVE: frozenset({Role.OPERATOR, Role.ADMIN}),
         Action.EXECUTE: frozenset({Role.WORKER, Role.ADMIN}),
         Action.ADD_EVIDENCE: frozenset({Role.WORKER, Role.ADMIN}),
+        Action.RELEASE: frozenset({Role.OPERATOR, Role.ADMIN}),
         Action.VIEW_AS: frozenset({Role.AUDITOR, Role.ADMIN}),
         Action.AUDIT: frozenset({Role.AUDITOR, Role.ADMIN}),
         Action.ADMINISTER: frozenset({Role.ADMIN}),

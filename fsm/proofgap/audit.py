@@ -60,6 +60,14 @@ class EventType(StrEnum):
     HOLD_RELEASED = "audit.hold_released"
     PRUNED = "audit.pruned"
     RESTORE_DECLARED = "audit.restore_declared"
+    WORKER_REGISTERED = "worker.registered"
+    WORKER_RETIRED = "worker.retired"
+    WORKER_LOST = "worker.lost"
+    ENVIRONMENT_RELEASED = "environment.released"
+    DRILL_DECLARED = "drill.declared"
+    DRILL_RETIRED = "drill.retired"
+    DRILL_FIRED = "drill.fired"
+    DRILL_MISSED = "drill.missed"
 
 
 REFUSALS = frozenset({EventType.RUN_TRANSITION_REFUSED, EventType.ACCESS_DENIED})

@@ -7,13 +7,30 @@ from proofgap_store.access import Access
 from proofgap_store.audit import Audit
 from proofgap_store.declaring import Gap, RestoredLedger
 from proofgap_store.desk import Around, CheckPage, Desk, LogPart, NumberedCheck, Step
+from proofgap_store.dispatching import Deliverable, RunDispatcher
 from proofgap_store.durations import StayQuery, Stays
 from proofgap_store.engine import RefusedByDatabaseError, UnavailableError, shown_address
 from proofgap_store.exporting import Export, Manifest
 from proofgap_store.feed import Feed
+from proofgap_store.fleet import Fleet
+from proofgap_store.fleet_shapes import (
+    Beat,
+    Claim,
+    Drill,
+    Held,
+    NewDrill,
+    NewWorker,
+    Queue,
+    Reaped,
+    Ticked,
+    Waiting,
+    WorkerInfo,
+    WorkerState,
+)
 from proofgap_store.following import Backlog, Following, Look, Moved, News, Tallies
 from proofgap_store.formats import ExportFormat
 from proofgap_store.holds import Hold, HoldOn
+from proofgap_store.inline import InlineDispatcher
 from proofgap_store.ledger import Ledger
 from proofgap_store.maintenance import Database, upgrade
 from proofgap_store.outside import CustodyError
@@ -49,6 +66,7 @@ from proofgap_store.tokens import Issued, NewToken, Token
 from proofgap_store.verification import Anchors, Depth, Verification
 from proofgap_store.verifying import verify_file
 from proofgap_store.views import Page, Query
+from proofgap_store.workers import WorkerLostError
 
 __all__ = [
     "Access",
@@ -56,28 +74,35 @@ __all__ = [
     "Around",
     "Audit",
     "Backlog",
+    "Beat",
     "Cause",
     "Change",
     "CheckPage",
     "Checkpointed",
+    "Claim",
     "CustodyError",
     "Database",
     "DatabaseCheck",
+    "Deliverable",
     "Depth",
     "Desk",
     "Diagnosis",
+    "Drill",
     "Entrance",
     "Erasure",
     "Export",
     "ExportFormat",
     "Feed",
+    "Fleet",
     "Following",
     "Gap",
     "GuardsError",
+    "Held",
     "HistoryEvent",
     "Hold",
     "HoldOn",
     "ImportResult",
+    "InlineDispatcher",
     "Issued",
     "Ledger",
     "ListedRun",
@@ -91,8 +116,10 @@ __all__ = [
     "Look",
     "Manifest",
     "Moved",
+    "NewDrill",
     "NewRun",
     "NewToken",
+    "NewWorker",
     "News",
     "NumberedCheck",
     "Opening",
@@ -100,11 +127,14 @@ __all__ = [
     "PruneOrder",
     "Pruned",
     "Query",
+    "Queue",
+    "Reaped",
     "Receipt",
     "Redaction",
     "RefusedByDatabaseError",
     "Replay",
     "RestoredLedger",
+    "RunDispatcher",
     "Seen",
     "Session",
     "Sessions",
@@ -114,12 +144,17 @@ __all__ = [
     "Stays",
     "Step",
     "Tallies",
+    "Ticked",
     "Token",
     "UnavailableError",
     "UnsignedError",
     "Upgraded",
     "Verification",
+    "Waiting",
     "Why",
+    "WorkerInfo",
+    "WorkerLostError",
+    "WorkerState",
     "shown_address",
     "upgrade",
     "verify_file",

@@ -24,6 +24,7 @@ from proofgap.wording import DecisionState
 from proofgap_store import read
 from proofgap_store.audit_log import Draft, head_of, link
 from proofgap_store.engine import Connection, rows
+from proofgap_store.expiry import EvidenceOverError, expired
 from proofgap_store.gate import Writing
 from proofgap_store.shapes import ListedRun, Listing
 from proofgap_store.views import Asked, Query
@@ -99,6 +100,7 @@ def listing(connection: Connection, asked: Asked, query: Query) -> Writing[Listi
     Raises:
         BadInputError: the page is too large, or its place is none.
         ForbiddenError: the actor sees something where the list is about, but nowhere what others are shown.
+        EvidenceOverError: a row would rest on evidence whose time is over.
 
     """
     _let_look(connection, asked, query)
@@ -161,7 +163,7 @@ def _walk(connection: Connection, asked: Asked, query: Query) -> Iterator[_Looke
         candidates = _candidates(connection, query, tuple(scopes), position, chunk)
         for start in range(0, len(candidates), query.limit + 1):
             part = candidates[start : start + query.limit + 1]
-            listed = _listed(connection, part, asked.viewer, scopes)
+            listed = _listed(connection, part, asked, scopes)
             for candidate in part:
                 row = listed.get(candidate.run)
                 fits = row if row is not None and query.state in {None, row.decision.state} else None
@@ -219,12 +221,15 @@ def _literal(text: str) -> str:
 
 
 def _listed(
-    connection: Connection, part: Sequence[_Candidate], viewer: str, scopes: Mapping[Scope, frozenset[Role]]
+    connection: Connection, part: Sequence[_Candidate], asked: Asked, scopes: Mapping[Scope, frozenset[Role]]
 ) -> dict[str, ListedRun]:
     """Project those runs for the viewer that may belong on the page."""
     wanted = [candidate.run for candidate in part if candidate.is_wanted]
     found = read.runs(connection, wanted) if wanted else []
-    return {record.id: _row(record, viewer, scopes[record.workspace, record.environment]) for record in found}
+    over = [record.id for record in found if expired(record, asked.at_us) is not None]
+    if over:
+        raise EvidenceOverError(over)
+    return {record.id: _row(record, asked.viewer, scopes[record.workspace, record.environment]) for record in found}
 
 
 def _row(record: RunRecord, principal: str, held: frozenset[Role]) -> ListedRun:

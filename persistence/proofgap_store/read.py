@@ -31,9 +31,15 @@ LEFT JOIN operation_run AS o
 """
 _ONE_RUN = f"""
 SELECT found.*, s.seq, s.head, (SELECT seq FROM audit_stream WHERE stream = 'system/ledger') AS law, (
+  SELECT CAST(d.payload ->> '$.data.evidence_valid_us' AS BIGINT) FROM environment AS n
+  JOIN audit_event AS d ON d.event_id = n.last_event_id
+  WHERE n.workspace = found.workspace AND n.id = found.environment
+) AS evidence_valid_us, (
   SELECT group_concat(role) FROM access_grant
   WHERE principal = :principal AND workspace = found.workspace AND environment IN (found.environment, :any) AND active = 1
-) AS roles FROM ({_RUN} WHERE r.id = :run) AS found
+) AS roles, (
+  SELECT id FROM restore_run WHERE workspace = found.workspace AND environment = found.environment AND holds_env = 1
+) AS held_by FROM ({_RUN} WHERE r.id = :run) AS found
 LEFT JOIN audit_stream AS s ON s.stream = :stream
 """  # noqa: S608 - put together from our own text only
 _EVIDENCE = """
@@ -80,6 +86,8 @@ class Found(NamedTuple):
     head: Head
     roles: frozenset[Role]
     law: int  # number of the last event on grants and environments
+    held_by: str | None  # the run that holds its environment
+    evidence_valid_us: int | None  # how long evidence counts there; for ever, unless the environment says so
 
 
 def run(connection: Connection, run_id: str, principal: str) -> Found:
@@ -96,9 +104,8 @@ def run(connection: Connection, run_id: str, principal: str) -> Found:
     row = found[0]
     record = run_record(row, _evidence(connection, row))
     head = Head(stream, 0, GENESIS) if row["seq"] is None else Head(stream, row["seq"] + 1, row["head"])
-    return Found(
-        record, head, frozenset(map(Role, row["roles"].split(","))) if row["roles"] else frozenset(), row["law"]
-    )
+    held = frozenset(map(Role, row["roles"].split(","))) if row["roles"] else frozenset()
+    return Found(record, head, held, row["law"], row["held_by"], row["evidence_valid_us"])
 
 
 def _evidence(connection: Connection, row: Row) -> list[Row]:

@@ -20,6 +20,7 @@ from proofgap_store import read
 from proofgap_store.audit_log import head_of, link
 from proofgap_store.documents import projection_draft
 from proofgap_store.engine import Connection, Row, rows
+from proofgap_store.expiry import EvidenceOverError, expired
 from proofgap_store.gate import Writing
 from proofgap_store.shapes import HistoryEvent, Shown
 
@@ -103,6 +104,8 @@ def showing(connection: Connection, run_id: str, asked: Asked) -> Writing[Shown]
         visible(connection, run_id, asked.actor.id, Action.VIEW_AS)
     found = visible(connection, run_id, asked.viewer, Action.VIEW)
     record, facts = found.record, found.record.facts()
+    if expired(record, asked.at_us) is not None:
+        raise EvidenceOverError([run_id])
     viewer = viewer_of(asked.viewer, found.roles, facts)
     projection = project(facts, viewer, Trigger.SHOW)
     head = head_of(connection, view_stream(run_id, asked.viewer))

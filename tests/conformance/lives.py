@@ -41,13 +41,14 @@ PATHS = {
     "checked": _RELEASED[:2],
     "previewed": _RELEASED[:3],
     "queued": _RELEASED,
-    "running": (*_RELEASED, "start"),
     "completed": (*_RELEASED, "start", "complete"),
     "partial": (*_RELEASED, "start", "complete_partially"),
     "completed_with_errors": (*_RELEASED, "start", "complete_with_errors"),
     "failed": (*_RELEASED, "start", "fail"),
     "cancelled": (*_RELEASED, "cancel"),
+    "running": (*_RELEASED, "start"),  # the last one: while it is live, no other run starts in its environment
 }
+TWICE = (*(status for status in PATHS if status != "running"), *PATHS)  # two runs of each, as far as they may be live
 TERMINAL = ("completed", "partial", "completed_with_errors", "failed", "cancelled")
 BLOCK = RunDetails(end_reason=EndReason.TARGET_BUSY)
 PASSED = (Check(subject="a.txt", method="sha256", level="L4", result=CheckResult.PASSED),)

@@ -46,6 +46,10 @@ SAMPLES = {
     "recovery_point_us": 1,
     "recovery_point_basis": RecoveryPointBasis.STATED,
     "requested_by": "eve",
+    "priority": 7,
+    "deadline_us": 1,
+    "worker": "wk_1",
+    "claim": "c" * 64,
     "retry_of": "r0",
     "attempt": 2,
     "selected": 5,
@@ -65,9 +69,11 @@ SAMPLES = {
     "outcome_rule": 8,
     "exit_code": 0,
     "nothing_written": False,
+    "holds_environment": True,
 }
 POINT = {"recovery_point_us", "recovery_point_basis"}
-WANTED = {"backup", "target", "driver", "purpose", "rto_us_stated", "rpo_us_stated", *POINT}
+IN_LINE = {"priority", "deadline_us"}
+WANTED = {"backup", "target", "driver", "purpose", "rto_us_stated", "rpo_us_stated", *POINT, *IN_LINE}
 ENDING = {
     *("counts", "counts_are_lower_bounds", "attention", "end_reason"),
     *("outcome_rule", "exit_code", "nothing_written", "source_completeness"),
@@ -77,14 +83,14 @@ TAKES = {
     "check": POINT | {"plan_digest", "selected", "expects_nothing", "source_completeness", "target_fingerprint"},
     "preview": {"preview"},
     "approve": set(),
-    "queue": {"plan_digest", "target_fingerprint"},
-    "start": set(),
+    "queue": {"plan_digest", "target_fingerprint", "worker", *IN_LINE},
+    "start": {"worker", "claim"},
     "report": {"item_counts", "items"},
     "request_cancel": set(),
     "complete": ENDING,
     "complete_with_errors": ENDING,
     "complete_partially": ENDING,
-    "fail": ENDING,
+    "fail": ENDING | {"holds_environment"},
     "cancel": ENDING,
     "block": {"end_reason", "source_completeness", "attention"},
 }

@@ -74,7 +74,7 @@ def test_of_two_workers_who_fire_at_once_one_gets_through(world):
         return fire(world.as_(name), run, "scope", 1)
 
     with ThreadPoolExecutor(2) as pool:
-        answers = list(pool.map(scope, ("olga", "otto")))
+        answers = list(pool.map(scope, ("olga", "wim")))
     assert [201, 412] == sorted(answer.status for answer in answers)
     lost = next(answer for answer in answers if answer.status == 412)
     assert ("version-mismatch", 2) == (lost.json["code"], lost.json["current_version"])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from itertools import count
+from typing import NamedTuple
 
 from starlette.requests import Request
 
@@ -12,11 +13,12 @@ from proofgap.audit import Actor
 from proofgap.facts import ItemResult, RunEvent
 from proofgap.records import Item, RunDetails
 from proofgap_app.web.calls import Means, Principal
-from proofgap_store import Ledger, NewRun
+from proofgap_store import Ledger
 from tests.conformance.lives import ADA, live, prove, settle
 from tests.web.serving import Client
 
 HOME, AWAY = "default", "away"
+_NUMBERS = count()
 ROLES = {"ada": "admin", "olga": "operator", "wim": "worker", "vera": "viewer", "udo": "auditor", "sam": None}
 """Who holds which role at home; sam holds none anywhere."""
 
@@ -48,6 +50,9 @@ def named(_settings: object) -> Callable[[Request], Principal | None]:
 def populate(ledger: Ledger) -> dict[str, str]:
     """Give everybody their role in both workspaces, and lead runs to every state."""
     settle(ledger)
+    for name, role in ROLES.items():
+        if role is not None:
+            ledger.access.grant(name, role, (HOME, "*"), ADA)
     ledger.access.declare_environment((AWAY, "local"), ADA)
     for name, role in AWAY_ROLES.items():
         ledger.access.grant(name, role, (AWAY, "local"), ADA)
@@ -55,7 +60,7 @@ def populate(ledger: Ledger) -> dict[str, str]:
     runs = {
         "not_executed": live(ledger, "draft"),
         "previewed": live(ledger, "previewed"),
-        "in_progress": live(ledger, "running"),
+        "in_progress": led(ledger, "running"),
         "completed_proof_incomplete": live(ledger, "completed"),
         "completed_with_evidence": live(ledger, "completed", details=RunDetails(backup="b.tar", target="/srv")),
         "needs_review": _reported(ledger),
@@ -69,13 +74,20 @@ def populate(ledger: Ledger) -> dict[str, str]:
 
 
 def _reported(ledger: Ledger) -> str:
-    run = live(ledger, "running")
+    run = led(ledger, "running")
     items = [Item(key=f"k{n}", result=ItemResult.SUCCEEDED if n else ItemResult.FAILED) for n in range(5)]
     ledger.fire(run, RunEvent.REPORT, ADA, items=items)
     ledger.fire(run, RunEvent.COMPLETE_PARTIALLY, ADA)
     return run
 
 
-def created(world: World, **changed: Any) -> str:
-    """Create a run at home, for tests that change it."""
-    return world.ledger.create(NewRun(**changed), ADA).run_id
+def created(world: World) -> str:
+    """Create a run at home, for a test that changes it."""
+    return led(world.ledger, "draft")
+
+
+def led(ledger: Ledger, status: str) -> str:
+    """Lead a run to a status, in an environment of its own: one that executes lets no other begin there."""
+    environment = f"e{next(_NUMBERS)}"
+    ledger.access.declare_environment((HOME, environment), ADA)
+    return live(ledger, status, environment=environment)

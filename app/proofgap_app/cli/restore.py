@@ -33,6 +33,7 @@ from proofgap_app.cli.show import present
 from proofgap_app.drivers import driver_for
 from proofgap_app.drivers.base import Driver, Plan, Preview, Progress, Request
 from proofgap_app.settings import is_terminal
+from proofgap_app.worker.record import request_of
 from proofgap_app.worker.restore import Restore
 from proofgap_app.worker.stop import Stop
 from proofgap_store import Ledger, NewRun, Receipt, Shown
@@ -146,17 +147,10 @@ def _resumed(run: str, conduct: Conduct, access: Access) -> int:
     """Go on with a run as its record says what was wanted."""
     with opened(access) as ledger:
         details = ledger.peek(run, me()).details
-        if details.backup is None or details.target is None or details.driver is None:
+        request = request_of(details)
+        if request is None or details.driver is None:
             problem = f"{run} does not say which backup goes where, and with which driver"
             raise BadInputError("--resume", problem, "Name a run of proofgap restore.")
-        request = Request(
-            backup=Path(details.backup),
-            target=Path(details.target),
-            manifest=None if details.manifest is None else Path(details.manifest),
-            overwrite=details.overwrite,
-            select=details.select,
-            expects_nothing=details.expects_nothing,
-        )
         driver = driver_for(details.driver, request.backup)
         return _conducted(ledger, (driver, request), run, conduct, access)
 

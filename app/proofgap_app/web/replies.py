@@ -6,7 +6,7 @@ Owns the forms. Refuses to know what is in them.
 from __future__ import annotations
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Annotated, NoReturn
 from urllib.parse import urlencode
@@ -53,10 +53,10 @@ def is_known(if_none_match: str | None, etag: str) -> bool:
     return "*" in named or etag.removeprefix("W/") in named
 
 
-def paged(call: Call, rows: object, following: str | None, asked: Mapping[str, str]) -> Response:
+def paged(call: Call, rows: Sequence[object], following: str | None, asked: Mapping[str, str]) -> Response:
     """Answer with one page of a list, and the way to the next one."""
     headers = {}
-    if following is not None:
+    if following is not None and rows:
         query = urlencode({**asked, "after": following})
         headers["link"] = f'<{call.request.url.path}?{query}>; rel="next"'
     return reply({"items": rows, "next": following}, headers=headers)

@@ -5,12 +5,15 @@ Owns the translation. Refuses to know when a step is taken (`restore`) and how a
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from msgspec.structs import replace
 
 from proofgap.facts import EndReason
 from proofgap.records import Check, CheckResult, Completeness, Level, PreviewFacts, RunDetails, SnapshotDetails
 from proofgap.text import TEXT_LENGTH_MAX, safe
 from proofgap_app.drivers.base import EvidenceReport, Plan, Preview, Request, TargetChangedError
+from proofgap_app.worker.target_lock import BusyError
 
 BLOCKED_BY = {
     "selection_is_not_empty": EndReason.EMPTY_SELECTION,
@@ -25,6 +28,20 @@ def scoped(wanted: RunDetails, request: Request) -> RunDetails:
     """Say what decides on the plan, so that whoever approves or resumes the run finds it on record."""
     manifest = None if request.manifest is None else str(request.manifest.resolve())
     return replace(wanted, manifest=manifest, select=request.select, overwrite=request.overwrite)
+
+
+def request_of(details: RunDetails) -> Request | None:
+    """Give the request that a run has on record; ``None``: it does not say which backup goes where."""
+    if details.backup is None or details.target is None:
+        return None
+    return Request(
+        backup=Path(details.backup),
+        target=Path(details.target),
+        manifest=None if details.manifest is None else Path(details.manifest),
+        overwrite=details.overwrite,
+        select=details.select,
+        expects_nothing=details.expects_nothing,
+    )
 
 
 def checked(plan: Plan, target_fingerprint: str, known: RunDetails) -> RunDetails:
@@ -54,6 +71,8 @@ def previewed(plan: Plan, preview: Preview, expires_at_us: int) -> PreviewFacts:
 
 def reason_of(error: Exception) -> EndReason:
     """Give the reason why a run ends that cannot go on; a backup that changed is no valid source any more."""
+    if isinstance(error, BusyError):
+        return EndReason.TARGET_BUSY
     return EndReason.TARGET_CHANGED if isinstance(error, TargetChangedError) else EndReason.VALIDATION
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from proofgap_store.migrations.scripts import run
 
 revision = "0004"
-down_revision = "0002"
+down_revision = "0003"
 
 
 def upgrade() -> None:
