@@ -109,7 +109,7 @@ def test_a_past_decision_is_read_from_the_log_and_says_so(client, runs, ledger):
         f"for olga, audit event {event}",
     ):
         assert said in text_of(then)
-    document = msgspec.json.decode(as_(client, OLGA.id).get(addresses.decision(run_id, event) + ".json").body)
+    document = msgspec.json.decode(as_(client, OLGA.id).get(addresses.decision(run_id, event) + "/decision.json").body)
     assert (document["viewer"], document["event_id"], document["decision"]["state"]) == ("olga", event, "needs_review")
     assert "facts" not in document
     text(client, addresses.decision(run_id, event), WIM.id, 404)
