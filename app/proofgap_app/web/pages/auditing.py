@@ -15,7 +15,7 @@ from proofgap.access import Action
 from proofgap.errors import NotFoundError
 from proofgap_app.web.calls import Call
 from proofgap_app.web.pages import addresses, audit
-from proofgap_app.web.pages.frames import answered, frame, run_named
+from proofgap_app.web.pages.frames import answered, event_named, frame, run_named
 from proofgap_app.web.table import Route, Scope
 from proofgap_store import LogPage
 
