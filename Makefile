@@ -6,7 +6,7 @@ PYTHON ?= python3
 PYTEST_ARGS ?=
 
 # Debian packages whose programs the tests start.
-DEBIAN_PACKAGES := chromium
+DEBIAN_PACKAGES := borgbackup chromium restic
 
 VENV := .venv
 BIN := $(VENV)/bin

@@ -28,6 +28,7 @@ from proofgap.hooks import ProjectForRecord
 from proofgap.moves import move
 from proofgap.outcome import ExecutionFacts, Outcome, outcome_of
 from proofgap.records import (
+    Completeness,
     Item,
     Moment,
     PreviewFacts,
@@ -284,7 +285,7 @@ class Restore:
             self._end_torn()
             raise
         try:
-            outcome = self._end(execution)
+            outcome = self._end(execution, plan.source_completeness)
         except FencedError:
             raise
         except ProofgapError:
@@ -301,12 +302,15 @@ class Restore:
         given = RunDetails(outcome_rule=outcome.rule, end_reason=outcome.end_reason, counts_are_lower_bounds=True)
         self._fire(outcome.event, given)
 
-    def _end(self, execution: Execution) -> Outcome:
+    def _end(self, execution: Execution, source: Completeness) -> Outcome:
         """Fire what the outcome rule says."""
         self._flush()
         outcome = outcome_of(execution.facts(cancel_requested=self._stop_is_wanted()))
         given = RunDetails(
+            attention=record.attention_of(outcome, source),
             counts=execution.counts,
+            counts_source=execution.counts_source,
+            counts_are_lower_bounds=execution.counts_are_lower_bounds,
             outcome_rule=outcome.rule,
             end_reason=outcome.end_reason,
             exit_code=execution.exit_code,

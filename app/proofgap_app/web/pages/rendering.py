@@ -9,7 +9,6 @@ from __future__ import annotations
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -37,8 +36,7 @@ def environment() -> Environment:
         finalize=_shown,
         auto_reload=False,
     )
-    ours: Any = {"asset": asset, "at": addresses}
-    made.globals.update(ours)
+    made.globals.update(asset=asset, at=addresses)
     return made
 
 
