@@ -54,6 +54,7 @@ class ErrorReader:
         self._begun = begun
         self._entry: int | None = None
         self._last: Problem | None = None
+        self._by_entry: dict[int, list[Problem]] = {}
         self.problems: list[Problem] = []
         self.went_on = False
 
@@ -71,23 +72,25 @@ class ErrorReader:
             self._begun(begun[1])
         elif _IGNORED.match(line) is not None:
             self.went_on = True
-        elif not line.startswith("pg_restore: "):
+        elif line.startswith("psql: error: "):
+            self._note(None, line)
+            return
+        elif not line.startswith(("pg_restore: ", "psql:")):
             self._continue(line)
             return
         self._last = None
 
     def of(self, entry: int) -> list[Problem]:
         """Give the errors of one entry."""
-        return [problem for problem in self.problems if problem.entry == entry]
+        return self._by_entry.get(entry, [])
 
     def _note(self, entry: int | None, text: str) -> None:
         self._last = Problem(entry, [text])
         self.problems.append(self._last)
+        if entry is not None:
+            self._by_entry.setdefault(entry, []).append(self._last)
 
     def _continue(self, line: str) -> None:
-        """Keep what follows an error; what stands alone is an error that belongs to nothing."""
-        if self._last is None:
-            if line.startswith(("psql: error: ", "FATAL: ", "ERROR: ")):
-                self._note(None, line)
-        elif line.strip() and len(self._last.lines) < _LINES_MAX:
+        """Keep what follows an error."""
+        if self._last is not None and line.strip() and len(self._last.lines) < _LINES_MAX:
             self._last.lines.append(line.strip())
