@@ -220,6 +220,8 @@ def _in_utc(row: bytes) -> bytes:
 def _moved(found: re.Match[bytes]) -> bytes:
     """Give a time with a zone as it is in UTC; one that the calendar here does not reach stays as it is."""
     *fields, fraction, sign, hours, minutes, seconds = found.groups()
+    if (hours, minutes) == (b"00", None):
+        return found[0]
     offset = timedelta(hours=int(hours), minutes=int(minutes or 0), seconds=int(seconds or 0))
     try:
         local = datetime(*map(int, fields), tzinfo=UTC)  # type: ignore[misc, arg-type]  # six numbers, by the pattern

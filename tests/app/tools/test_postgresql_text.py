@@ -121,7 +121,7 @@ def test_a_time_with_a_zone_is_the_same_in_every_zone(one: bytes, other: bytes, 
 def test_errors_belong_to_the_entry_that_was_named_and_a_fatal_one_to_none() -> None:
     """What follows an error is part of it; what is begun is not."""
     begun: list[str] = []
-    reader = ErrorReader(begun.append)
+    reader = ErrorReader(begun.append, "/a.dump")
     for line in """pg_restore: creating TABLE "public.t"
 pg_restore: while PROCESSING TOC:
 pg_restore: from TOC entry 219; 1259 1 TABLE t alice
@@ -145,13 +145,23 @@ pg_restore: error: could not read from input file: end of file""".splitlines():
 
 def test_an_error_of_psql_names_the_line_of_the_file() -> None:
     """Whatever the file is called; and one that no file is to blame for is an error, too."""
-    reader = ErrorReader(print)
+    reader = ErrorReader(print, "/tmp/a:3: odd.sql")
     reader.read("psql:/tmp/a:3: odd.sql:28: ERROR:  relation exists")
     reader.read("psql: error: connection to server failed")
     assert [(problem.entry, problem.text) for problem in reader.problems] == [
         (28, "relation exists"),
         (None, "psql: error: connection to server failed"),
     ]
+
+
+def test_an_error_of_psql_is_found_in_every_language() -> None:
+    """It is the last thing that is said by one that stopped at an error; notices come before it."""
+    reader = ErrorReader(print, "a.sql")
+    for line in ("psql:a.sql:3: HINWEIS:  nichts", "psql:a.sql:28: FEHLER:  Relation existiert bereits", "ZEILE 1"):
+        reader.read(line)
+    assert reader.problems == []
+    reader.stopped()
+    assert [problem.entry for problem in reader.problems] == [28]
 
 
 def test_an_entry_is_found_by_its_name_whatever_its_owner_is_called() -> None:
