@@ -178,13 +178,17 @@ def _errand(plan: Plan, repository: Repository, archive: Archive) -> tree.Errand
     wanted = tree.to_do(plan, foreseen)
     if not wanted:
         return tree.Errand(foreseen, None)
-    listing = Listing(entries=tuple(repository.entries(archive)))
-    everything = {item.parts for item in select(listing, {}, (), takes_everything=True).items}
+    everything = _everything(repository, archive) if plan.request.select else tree.held(plan)
     named = tree.named(wanted, everything)
     whole_archive = repository.named(archive)
     if named.are_wanted:
         return tree.Errand(foreseen, (whole_archive, *(f"pp:{path}" for path in named.paths)))
     return tree.Errand(foreseen, (*(f"--exclude=pp:{path}" for path in named.paths), whole_archive))
+
+
+def _everything(repository: Repository, archive: Archive) -> frozenset[Parts]:
+    listing = Listing(entries=tuple(repository.entries(archive)))
+    return frozenset(item.parts for item in select(listing, {}, (), takes_everything=True).items)
 
 
 def _extracted(

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -33,6 +34,7 @@ from proofgap_app.drivers.tool import tool_for
 BORG = ToolKind(
     name="borg",
     install="On Debian: apt install borgbackup.",
+    stop_signals=(signal.SIGTERM,),  # SIGINT does not stop an extraction: it goes on to its end, and exits with 0
     environment=(
         *("BORG_PASSPHRASE", "BORG_PASSCOMMAND", "BORG_KEY_FILE", "BORG_KEYS_DIR", "BORG_BASE_DIR", "BORG_CACHE_DIR"),
         *("BORG_CONFIG_DIR", "BORG_SECURITY_DIR", "BORG_RSH", "BORG_REMOTE_PATH", "BORG_HOST_ID"),
@@ -46,7 +48,7 @@ OPTIONS = {
 LATEST = "latest"
 _ADDED = {"TZ": "UTC", "BORG_EXIT_CODES": "modern"}
 _LISTED = ("type", "mode", "size", "isomtime", "health", "linktarget", "bpath")
-_DIGESTED = ("sha256", "size", "bpath")
+_DIGESTED = ("sha256", "size", "mode", "linktarget", "bpath")
 _KINDS = {"-": Kind.FILE, "d": Kind.DIRECTORY, "l": Kind.SYMLINK}
 _PERMISSIONS = "rwxrwxrwx"
 
@@ -110,8 +112,9 @@ class Repository:
 
         def take(row: list[str]) -> None:
             nonlocal done
-            found[shown("/".join(split(row[2]) or ()))] = row[0]
-            done += int(row[1])
+            digest, size, mode, link, name = row
+            found[_key(name)] = found.get(_key(link), "") if mode.startswith("h") else digest
+            done += int(size)
             progress(done, len(found))
 
         ended, errors = self._list(archive, _DIGESTED, take)
@@ -172,8 +175,6 @@ class Contents:
     def __init__(self, repository: Repository, archive: Archive, progress: Progress) -> None:
         """Read all contents of the archive."""
         self._found, self._damage = repository.digests(archive, progress)
-        entries = repository.entries(archive)
-        self._links = {shown(entry.name): shown(entry.link or "") for entry in entries if entry.kind is Kind.HARDLINK}
 
     def expected(self, item: PlannedItem) -> str | DamagedError:
         """Give the digest of the content, or the text of a link."""
@@ -181,12 +182,17 @@ class Contents:
             return item.link or ""
         if item.refused is not None:
             return DamagedError(item.refused, "the archive does not hold it as it was")
-        found = self._found.get(self._links.get(item.key, item.key))
-        return found or self._damage or DamagedError("not_in_backup", "the archive does not name it")
+        return (
+            self._found.get(item.key) or self._damage or DamagedError("not_in_backup", "the archive does not name it")
+        )
 
     def observed(self, target: Target, item: PlannedItem) -> str | None:
         """Give the digest of what is in the target."""
         return target.digest(item.parts)
+
+
+def _key(name: str) -> str:
+    return shown("/".join(split(name) or ()))
 
 
 def _entry(row: list[str], position: int, sizes: dict[str, str]) -> Entry:

@@ -180,11 +180,15 @@ def _patterns(plan: Plan, repository: Repository, snapshot: Snapshot) -> tree.Er
     wanted = tree.to_do(plan, foreseen)
     if not wanted:
         return tree.Errand(foreseen, None)
-    listing = Listing(entries=tuple(repository.entries(snapshot)))
-    everything = {item.parts for item in select(listing, {}, (), takes_everything=True).items}
+    everything = _everything(repository, snapshot) if plan.request.select else tree.held(plan)
     named = tree.named(wanted, everything)
     option = "--include" if named.are_wanted else "--exclude"
     return tree.Errand(foreseen, tuple(f"{option}=/{_escaped(path)}" for path in named.paths))
+
+
+def _everything(repository: Repository, snapshot: Snapshot) -> frozenset[Parts]:
+    listing = Listing(entries=tuple(repository.entries(snapshot)))
+    return frozenset(item.parts for item in select(listing, {}, (), takes_everything=True).items)
 
 
 def _escaped(path: str) -> str:
@@ -219,6 +223,7 @@ class Heard:
         self._complaints: dict[Parts, list[tree.Complaint]] = {}
         self._others: list[str] = []
         self._begun = ""
+        self._last: tuple[str, str] | None = None
         self._went_through = False
 
     def line(self, _stream: Stream, line: str) -> None:
@@ -229,6 +234,10 @@ class Heard:
             self._text(f"{self._begun}\n{line}" if self._begun else line.removeprefix(_IGNORING))
         elif line.startswith("Fatal"):
             self._fatal(line)
+        elif self._last and not line.startswith("Load("):
+            path, why = self._last  # its path has a line break, and so has the message
+            self._complaints[self._parts(path)].pop()
+            self._complain(path, f"{why} {line}")
 
     def end(self, exit_code: int, *, stopped: bool) -> tree.ToolEnd:
         """Say how it ended. Of the exit codes, 0 and 1 with a number of errors mean that it went through."""
@@ -267,10 +276,13 @@ class Heard:
         self._complain(text[:place], text[place + 2 :])
 
     def _complain(self, path: str, why: str) -> None:
-        parts = self._known.get(path.strip("/")) or split(path.lstrip("/")) or ()
         message = self._tool.message(why)
         complaint = tree.Complaint(tree.reason_in(why, "tool_error"), message, _HARMLESS.match(why) is not None)
-        self._complaints.setdefault(parts, []).append(complaint)
+        self._complaints.setdefault(self._parts(path), []).append(complaint)
+        self._last = (path, why)
+
+    def _parts(self, path: str) -> Parts:
+        return self._known.get(path.strip("/")) or split(path.lstrip("/")) or ()
 
     def _fatal(self, text: str) -> None:
         if _END_OF_ALL.search(text):

@@ -154,6 +154,11 @@ def to_do(plan: Plan, foreseen: Iterable[PreviewItem]) -> frozenset[Parts]:
     return frozenset(item.parts for item in plan.items if item.key in keys)
 
 
+def held(plan: Plan) -> frozenset[Parts]:
+    """Give all that the backup holds, by a plan that selects all of it."""
+    return frozenset(item.parts for item in plan.items if item.kind is not Kind.MISSING)
+
+
 def named(wanted: Collection[Parts], everything: Collection[Parts]) -> Names:
     """Say what is to be written in as few names as possible: those that are wanted, or those that are not.
 
