@@ -306,17 +306,7 @@ class Restore(Recorder):
         """Fire what the outcome rule says."""
         self._flush()
         outcome = outcome_of(execution.facts(cancel_requested=self._stop_is_wanted()))
-        given = RunDetails(
-            attention=record.attention_of(outcome, source),
-            counts=execution.counts,
-            counts_source=execution.counts_source,
-            counts_are_lower_bounds=execution.counts_are_lower_bounds,
-            outcome_rule=outcome.rule,
-            end_reason=outcome.end_reason,
-            exit_code=execution.exit_code,
-            nothing_written=execution.nothing_written,
-        )
-        self._fire(outcome.event, given)
+        self._fire(outcome.event, record.ended(execution, outcome, source))
         return outcome
 
     def _stop_is_wanted(self) -> bool:
