@@ -43,16 +43,18 @@ def scoped(wanted: RunDetails, request: Request) -> RunDetails:
     )
 
 
-def requested(details: RunDetails) -> tuple[str, Request]:
+def requested(details: RunDetails) -> tuple[str | None, Request]:
     """Give the driver's name and the request that a run has on record, so that any worker can go on with it.
+
+    Without a name the backup's content says which driver it needs.
 
     Raises:
         BadInputError: the run does not say it; no restore was asked for with it.
 
     """
-    if details.backup is None or details.target is None or details.driver is None:
+    if details.backup is None or details.target is None:
         raise BadInputError(
-            "run", "it does not say which backup goes where, and with which driver", "Name a run of proofgap restore."
+            "run", "does not say which backup goes where", "Say both when it is created or scoped: --backup, --target."
         )
     options = dict(option.split("=", 1) for option in details.options)
     return details.driver, Request(
@@ -151,5 +153,7 @@ def wanted_of(drill: Drill) -> RunDetails:
         manifest=new.manifest,
         select=new.select,
         overwrite=new.overwrite,
+        options=new.options,
+        password_file=new.password_file,
         purpose=new.details.purpose or "test",
     )
