@@ -170,7 +170,7 @@ class Ledger:
         check_report(event, given, items)
         call = self._call(actor, at_us, key, "fire", run_id, event, given, items, expected_version)
         call = call._replace(note=None if note is None else check_words("note", note))
-        return firing.fire(self._gate, firing.Fired(run_id, event, given, items, expected_version, token), call)
+        return firing.fire(self._gate, firing.Fired(run_id, event, given, tuple(items), expected_version, token), call)
 
     def retry(self, run_id: str, actor: Actor, *, key: str | None = None, at_us: int | None = None) -> Receipt:
         """Create a new run that tries again what a run did that has ended; the old one stays as it is.
