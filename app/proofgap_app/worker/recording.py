@@ -22,6 +22,7 @@ from proofgap_app.worker.lease import Grip
 from proofgap_app.worker.stop import Heard, Stop
 from proofgap_app.worker.watching import Watcher
 from proofgap_store import Ledger, Receipt, UnavailableError
+from proofgap_store.fencing import new_token
 
 _BATCH_ITEMS = 1000
 _PAUSE_SECONDS = 1.0
@@ -39,6 +40,7 @@ class Recorder:
     run_id: str = ""
     patience_s: float = 0  # for how long a write is tried again while the database is away
     _grip: Grip | None = None  # once the run is claimed
+    _series: str = field(default_factory=new_token)  # of idempotency keys: another process may write about the same run
     _writes: int = 0
     _unreported: list[Item] = field(default_factory=list)
 
@@ -75,7 +77,7 @@ class Recorder:
         if not self.patience_s:
             return self._moved(write(token=token))
         self._writes += 1
-        key, until = f"{self.run_id}#{self._writes}", time.monotonic() + self.patience_s
+        key, until = f"{self.run_id}#{self._series}#{self._writes}", time.monotonic() + self.patience_s
         while True:
             try:
                 return self._moved(write(token=token, key=key))
