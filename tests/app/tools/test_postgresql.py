@@ -14,6 +14,8 @@ from threading import Thread
 import psycopg
 import pytest
 
+from proofgap_app.drivers import chosen
+from proofgap_app.drivers.base import Request, SourceChangedError, TargetChangedError, no_progress
 from tests import postgresql
 from tests.app.drivers.conftest import small_disk as small_disk  # noqa: PLC0414 - a fixture
 from tests.app.restoring import Ran, Shell, wait_for
@@ -320,6 +322,69 @@ def test_a_plain_dump_that_tells_psql_more_than_sql_is_refused(world: World, tmp
     assert (ran.code, world.told().ended) == (15, ("blocked_or_cancelled", "cancelled", "validation"))
     assert "for psql, and a restore must not execute it" in ran.err
     assert world.number("t") is None
+
+
+@pytest.mark.parametrize(
+    ("made", "options", "problem"),
+    [
+        ("folder", (), "is a directory without toc.dat"),
+        ("binary", (), "is neither an archive of pg_dump nor SQL text"),
+        ("short", (), "cannot be listed (pg_restore: error: "),
+        ("plain", ("--overwrite",), "a plain dump says itself what it replaces"),
+        ("plain", ("--select", "*customer*"), "a plain dump is restored whole"),
+        ("plain", ("--option", "no-owner=yes"), "a plain dump is restored as it is"),
+        ("custom", ("--option", "no-owner=maybe"), "no-owner=maybe is neither yes nor no"),
+        ("custom", ("--manifest", "/dev/null"), "it is for files"),
+    ],
+)
+def test_what_cannot_be_restored_like_this_blocks_the_run_before_anything_is_written(
+    world: World, dumps: dict[str, Path], tmp_path: Path, made: str, options: tuple[str, ...], problem: str
+) -> None:
+    """The reason is said, and on record."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "binary").write_bytes(b"\0\1\2" * 300)
+    (tmp_path / "short").write_bytes(dumps["custom"].read_bytes()[:40])
+    ran = world.restore(dumps.get(made, tmp_path / made), *options)
+    assert (ran.code, world.told().ended) == (15, ("blocked_or_cancelled", "cancelled", "validation"))
+    assert problem in ran.err
+    assert world.number("customer") is None
+
+
+def test_a_dump_or_a_database_that_changed_since_the_preview_is_left_alone(
+    world: World, dumps: dict[str, Path], tmp_path: Path
+) -> None:
+    """What was seen is not what would be done."""
+    made = tmp_path / "made"
+    made.write_bytes(dumps["custom"].read_bytes())
+    driver, request = chosen(None, Request(backup=f"postgresql:{made}", target=world.url))
+    plan = driver.plan(request)
+    shown = driver.preview(plan).target_fingerprint
+    execute(world.url, "CREATE TABLE new (n integer)")
+    given = {"report": print, "progress": no_progress, "should_stop": lambda: False}
+    with pytest.raises(TargetChangedError):
+        driver.execute(plan, target_fingerprint=shown, **given)
+    made.write_bytes(dumps["tar"].read_bytes())
+    for step in (driver.preview, driver.collect):
+        with pytest.raises(SourceChangedError):
+            step(plan)
+    assert world.number("customer") is None
+
+
+def test_rows_that_went_elsewhere_are_not_in_the_target(world: World, dumps: dict[str, Path]) -> None:
+    """The tool told of no error, and the table is not there: somebody took it away."""
+    execute(
+        world.url,
+        "CREATE FUNCTION take() RETURNS event_trigger LANGUAGE plpgsql AS $$BEGIN DROP TABLE public.orders CASCADE; END$$",
+    )
+    when = "ON ddl_command_end WHEN TAG IN ('CREATE INDEX')"
+    execute(world.url, f"CREATE EVENT TRIGGER taking {when} EXECUTE FUNCTION take()")
+    world.restore(dumps["custom"])
+    told = world.told()
+    assert told.ended[:2] == ("needs_review", "partial")
+    assert (
+        results(told)["TABLE public orders"] == results(told)["TABLE DATA public orders"] == ("failed", "not_in_target")
+    )
+    assert told.verdicts == [("active", "mismatch")]
 
 
 def test_a_database_that_is_not_there_blocks_the_run(world: World, dumps: dict[str, Path]) -> None:

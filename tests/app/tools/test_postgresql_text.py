@@ -145,8 +145,8 @@ pg_restore: error: could not read from input file: end of file""".splitlines():
 
 def test_an_error_of_psql_names_the_line_of_the_file() -> None:
     """Whatever the file is called; and one that no file is to blame for is an error, too."""
-    reader = ErrorReader(print, "/tmp/a:3: odd.sql")
-    reader.read("psql:/tmp/a:3: odd.sql:28: ERROR:  relation exists")
+    reader = ErrorReader(print, "/srv/a:3: odd.sql")
+    reader.read("psql:/srv/a:3: odd.sql:28: ERROR:  relation exists")
     reader.read("psql: error: connection to server failed")
     assert [(problem.entry, problem.text) for problem in reader.problems] == [
         (28, "relation exists"),
