@@ -6,7 +6,7 @@ PYTHON ?= python3
 PYTEST_ARGS ?=
 
 # Debian packages whose programs the tests start.
-DEBIAN_PACKAGES := borgbackup restic
+DEBIAN_PACKAGES := borgbackup chromium restic
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -18,7 +18,9 @@ export UV_PYTHON_DOWNLOADS := never
 ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
 export UV_SYSTEM_CERTS := true
 endif
-unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
+# Compiled once: else each of the hundreds of processes that the tests start compiles everything anew.
+export UV_COMPILE_BYTECODE := 1
+unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup programs demo test lint types imports diagrams verify bench cov all clean

@@ -39,7 +39,12 @@ _ENDING = frozenset(
     }
 )
 _RECOVERY_POINT = frozenset({"recovery_point_us", "recovery_point_basis"})
-_WANTED = frozenset({"backup", "target", "driver", "purpose", "rto_us_stated", "rpo_us_stated"}) | _RECOVERY_POINT
+_PLACE_IN_LINE = frozenset({"priority", "deadline_us"})
+_WANTED = (
+    frozenset({"backup", "target", "driver", "purpose", "rto_us_stated", "rpo_us_stated"})
+    | _RECOVERY_POINT
+    | _PLACE_IN_LINE
+)
 _CHOSEN = frozenset({"manifest", "select", "overwrite", "options", "password_file"})
 _FOUND = _RECOVERY_POINT | {
     *("plan_digest", "selected", "expects_nothing", "source_completeness", "target_fingerprint"),
@@ -51,14 +56,14 @@ ACCEPTED: MappingProxyType[str, frozenset[str]] = MappingProxyType(
         RunEvent.CHECK: _FOUND,
         RunEvent.PREVIEW: frozenset({"preview"}),
         RunEvent.APPROVE: frozenset(),
-        RunEvent.QUEUE: frozenset({"plan_digest", "target_fingerprint"}),
-        RunEvent.START: frozenset(),
+        RunEvent.QUEUE: frozenset({"plan_digest", "target_fingerprint", "worker"}) | _PLACE_IN_LINE,
+        RunEvent.START: frozenset({"worker", "claim"}),
         RunEvent.REPORT: frozenset({"item_counts", "items"}),
         RunEvent.REQUEST_CANCEL: frozenset(),
         RunEvent.COMPLETE: _ENDING,
         RunEvent.COMPLETE_WITH_ERRORS: _ENDING,
         RunEvent.COMPLETE_PARTIALLY: _ENDING,
-        RunEvent.FAIL: _ENDING,
+        RunEvent.FAIL: _ENDING | {"holds_environment"},
         RunEvent.CANCEL: _ENDING,
         RunEvent.BLOCK: frozenset({"end_reason", "source_completeness", "attention"}),
     }

@@ -159,6 +159,7 @@ class EndReason(StrEnum):
     PREVIEW_EXPIRED = "preview_expired"  # block: the preview is too old to act on
     TARGET_BUSY = "target_busy"  # block: another restore holds the target
     TARGET_CHANGED = "target_changed"  # block: the target is not what the preview showed
+    DEADLINE_PASSED = "deadline_passed"  # block: no worker started it in time
     SOURCE_INCOMPLETE = "source_incomplete"  # block: the backup itself is known to be incomplete
     NOTHING_APPLIED = "nothing_applied"  # fail: nothing was selected, or nothing was written
     TOOL_ABORTED = "tool_aborted"  # fail: the tool stopped before its end
@@ -189,6 +190,14 @@ class _Frozen(msgspec.StructMeta):
 
 class Struct(msgspec.Struct, metaclass=_Frozen, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An immutable record whose unknown fields are refused, never ignored."""
+
+
+class CountsSource(StrEnum):
+    """Where the counts of an execution come from. A tool's own summary is none of them: it is no fact about the target."""
+
+    ITEMS = "items"  # added up from what was reported of each item
+    TOOL_ERRORS = "tool_errors"  # what the plan selects, less what the tool's error messages name
+    METADATA = "metadata"  # what the target was seen to hold, by name and size
 
 
 class Counts(Struct, omit_defaults=True):

@@ -18,6 +18,7 @@ from proofgap.facts import (
     Attention,
     Count,
     Counts,
+    CountsSource,
     EndReason,
     Facts,
     Instant,
@@ -40,6 +41,13 @@ ExitCode = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**32)]
 """What a tool ended with; negative where a signal ended it."""
 
 
+Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+"""A SHA-256, in hex."""
+
+Priority = Annotated[int, msgspec.Meta(ge=0, le=1000)]
+"""Which waiting run comes first: the higher one; of equal ones, the one that was queued first. Not said is 0."""
+
+
 class Machine(StrEnum):
     """The three things that have a lifecycle."""
 
@@ -54,14 +62,6 @@ class Completeness(StrEnum):
     COMPLETE = "complete"
     INCOMPLETE = "incomplete"
     UNKNOWN = "unknown"
-
-
-class CountsSource(StrEnum):
-    """Where the counts of an execution come from. A tool's own summary is none of them: it is no fact about the target."""
-
-    ITEMS = "items"  # added up from what was reported of each item
-    TOOL_ERRORS = "tool_errors"  # what the plan selects, less what the tool's error messages name
-    METADATA = "metadata"  # what the target was seen to hold, by name and size
 
 
 class RecoveryPointBasis(StrEnum):
@@ -136,6 +136,12 @@ class RunDetails(Struct, omit_defaults=True):
     recovery_point_us: Count | None = None  # the moment whose data the backup holds
     recovery_point_basis: RecoveryPointBasis | None = None
     requested_by: str | None = None
+    priority: Priority | None = None
+    deadline_us: Count | None = (
+        None  # when it must have ended: a waiting run is blocked then, a running one asked to stop
+    )
+    worker: str | None = None  # the registered worker that it is kept for, or that claimed it
+    claim: Digest | None = None  # SHA-256 of the fencing token; without one, whoever may execute runs can go on with it
     retry_of: str | None = None
     attempt: Count | None = None
     selected: Count | None = None  # items that the plan selects
@@ -158,6 +164,7 @@ class RunDetails(Struct, omit_defaults=True):
     outcome_rule: Count | None = None
     exit_code: ExitCode | None = None
     nothing_written: bool | None = None  # True only when proven
+    holds_environment: bool = False  # it ended, and its tool may still be at work: nothing else starts there
 
     @property
     def counts_conflict(self) -> bool:
@@ -372,6 +379,7 @@ def second_try(record: RunRecord) -> RunDetails:
         rpo_us_stated=old.rpo_us_stated,
         recovery_point_us=old.recovery_point_us,
         recovery_point_basis=old.recovery_point_basis,
+        priority=old.priority,
         retry_of=record.id,
         attempt=(old.attempt or 1) + 1,
     )

@@ -24,7 +24,9 @@ from proofgap.audit import EventType
 from proofgap.errors import StaleError
 from proofgap_store.audit_log import Linked, SwallowedError, Written, append
 from proofgap_store.dialect import SQLITE
+from proofgap_store.dispatching import RunDispatcher, tell
 from proofgap_store.engine import Connection, RefusedByDatabaseError, connected, dialect_for, execute, transaction
+from proofgap_store.inline import InlineDispatcher
 from proofgap_store.read import law
 from proofgap_store.schema import NO_DRIFT, Drift, GuardsError, drift, mend, version
 
@@ -36,6 +38,7 @@ _CHANGED_LAW = "proofgap: stale permission: grants or environments changed meanw
 _CHANGED_GUARDS = "proofgap: stale guards: they changed meanwhile"
 _STALE = (
     "UNIQUE constraint failed: audit_event.stream, audit_event.seq",
+    "UNIQUE constraint failed: restore_run.workspace, restore_run.environment",
     "proofgap: stale",
     "a row of receipt is there already",
 )
@@ -64,6 +67,7 @@ class Gate:
     engine: Engine
     log_failures: int = 0
     guarded_at: int | None = None  # the version of the schema that was last found as it ought to be
+    dispatcher: RunDispatcher = field(default_factory=InlineDispatcher)  # is told of what is queued, stopped and ended
 
     @property
     def is_on_server(self) -> bool:
@@ -104,34 +108,66 @@ class Gate:
             RefusedByDatabaseError: the database refused for another reason.
 
         """
+
+        def attempt(connection: Connection) -> tuple[Writing[Answer] | Answer, list[Written]]:
+            with transaction(connection, writes=False):
+                writing = prepare(connection)
+            if not isinstance(writing, Writing):
+                return writing, []
+            with transaction(connection, writes=True):
+                return writing, self._insert(connection, writing)
+
+        return self._persist(attempt)
+
+    def take(self, prepare: Callable[[Connection], Writing[Answer] | Answer]) -> Answer:
+        """Compute and write in one transaction, for whoever must lock what they choose: others choose something else.
+
+        Raises:
+            StaleError, GuardsError, RefusedByDatabaseError: as for `write`.
+
+        """
+
+        def attempt(connection: Connection) -> tuple[Writing[Answer] | Answer, list[Written]]:
+            with transaction(connection, writes=True):
+                writing = prepare(connection)
+                return writing, self._insert(connection, writing) if isinstance(writing, Writing) else []
+
+        return self._persist(attempt)
+
+    def renew(self, work: Callable[[Connection], Answer]) -> Answer:
+        """Run a writing transaction without an event: for leases only, as the guards of the database see to."""
+        with connected(self.engine) as connection, transaction(connection, writes=True):
+            self.demand_guards(connection)
+            return work(connection)
+
+    def _persist(self, attempt: Callable[[Connection], tuple[Writing[Answer] | Answer, list[Written]]]) -> Answer:
+        """Try again as long as somebody else was faster."""
         with connected(self.engine) as connection:
             for _attempt in range(ATTEMPTS_MAX):
-                with transaction(connection, writes=False):
-                    writing = prepare(connection)
-                if not isinstance(writing, Writing):
-                    return writing
                 try:
-                    written = self._insert(connection, writing)
+                    writing, written = attempt(connection)
                 except RefusedByDatabaseError as error:
                     if _SWALLOWED in error.reason:
                         raise SwallowedError from error
                     if not any(stale in error.reason for stale in _STALE):
                         raise
                     continue
-                self._announce(written)
+                if not isinstance(writing, Writing):
+                    return writing
+                self._announce(written)  # a crash from here on: everything happened, only nobody was told
                 return writing.answer(written)
         raise StaleError("the stream", None, None)
 
     def _insert(self, connection: Connection, writing: Writing[Any]) -> list[Written]:
-        with transaction(connection, writes=True):
-            self._pass_guards(connection, writing.mends)
-            written = append(connection, writing.events)  # a crash from here to the commit: nothing happened
-            if writing.law is not None and law(connection) != writing.law:  # after it: now whoever changes it must wait
-                raise RefusedByDatabaseError(_CHANGED_LAW)
-            for statement, parameters in writing.rows(written):
-                if execute(connection, statement, parameters).rowcount != 1:
-                    raise SwallowedError
-        return written  # a crash from here on: everything happened, only nobody was told
+        self._pass_guards(connection, writing.mends)
+        written = append(connection, writing.events)  # a crash from here to the commit: nothing happened
+        if writing.law is not None and law(connection) != writing.law:  # after it: now whoever changes it must wait
+            raise RefusedByDatabaseError(_CHANGED_LAW)
+        for statement, parameters in writing.rows(written):
+            if execute(connection, statement, parameters).rowcount != 1:
+                raise SwallowedError
+        tell(self.dispatcher, connection, writing.events)
+        return written
 
     def _pass_guards(self, connection: Connection, mends: Drift | None) -> None:
         if mends is None:

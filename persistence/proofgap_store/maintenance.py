@@ -25,6 +25,7 @@ _FINDINGS_MAX = 100
 _TABLES = (
     *("audit_event", "audit_stream", "audit_unsequenced", "audit_leaf", "audit_node", "audit_checkpoint"),
     *("audit_private", "audit_hold", "machine_definition", "machine_edge", "environment", "access_grant"),
+    *("access_token", "access_token_use", "access_session", "access_link"),
     *("operation_run", "restore_run", "evidence_snapshot", "result_item", "evidence_check", "receipt"),
 )
 _EVENTS = "SELECT count(*) AS n FROM audit_event"

@@ -43,6 +43,7 @@ _PARAMETER = re.compile(r"(?<![\w:]):([a-z_]\w*)")
 _ROWS_AT_A_TIME = 1_000
 _STALE = {
     "audit_event_link": "proofgap: stale stream: another event took the place in its stream",
+    "restore_run_one_live": "proofgap: stale claim: another run holds the environment",
     "receipt_pkey": "a row of receipt is there already",
 }
 """Table: what a unique constraint is called, and what it says in the words of the triggers, if it stopped a race."""
@@ -115,6 +116,8 @@ POSTGRESQL = Dialect(
     cursor=_cursor,
     is_lost=_is_lost,
     settled="SELECT settled_number()",
+    clock="clock_us()",
+    skip_locked="FOR NO KEY UPDATE OF e SKIP LOCKED",
     soundness=None,  # amcheck is an extension that the owner of the server installs
 )
 Connection.dialect = POSTGRESQL

@@ -18,13 +18,12 @@ from proofgap.effects import (
     tally,
 )
 from proofgap.errors import BadInputError
-from proofgap.facts import Attention, Counts, EndReason, ItemResult, OperationStatus, RunEvent, RunStatus
+from proofgap.facts import Attention, Counts, CountsSource, EndReason, ItemResult, OperationStatus, RunEvent, RunStatus
 from proofgap.records import (
     Approval,
     Check,
     CheckResult,
     Completeness,
-    CountsSource,
     Item,
     PreviewFacts,
     RecoveryPointBasis,
@@ -49,6 +48,10 @@ SAMPLES = {
     "recovery_point_us": 1,
     "recovery_point_basis": RecoveryPointBasis.STATED,
     "requested_by": "eve",
+    "priority": 7,
+    "deadline_us": 1,
+    "worker": "wk_1",
+    "claim": "c" * 64,
     "retry_of": "r0",
     "attempt": 2,
     "selected": 5,
@@ -71,9 +74,11 @@ SAMPLES = {
     "outcome_rule": 8,
     "exit_code": 0,
     "nothing_written": False,
+    "holds_environment": True,
 }
 POINT = {"recovery_point_us", "recovery_point_basis"}
-WANTED = {"backup", "target", "driver", "purpose", "rto_us_stated", "rpo_us_stated", *POINT}
+IN_LINE = {"priority", "deadline_us"}
+WANTED = {"backup", "target", "driver", "purpose", "rto_us_stated", "rpo_us_stated", *POINT, *IN_LINE}
 ENDING = {
     *("counts", "counts_are_lower_bounds", "counts_source", "attention", "end_reason"),
     *("outcome_rule", "exit_code", "nothing_written", "source_completeness"),
@@ -84,14 +89,14 @@ TAKES = {
     | {"plan_digest", "selected", "expects_nothing", "source_completeness", "target_fingerprint", "tool", "unit"},
     "preview": {"preview"},
     "approve": set(),
-    "queue": {"plan_digest", "target_fingerprint"},
-    "start": set(),
+    "queue": {"plan_digest", "target_fingerprint", "worker", *IN_LINE},
+    "start": {"worker", "claim"},
     "report": {"item_counts", "items"},
     "request_cancel": set(),
     "complete": ENDING,
     "complete_with_errors": ENDING,
     "complete_partially": ENDING,
-    "fail": ENDING,
+    "fail": ENDING | {"holds_environment"},
     "cancel": ENDING,
     "block": {"end_reason", "source_completeness", "attention"},
 }
