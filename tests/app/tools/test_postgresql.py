@@ -301,6 +301,23 @@ def test_a_plain_dump_stops_at_its_first_error(world: World, dumps: dict[str, Pa
     assert results(told)["TABLE public customer"][0] == ("non_applied" if whole == "yes" else "succeeded")
 
 
+@pytest.mark.parametrize(
+    "first", ["INSERT INTO other VALUES (1)", "CREATE ROLE {role}", "SELECT nextval('numbers')", "SELECT 1"]
+)
+def test_sql_text_may_write_where_no_entry_says_so(world: World, tmp_path: Path, first: str) -> None:
+    """Nothing written is said only where nothing is, in any table, sequence or role."""
+    execute(world.url, "CREATE TABLE other (n integer); CREATE SEQUENCE numbers")
+    role = f"made_{os.getpid()}"
+    (tmp_path / "text.sql").write_text(
+        f"{first.format(role=role)};\nSELECT 1/0;\n-- PostgreSQL database dump complete\n"
+    )
+    world.restore(tmp_path / "text.sql")
+    told = world.told()
+    assert told.ended == ("failed", "failed", "tool_aborted")
+    assert told.details.nothing_written is (first == "SELECT 1")
+    execute(world.url, f"DROP ROLE IF EXISTS {role}")
+
+
 def test_a_plain_dump_that_breaks_off_is_never_complete(world: World, dumps: dict[str, Path], tmp_path: Path) -> None:
     """``psql`` takes the end of the file for the end of the rows, and exits with 0: half a table, and no error."""
     lines = dumps["plain"].read_bytes().splitlines(keepends=True)
