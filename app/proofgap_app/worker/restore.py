@@ -34,7 +34,6 @@ from proofgap.records import (
     PreviewFacts,
     RunDetails,
     RunRecord,
-    SnapshotDetails,
 )
 from proofgap_app.drivers.base import (
     Driver,
@@ -46,6 +45,7 @@ from proofgap_app.drivers.base import (
     TargetChangedError,
 )
 from proofgap_app.worker import record
+from proofgap_app.worker.gathering import gather
 from proofgap_app.worker.lease import Grip, Lease, here
 from proofgap_app.worker.stop import Heard, Stop
 from proofgap_app.worker.target_lock import BusyError, EnvironmentHeldError, hold
@@ -318,23 +318,13 @@ class Restore:
 
     def _collect(self, plan: Plan) -> None:
         """Read the target and compare it with the backup; a snapshot that cannot be produced fails, the run does not."""
-        snapshot = self._write(partial(self.ledger.begin_evidence, self.run_id, self.actor)).subject
-        self._fire_evidence(snapshot, SnapshotEvent.GENERATE)
-        try:
+
+        def look() -> EvidenceReport:
             with self.stop.heard(Heard.IF_REPEATED):
-                report = self.driver.collect(plan, progress=self.watcher.working("collect", plan.bytes_total))
-        except SourceChangedError:
-            self._fire_evidence(snapshot, SnapshotEvent.FAIL, record.no_expectation(plan))
-            raise
-        except BaseException:
-            self._fire_evidence(snapshot, SnapshotEvent.FAIL)
-            raise
-        event = SnapshotEvent.ACTIVATE if report.can_activate else SnapshotEvent.FAIL
-        try:
-            self._fire_evidence(snapshot, event, report)
-        except ProofgapError:
-            self._fire_evidence(snapshot, SnapshotEvent.FAIL)
-            raise
+                return self.driver.collect(plan, progress=self.watcher.working("collect", plan.bytes_total))
+
+        begin = partial(self.ledger.begin_evidence, self.run_id, self.actor)
+        gather(lambda: self._write(begin), self._fire_evidence, look, plan)
 
     def _should_stop(self) -> bool:
         """Tell whether to stop: asked here, or, as the last beat said, by somebody else; or the run was taken away."""
@@ -367,9 +357,9 @@ class Restore:
         fire = partial(self.ledger.fire, self.run_id, event, self.actor, given=given, note=note)
         self._write(partial(fire, expected_version=expected_version))
 
-    def _fire_evidence(self, snapshot: str, event: SnapshotEvent, report: EvidenceReport | None = None) -> None:
-        found, checks = report or EvidenceReport(SnapshotDetails(), ())
-        self._write(partial(self.ledger.fire_evidence, snapshot, event, self.actor, given=found, checks=checks))
+    def _fire_evidence(self, snapshot: str, event: SnapshotEvent, report: EvidenceReport) -> Receipt:
+        fire = partial(self.ledger.fire_evidence, snapshot, event, self.actor)
+        return self._write(partial(fire, given=report.found, checks=report.checks))
 
     def _write(self, write: Callable[..., Receipt]) -> Receipt:
         """Write with the token of the claim; while the database is away, again under the same key, as patience allows."""
