@@ -80,6 +80,23 @@ def test_a_dump_that_is_restored_twice_completes_with_errors_and_without_evidenc
     assert told.evidence[0][1].subjects_checked == 0
 
 
+def test_somebody_else_looks_again_later_and_tells_leftovers_from_what_the_run_wrote(
+    world: World, dumps: dict[str, Path]
+) -> None:
+    """The marker of the plan is on record; and a sample of entries is looked at alone."""
+    assert world.restore(dumps["custom"]).code == 0
+    first = world.told()
+    assert (first.details.marker or "").isdigit()
+    assert world.shell.inside("evidence", "collect", first.run["id"]).code == 0
+    assert world.shell.inside("evidence", "collect", first.run["id"], "--sample", "4", "--seed", "7").code == 0
+    told = world.told()
+    assert sorted(told.verdicts) == [("active", "match"), ("superseded", "match"), ("superseded", "match")]
+    assert world.restore(dumps["custom"]).code == 13
+    again = world.told()
+    assert "failed" in world.shell.inside("evidence", "collect", again.run["id"]).out
+    assert [status for status, _ in world.told().verdicts] == ["failed", "failed"]
+
+
 def test_an_owner_that_is_missing_costs_no_row(world: World, tmp_path: Path) -> None:
     """The tool says that it ignored an error; what it is about is there, and belongs to somebody else."""
     role = f"shop_owner_{os.getpid()}"
