@@ -108,6 +108,6 @@ def retry(record: RunRecord) -> Form:
 
 def review(record: RunRecord, snapshot: SnapshotRecord) -> Form:
     """Ask somebody to say that they looked at a snapshot."""
-    fields = (Field("snapshot", kind="hidden", value=snapshot.id), _NOTE)
+    fields = (Field("snapshot", kind="hidden", value=snapshot.id), _NOTE._replace(label="What you say of it"))
     notes = ("It is recorded that you looked at it, and when. It changes no decision, and claims nothing.",)
     return Form("Acknowledge this evidence", addresses.run(record.id, "review"), "I have reviewed it", fields, notes)
