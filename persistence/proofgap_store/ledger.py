@@ -12,40 +12,37 @@ and how people ask (`proofgap_app`).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Self
 
-from proofgap.access import Action, Place, action_of, authorize
+from proofgap.access import Action, Place, authorize
 from proofgap.admission import admitted, known
 from proofgap.audit import Actor, run_stream
-from proofgap.effects import refuse_results_at_birth, tally
-from proofgap.errors import RefusedError, StaleError
+from proofgap.effects import refuse_results_at_birth
+from proofgap.errors import RefusedError
 from proofgap.facts import Facts, RunEvent, SnapshotEvent
 from proofgap.hooks import ProjectForRecord
-from proofgap.moves import begin, move, retry
-from proofgap.records import Check, Item, Moment, RunDetails, RunRecord, SnapshotDetails, draft
+from proofgap.moves import begin, retry
+from proofgap.records import Check, Item, RunDetails, RunRecord, SnapshotDetails, draft
 from proofgap.text import check_words
-from proofgap_store import administration, denials, evidencing, expiry, health, importing, lists, views
+from proofgap_store import administration, denials, evidencing, expiry, firing, health, importing, lists, views
 from proofgap_store.access import Access
 from proofgap_store.audit import Audit
 from proofgap_store.audit_log import head_of
-from proofgap_store.calls import check_report, check_time, digest_of_items, made
+from proofgap_store.calls import check_report, check_time, made
 from proofgap_store.clock import new_id, now_us
 from proofgap_store.custody import Custody
 from proofgap_store.desk import Desk
 from proofgap_store.engine import Connection, make_engine
-from proofgap_store.environments import demand_free
 from proofgap_store.feed import Feed
-from proofgap_store.fencing import demand_token
 from proofgap_store.fleet import Fleet
 from proofgap_store.gate import Answer, Gate, Writing
 from proofgap_store.maintenance import Database
-from proofgap_store.read import Found, law, roles
+from proofgap_store.read import law, roles
 from proofgap_store.schema import Drift
 from proofgap_store.sessions import Sessions
 from proofgap_store.shapes import Diagnosis, HistoryEvent, ImportResult, Listing, NewRun, Receipt, Shown
-from proofgap_store.transitions import Attempt, Call, Plan, carry_out, item_rows, record_refusal, replayed, writing
+from proofgap_store.transitions import Attempt, Call, Plan, record_refusal, replayed, writing
 from proofgap_store.verification import Anchors, Depth, Verification
 from proofgap_store.verifying import verify, verify_file
 
@@ -173,20 +170,7 @@ class Ledger:
         check_report(event, given, items)
         call = self._call(actor, at_us, key, "fire", run_id, event, given, items, expected_version)
         call = call._replace(note=None if note is None else check_words("note", note))
-        moment = Moment(at_us=call.rec_us, actor=actor.id, new_id=new_id("op"))  # no caller moves the clock
-
-        def compute(found: Found) -> Plan:
-            if expected_version not in {None, found.record.version}:
-                raise StaleError(run_id, expected_version, found.record.version)
-            demand_token(found.record, event, token)
-            demand_free(found, event)
-            facts = tally(found.record.details, items) if items else given
-            step = move(found.record, event, facts, moment=moment, hooks=_HOOKS)
-            return Plan(run_id, step, partial(item_rows, run_id, items), digest_of_items(items))
-
-        return carry_out(
-            self._gate, Attempt(run_id, event, lambda record: action_of(event, record.status), run_id), call, compute
-        )
+        return firing.fire(self._gate, firing.Fired(run_id, event, given, items, expected_version, token), call)
 
     def retry(self, run_id: str, actor: Actor, *, key: str | None = None, at_us: int | None = None) -> Receipt:
         """Create a new run that tries again what a run did that has ended; the old one stays as it is.

@@ -35,6 +35,12 @@ MATRIX = {
     ("GET", "/v1/workspaces/{ws}/events"): OF_WORKSPACE,
     ("GET", "/v1/workspaces/{ws}/audit-events"): "200 403 403 200 403 403 200 401",
     ("GET", "/v1/workspaces/{ws}/audit-events/export"): "200 403 403 200 403 403 200 401",
+    ("GET", "/v1/workspaces/{ws}/queue"): OF_WORKSPACE,
+    ("POST", "/v1/workspaces/{ws}/workers"): "201 403 201 403 403 403 404 401",
+    ("DELETE", "/v1/workspaces/{ws}/workers/{worker}"): "204 404 404 404 404 404 404 401",  # it is the admin's own
+    ("POST", "/v1/workspaces/{ws}/workers/{worker}/heartbeat"): "200 404 404 404 404 404 404 401",
+    ("POST", "/v1/workspaces/{ws}/claims"): "204 404 404 404 404 404 404 401",
+    ("POST", "/v1/workspaces/{ws}/environments/{environment}/release"): "404 404 403 403 403 404 404 401",  # it is free
     ("GET", "/v1/workspaces/{ws}/restore-runs"): OF_WORKSPACE,
     ("POST", "/v1/workspaces/{ws}/restore-runs"): "201 201 201 403 403 404 404 401",
     ("GET", RUN): OF_RUN,
@@ -131,8 +137,16 @@ def form(world, route, run):
 
 def ask(world, route, name, **changed):
     """Send a request to a route that would do what it is for, if it may."""
-    parts = {"ws": "default", "run": "", "code": "not-found", "snapshot": world.runs["snapshot"], **changed}
-    parts = {"file": "console.css", "machine": "evidence"} | parts
+    parts = {
+        "ws": "default",
+        "run": "",
+        "code": "not-found",
+        "snapshot": world.runs["snapshot"],
+        "environment": "local",
+        "file": "console.css",
+        "machine": "evidence",
+        **changed,
+    }
     if "{run}" in route.path and not parts["run"]:
         parts["run"] = ready(world, route)
     if "{event_id}" in route.path and "event_id" not in parts:
@@ -141,7 +155,14 @@ def ask(world, route, name, **changed):
             world.as_("ada").get(f"/v1/workspaces/default/restore-runs/{parts['run']}/decision").json["event_id"]
         )
     check = {"subject": "a", "method": "sha256", "level": "L5", "result": "passed"}
+    if route.name in {"retire", "beat", "claim"} and "worker" not in changed:
+        made = world.as_("ada").post("/v1/workspaces/default/workers", {"name": "w", "environments": ["local"]})
+        parts["worker"] = made.json["id"]
     body = {
+        "register": {"name": "w"},
+        "beat": {},
+        "claim": {"worker": parts.get("worker")},
+        "release": {},
         "create": {"environment": "local"},
         "fire": {"event": "scope"},
         "put_evidence": {"checks": [check]},
