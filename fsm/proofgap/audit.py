@@ -39,6 +39,7 @@ class EventType(StrEnum):
     EVIDENCE_CREATED = "restore.evidence.created"
     EVIDENCE_IMPORTED = "restore.evidence.imported"
     EVIDENCE_TRANSITIONED = "restore.evidence.transitioned"
+    EVIDENCE_REVIEWED = "restore.evidence.reviewed"
     LINK_CONFLICTED = "restore.link.conflicted"
     DECISION_PROJECTED = "restore.decision.projected"
     DECISIONS_LISTED = "restore.decision.listed"

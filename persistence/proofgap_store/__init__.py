@@ -6,7 +6,7 @@ Knows SQL and transactions, and is the only part of proofgap that does.
 from proofgap_store.access import Access
 from proofgap_store.audit import Audit
 from proofgap_store.declaring import Gap, RestoredLedger
-from proofgap_store.desk import Around, CheckPage, Desk, LogPart, NumberedCheck, Step
+from proofgap_store.desk import Around, CheckPage, Desk, LogPart, NumberedCheck, Review, Source, Step
 from proofgap_store.dispatching import Deliverable, RunDispatcher
 from proofgap_store.durations import StayQuery, Stays
 from proofgap_store.engine import RefusedByDatabaseError, UnavailableError, shown_address
@@ -134,12 +134,14 @@ __all__ = [
     "RefusedByDatabaseError",
     "Replay",
     "RestoredLedger",
+    "Review",
     "RunDispatcher",
     "Seen",
     "Session",
     "Sessions",
     "Shown",
     "Signing",
+    "Source",
     "StayQuery",
     "Stays",
     "Step",
