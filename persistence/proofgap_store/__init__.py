@@ -18,6 +18,7 @@ from proofgap_store.pruning import Pruned, PruneOrder
 from proofgap_store.reasons import Cause, Change, Why
 from proofgap_store.redaction import Erasure, Redaction
 from proofgap_store.replaying import Replay
+from proofgap_store.roles_postgresql import RoleCheck
 from proofgap_store.rotation import LogKey
 from proofgap_store.schema import GuardsError
 from proofgap_store.seen import Seen
@@ -85,6 +86,7 @@ __all__ = [
     "RefusedByDatabaseError",
     "Replay",
     "RestoredLedger",
+    "RoleCheck",
     "Seen",
     "Shown",
     "Signing",

@@ -230,7 +230,10 @@ class Audit:
 
         """
         moment = Moment(person, run, at_us)
-        return self._read(actor, lambda connection: seen.last_shown(connection, moment, actor.id))
+        with denials.recorded(
+            self.gate, actor, self.clock
+        ):  # of a list over runs that they do not see, one row is theirs
+            return self.gate.read(lambda connection: seen.last_shown(connection, moment, actor.id))
 
     def why(self, run: str, actor: Actor) -> Why:
         """Read what the last decision of a run rests on: its facts, and the rules in their order.
@@ -265,8 +268,8 @@ class Audit:
 
     def _read(self, actor: Actor, look: Callable[[Connection], Answer]) -> Answer:
         with denials.recorded(self.gate, actor, self.clock):
-            return self.gate.read(look)
+            return self.gate.read(look, (actor.id,))
 
     def _write(self, actor: Actor, prepare: Callable[[Connection], Writing[Answer] | Answer]) -> Answer:
         with denials.recorded(self.gate, actor, self.clock):
-            return self.gate.write(prepare)
+            return self.gate.write(prepare, (actor.id,))

@@ -17,13 +17,15 @@ Connection = Any
 
 Parameters = Mapping[str, object]
 
+Readers = tuple[str, ...] | None
+"""Principals whose rows a transaction may see, where the database keeps them apart; ``None``: the ledger itself looks."""
+
 
 class Dialect(NamedTuple):
     """One kind of database."""
 
     name: str  # as the scripts of the migrations are named
-    reading: str  # begins a transaction that sees one snapshot
-    writing: str  # begins a transaction that writes
+    begin: Callable[[Connection, bool, Readers], None]  # a transaction that writes, or one that sees one snapshot
     migrating: tuple[str, ...]  # begins one that changes the schema, alone
     failures: type[Exception]  # what the driver raises
     refusal: Callable[[Exception], str | None]  # why a guard or a constraint said no; None: the database failed
@@ -45,10 +47,13 @@ def _cursor(connection: Connection, statement: str, parameters: Parameters) -> I
     yield connection.execute(statement, parameters)
 
 
+def _begin(connection: Connection, writes: bool, _readers: Readers) -> None:  # noqa: FBT001 - as the dialect has it
+    connection.execute("BEGIN IMMEDIATE" if writes else "BEGIN")  # a race is lost here, and not half-way
+
+
 SQLITE = Dialect(
     name="sqlite",
-    reading="BEGIN",
-    writing="BEGIN IMMEDIATE",  # a race is lost here, and not half-way
+    begin=_begin,
     migrating=("BEGIN IMMEDIATE",),
     failures=sqlite.Error,
     refusal=_refusal,

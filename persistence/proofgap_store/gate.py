@@ -23,7 +23,7 @@ from sqlalchemy import Engine
 from proofgap.audit import EventType
 from proofgap.errors import StaleError
 from proofgap_store.audit_log import Linked, SwallowedError, Written, append
-from proofgap_store.dialect import SQLITE
+from proofgap_store.dialect import SQLITE, Readers
 from proofgap_store.engine import Connection, RefusedByDatabaseError, connected, dialect_for, execute, transaction
 from proofgap_store.read import law
 from proofgap_store.schema import NO_DRIFT, Drift, GuardsError, drift, mend, version
@@ -90,13 +90,17 @@ class Gate:
             name = "" if self.engine.url.query.get("mode") == "memory" else unquote(name.removeprefix("file:"))
         return None if name in {"", ":memory:"} else Path(name)
 
-    def read(self, look: Callable[[Connection], Answer]) -> Answer:
-        """Run one reading transaction."""
-        with connected(self.engine) as connection, transaction(connection, writes=False):
+    def read(self, look: Callable[[Connection], Answer], readers: Readers = None) -> Answer:
+        """Run one reading transaction for somebody; ``None``: for the ledger itself."""
+        with connected(self.engine) as connection, transaction(connection, writes=False, readers=readers):
             return look(connection)
 
-    def write(self, prepare: Callable[[Connection], Writing[Answer] | Answer]) -> Answer:
+    def write(self, prepare: Callable[[Connection], Writing[Answer] | Answer], readers: Readers = None) -> Answer:
         """Compute what to write, then write it; or give the answer at once, if there is nothing to write.
+
+        Args:
+            prepare: computes it.
+            readers: for whom; ``None``: for the ledger itself.
 
         Raises:
             StaleError: others kept writing to the same stream.
@@ -106,12 +110,12 @@ class Gate:
         """
         with connected(self.engine) as connection:
             for _attempt in range(ATTEMPTS_MAX):
-                with transaction(connection, writes=False):
+                with transaction(connection, writes=False, readers=readers):
                     writing = prepare(connection)
                 if not isinstance(writing, Writing):
                     return writing
                 try:
-                    written = self._insert(connection, writing)
+                    written = self._insert(connection, writing, readers)
                 except RefusedByDatabaseError as error:
                     if _SWALLOWED in error.reason:
                         raise SwallowedError from error
@@ -122,8 +126,8 @@ class Gate:
                 return writing.answer(written)
         raise StaleError("the stream", None, None)
 
-    def _insert(self, connection: Connection, writing: Writing[Any]) -> list[Written]:
-        with transaction(connection, writes=True):
+    def _insert(self, connection: Connection, writing: Writing[Any], readers: Readers) -> list[Written]:
+        with transaction(connection, writes=True, readers=readers):
             self._pass_guards(connection, writing.mends)
             written = append(connection, writing.events)  # a crash from here to the commit: nothing happened
             if writing.law is not None and law(connection) != writing.law:  # after it: now whoever changes it must wait

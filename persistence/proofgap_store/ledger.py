@@ -34,6 +34,7 @@ from proofgap_store.audit_log import head_of
 from proofgap_store.calls import check_report, check_time, digest_of_items, made
 from proofgap_store.clock import new_id, now_us
 from proofgap_store.custody import Custody
+from proofgap_store.dialect import Readers
 from proofgap_store.engine import Connection, make_engine
 from proofgap_store.gate import Answer, Gate, Writing
 from proofgap_store.maintenance import Database
@@ -137,7 +138,7 @@ class Ledger:
                 call, head_of(connection, run_stream(record.id)), plan, law(connection)
             )
 
-        return self._write(actor, prepare)
+        return self._write(actor, prepare, (actor.id,))
 
     def fire(  # noqa: PLR0913 - the one gate: every argument is part of the public contract
         self,
@@ -252,7 +253,7 @@ class Ledger:
         given = admitted("given", given)
         checks = admitted("checks", tuple(checks), length_max=_FOUND_LENGTH_MAX)
         call = self._call(actor, at_us, key, "fire_evidence", snapshot_id, event, given, checks)
-        owner = self._gate.read(lambda connection: run_of_snapshot(connection, snapshot_id))
+        owner = self._gate.read(lambda connection: run_of_snapshot(connection, snapshot_id), (actor.id,))
 
         def compute(found: Found) -> Plan:
             step = move_snapshot(found.record, snapshot_id, event, summary(given, checks), hooks=_HOOKS)
@@ -268,7 +269,7 @@ class Ledger:
             NotFoundError: there is no such run, or the actor cannot see it.
 
         """
-        return self._gate.read(lambda connection: views.peek(connection, run_id, actor.id))
+        return self._gate.read(lambda connection: views.peek(connection, run_id, actor.id), (actor.id,))
 
     def project(self, run_id: str, viewer: str, actor: Actor) -> Shown:
         """Project a run's decision for one person, and log that they were shown it.
@@ -279,14 +280,14 @@ class Ledger:
 
         """
         asked = views.Asked(actor, viewer, self._clock())
-        return self._write(actor, lambda connection: views.showing(connection, run_id, asked))
+        return self._write(actor, lambda connection: views.showing(connection, run_id, asked), (actor.id, viewer))
 
     show = project
 
     def list_runs(self, viewer: str, actor: Actor, query: views.Query = views.EVERYTHING) -> Listing:
         """Show somebody a page of runs, newest first; one audit event names each row's run, state and facts."""
         asked = views.Asked(actor, viewer, self._clock())
-        return self._write(actor, lambda connection: views.listing(connection, asked, query))
+        return self._write(actor, lambda connection: views.listing(connection, asked, query), (actor.id, viewer))
 
     def history(self, run_id: str, viewer: str, *, after: int = 0) -> list[HistoryEvent]:
         """Read the log of a run, oldest first; only what came after an event, where its id is given.
@@ -299,7 +300,7 @@ class Ledger:
 
     def items(self, run_id: str, viewer: str, page: views.Page = views.FIRST_PAGE) -> list[Item]:
         """Read item outcomes of a run, ordered by key."""
-        return self._gate.read(lambda connection: views.items(connection, run_id, viewer, page))
+        return self._gate.read(lambda connection: views.items(connection, run_id, viewer, page), (viewer,))
 
     def checks(self, snapshot_id: str, viewer: str) -> list[Check]:
         """Read the checks of an evidence snapshot, in the order they were made."""
@@ -317,7 +318,7 @@ class Ledger:
 
         """
         call = self._call(actor, None, None)
-        return self._write(actor, lambda connection: importing.writing(connection, lines, call))
+        return self._write(actor, lambda connection: importing.writing(connection, lines, call), None)
 
     @property
     def access(self) -> Access:
@@ -358,11 +359,13 @@ class Ledger:
 
     def _read(self, actor: Actor, look: Callable[[Connection], Answer]) -> Answer:
         with denials.recorded(self._gate, actor, self._clock):
-            return self._gate.read(look)
+            return self._gate.read(look, (actor.id,))
 
-    def _write(self, actor: Actor, prepare: Callable[[Connection], Writing[Answer] | Answer]) -> Answer:
+    def _write(
+        self, actor: Actor, prepare: Callable[[Connection], Writing[Answer] | Answer], readers: Readers
+    ) -> Answer:
         with denials.recorded(self._gate, actor, self._clock):
-            return self._gate.write(prepare)
+            return self._gate.write(prepare, readers)
 
     def _call(self, actor: Actor, at_us: int | None, key: str | None, *request: object) -> Call:
         return made(self._clock(), actor, at_us, key, *request)

@@ -15,6 +15,7 @@ from functools import lru_cache
 from itertools import count
 from typing import Any
 
+import msgspec
 import psycopg
 from psycopg import errors
 from psycopg.pq import TransactionStatus
@@ -22,7 +23,7 @@ from psycopg.types.numeric import Int8Dumper
 from psycopg.types.string import StrDumper
 from sqlalchemy import URL, Engine, create_engine
 
-from proofgap_store.dialect import Dialect, Parameters
+from proofgap_store.dialect import Dialect, Parameters, Readers
 
 SCHEMA = "proofgap"
 """The schema of a ledger within its database."""
@@ -40,6 +41,9 @@ SET idle_in_transaction_session_timeout = '2min'
 """
 _SYNCHRONOUS = {"FULL": "on", "NORMAL": "off", "OFF": "off"}
 _PARAMETER = re.compile(r"(?<![\w:]):([a-z_]\w*)")
+_READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_WRITING = "BEGIN ISOLATION LEVEL READ COMMITTED"
+_NAME_READERS = "SELECT set_config('proofgap.reader', :readers, true)"  # what the policies on rows go by
 _ROWS_AT_A_TIME = 1_000
 _STALE = {
     "audit_event_link": "proofgap: stale stream: another event took the place in its stream",
@@ -100,13 +104,18 @@ def _is_lost(connection: Connection) -> bool:
     return connection.closed
 
 
+def _begin(connection: Connection, writes: bool, readers: Readers) -> None:  # noqa: FBT001 - as the dialect has it
+    connection.execute(_WRITING if writes else _READING)
+    connection.execute(_NAME_READERS, {"readers": "*" if readers is None else msgspec.json.encode(readers).decode()})
+
+
 POSTGRESQL = Dialect(
     name="postgresql",
-    reading="BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-    writing="BEGIN ISOLATION LEVEL READ COMMITTED",
+    begin=_begin,
     migrating=(
-        "BEGIN ISOLATION LEVEL READ COMMITTED",
+        _WRITING,
         "SELECT pg_advisory_xact_lock(1886547814, 3)",
+        "SELECT set_config('role', pg_get_userbyid(nspowner), true) FROM pg_namespace WHERE oid = to_regnamespace('proofgap')",
         f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}",
     ),
     failures=psycopg.Error,

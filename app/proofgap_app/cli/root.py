@@ -39,7 +39,7 @@ _COMMANDS = {
     "init": ("init:app", "Make a ledger, or declare how many approvals an environment needs."),
     "grant": ("grant:app", "Grant a role to somebody, or revoke it."),
     "doctor": ("doctor:app", "Look whether the ledger and its database are sound."),
-    "db": ("db:app", "Bring the ledger's database up, look for damage, copy it."),
+    "db": ("db:app", "Bring the ledger's database up, look for damage, copy it, give roles their rights."),
     "completion": ("completion:app", "Print a completion script for a shell."),
     "help": ("topics:app", "Explain a topic, such as exit-codes."),
 }

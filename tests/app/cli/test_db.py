@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from proofgap_store.schema import REVISION
 from tests.store.raw import behind_the_guards, connect
 from tests.store.test_maintenance import old
 
@@ -57,8 +58,8 @@ def test_an_older_ledger_is_brought_up_on_demand_and_can_be_used_then(cli):
     refused = cli("doctor")
     assert (refused.code, "Bring it up with: proofgap db upgrade." in refused.err) == (1, True)
     result = cli.ok("db", "upgrade")
-    assert result.out.startswith("Schema 0001 -> 0002: ")
-    assert cli.ok("db", "upgrade").out.startswith("Nothing to do: the schema is 0002 already (")
+    assert result.out.startswith(f"Schema 0001 -> {REVISION}: ")
+    assert cli.ok("db", "upgrade").out.startswith(f"Nothing to do: the schema is {REVISION} already (")
     assert cli.ok("audit", "checkpoint", "--json").json["size"] == cli.ok("doctor", "--json").json["events"]
     assert cli.ok("db", "check").code == 0
 
