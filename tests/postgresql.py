@@ -26,9 +26,8 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import make_url
 
-from proofgap_store import Database, catalog_postgresql
-from proofgap_store.engine import connected, make_engine
-from proofgap_store.gate import Gate
+from proofgap_store import catalog_postgresql, roles_postgresql
+from proofgap_store.engine import connected, execute, make_engine, transaction
 from proofgap_store.migrations.scripts import NAMES, statements
 from proofgap_store.postgresql import SCHEMA
 from proofgap_store.schema import migrate
@@ -130,7 +129,9 @@ def _template() -> str:
         atexit.register(administer, "DROP DATABASE {} WITH (FORCE)", name)
     engine = make_engine(named(name))
     migrate(engine, None)
-    Database(Gate(engine)).apply_roles()
+    with connected(engine) as connection, transaction(connection, writes=True):
+        for statement in list(roles_postgresql.statements(connection)):
+            execute(connection, statement)
     engine.dispose()
     return name
 

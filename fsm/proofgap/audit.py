@@ -55,6 +55,8 @@ class EventType(StrEnum):
     HOLD_RELEASED = "audit.hold_released"
     PRUNED = "audit.pruned"
     RESTORE_DECLARED = "audit.restore_declared"
+    MOVED = "audit.moved"
+    ARRIVED = "audit.arrived"
 
 
 REFUSALS = frozenset({EventType.RUN_TRANSITION_REFUSED, EventType.ACCESS_DENIED})

@@ -13,6 +13,7 @@ from proofgap_store.formats import ExportFormat
 from proofgap_store.holds import Hold, HoldOn
 from proofgap_store.ledger import Ledger
 from proofgap_store.maintenance import Database, upgrade
+from proofgap_store.moving import Moved
 from proofgap_store.outside import CustodyError
 from proofgap_store.pruning import Pruned, PruneOrder
 from proofgap_store.reasons import Cause, Change, Why
@@ -75,6 +76,7 @@ __all__ = [
     "LogQuery",
     "LoggedEvent",
     "Manifest",
+    "Moved",
     "NewRun",
     "Opening",
     "Page",

@@ -35,7 +35,7 @@ from proofgap_store.exporting import Export, Manifest
 from proofgap_store.gate import Answer, Gate, Writing
 from proofgap_store.holds import Hold, HoldOn
 from proofgap_store.pruning import Pruned, PruneOrder
-from proofgap_store.questions import EVERY_EVENT, NEWEST, Progress
+from proofgap_store.questions import EVERY_EVENT, NEWEST, Progress, silent
 from proofgap_store.reasons import Change, Why
 from proofgap_store.redaction import Erasure, Redaction
 from proofgap_store.replaying import Replay
@@ -43,10 +43,6 @@ from proofgap_store.rotation import LogKey
 from proofgap_store.seen import Moment, Seen
 from proofgap_store.sequencer import Checkpointed, Sequencer
 from proofgap_store.shapes import LoggedEvent, LogListing, LogPage, LogQuery
-
-
-def silent(_reached: int, _last: int, _count: int) -> None:
-    """Report no progress."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,15 @@ from proofgap.audit import EventType
 from proofgap.errors import StaleError
 from proofgap_store.audit_log import Linked, SwallowedError, Written, append
 from proofgap_store.dialect import SQLITE, Readers
-from proofgap_store.engine import Connection, RefusedByDatabaseError, connected, dialect_for, execute, transaction
+from proofgap_store.engine import (
+    Connection,
+    RefusedByDatabaseError,
+    UnavailableError,
+    connected,
+    dialect_for,
+    execute,
+    transaction,
+)
 from proofgap_store.read import law
 from proofgap_store.schema import NO_DRIFT, Drift, GuardsError, drift, mend, version
 
@@ -32,8 +40,10 @@ ATTEMPTS_MAX = 50
 """How often a write is computed anew when others keep writing to the same stream."""
 
 _SWALLOWED = "proofgap: swallowed"
+_MOVED = "proofgap: moved"
 _CHANGED_LAW = "proofgap: stale permission: grants or environments changed meanwhile"
 _CHANGED_GUARDS = "proofgap: stale guards: they changed meanwhile"
+_ELSEWHERE = "Name the server with --ledger; the last event of this file says which."
 _STALE = (
     "UNIQUE constraint failed: audit_event.stream, audit_event.seq",
     "proofgap: stale",
@@ -44,6 +54,14 @@ _LOG = structlog.get_logger("proofgap")
 Answer = TypeVar("Answer")
 Insert = tuple[str, dict[str, Any]]
 """A statement and its parameters."""
+
+
+class MovedError(UnavailableError):
+    """The ledger was moved to a server, and this file of it is closed: it can be read with ``audit verify`` only."""
+
+    def __init__(self) -> None:
+        """Say where to look."""
+        super().__init__("it was moved to a server, and its file takes no event any more", _ELSEWHERE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +137,8 @@ class Gate:
                 except RefusedByDatabaseError as error:
                     if _SWALLOWED in error.reason:
                         raise SwallowedError from error
+                    if _MOVED in error.reason:
+                        raise MovedError from error
                     if not any(stale in error.reason for stale in _STALE):
                         raise
                     continue

@@ -333,7 +333,7 @@ class Ledger:
     @property
     def database(self) -> Database:
         """Give the database that the ledger lives in, for whoever operates it."""
-        return Database(self._gate)
+        return Database(self._gate, self._custody, self._clock)
 
     def verify(self, *, anchors: Anchors | None = None, is_quick: bool = False) -> Verification:
         """Verify the log of this ledger, and that its records follow from it; held against its own head file.

@@ -1,18 +1,21 @@
 """What operators do with the database of a ledger: bring its schema up, look for damage, copy it.
 
-Owns these three, so that nobody needs another program on the file: a second SQLite in one process, or a copy of a file
+Owns these, so that nobody needs another program on the file: a second SQLite in one process, or a copy of a file
 that is in use, can lose committed events. Refuses to know what the tables hold, and to repair anything.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from proofgap.audit import Actor
 from proofgap.errors import BadInputError
 from proofgap.text import shown
-from proofgap_store import roles_postgresql, tree
+from proofgap_store import denials, moving, roles_postgresql, tree
+from proofgap_store.custody import Custody
 from proofgap_store.dialect import SQLITE, dialect_of
 from proofgap_store.engine import (
     Connection,
@@ -26,6 +29,8 @@ from proofgap_store.engine import (
 )
 from proofgap_store.files import refuse_taken, sync, sync_folder, temporary
 from proofgap_store.gate import Gate
+from proofgap_store.moving import Moved
+from proofgap_store.questions import Progress, silent
 from proofgap_store.roles_postgresql import RoleCheck
 from proofgap_store.schema import REVISION, GuardsError, drift, migrate, revision
 from proofgap_store.shapes import DatabaseCheck, Upgraded
@@ -45,6 +50,22 @@ class Database:
     """The database of one ledger; `Ledger.database` gives it."""
 
     gate: Gate
+    custody: Custody
+    clock: Callable[[], int]
+
+    def move(self, target: str, actor: Actor, progress: Progress = silent) -> Moved:
+        """Move the ledger from its file to an empty database on PostgreSQL, with its key and head files.
+
+        The file is closed by its last event: nothing is written to it any more. After a crash the same call goes on.
+
+        Raises:
+            BadInputError: the ledger is no file, the target is no server, or holds something already.
+            NotFoundError, ForbiddenError: the actor does not administer the environment that the ledger began with.
+            UnavailableError: either cannot be used, the log does not verify, or the copy came to something else.
+
+        """
+        with denials.recorded(self.gate, actor, self.clock):
+            return moving.move(self.gate, self.custody, target, (actor, self.clock), progress)
 
     def check(self) -> DatabaseCheck:
         """Read every page and row of the database; nothing is changed.

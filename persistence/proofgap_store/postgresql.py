@@ -9,7 +9,7 @@ snapshot. Owns these. Refuses to know tables.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from itertools import count
@@ -78,6 +78,12 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
     ) -> psycopg.Cursor[tuple[Any, ...]]:
         """Run one statement."""
         return super().execute(translated(query), params or {}, **options)
+
+    def take_in(self, statement: str, found: Iterable[tuple[object, ...]]) -> None:
+        """Run a COPY that reads rows, and hand it these."""
+        with self.cursor() as cursor, cursor.copy(statement.encode()) as copy:
+            for row in found:
+                copy.write_row(row)
 
 
 def _refusal(error: Exception) -> str | None:

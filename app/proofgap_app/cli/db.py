@@ -11,9 +11,10 @@ from proofgap.errors import BadInputError
 from proofgap.text import check_text
 from proofgap_app import settings
 from proofgap_app.cli import output
-from proofgap_app.cli.ledgers import opened
+from proofgap_app.cli.ledgers import me, opened
 from proofgap_app.cli.options import ACCESS, Access
 from proofgap_app.cli.problems import Exit
+from proofgap_app.cli.progress import counting
 from proofgap_store import DatabaseCheck, RoleCheck, upgrade
 
 app = App(
@@ -23,6 +24,7 @@ app = App(
   proofgap db check
   proofgap db backup /backup/ledger-2026-11-21.db
   proofgap db upgrade
+  proofgap db move postgresql://proofgap@db.example.org/proofgap
   proofgap db roles > roles.sql
 """,
 )
@@ -110,6 +112,33 @@ def upgrade_schema(*, access: Access = ACCESS) -> int:
     else:
         output.data(f"Schema {done.before} -> {done.after}: {done.events} audit events, as they were")
         output.note("Next: proofgap audit checkpoint")
+    return Exit.OK
+
+
+@app.command(
+    name="move",
+    help_prologue="""Examples:
+  proofgap db move postgresql://proofgap@db.example.org/proofgap
+  proofgap db move postgresql:///proofgap --json
+""",
+)
+def move(target: str, /, *, access: Access = ACCESS) -> int:
+    """Move the ledger from its file to an empty database on PostgreSQL: every event, hash and checkpoint as it is.
+
+    Key and head file go along. Nobody can write meanwhile; afterwards the file is closed. Whatever broke: run it again.
+
+    Args:
+        target: the database; its user must be able to make a schema there.
+
+    """
+    target = check_text("TARGET", target)
+    with opened(access) as ledger, counting("Copying", "rows") as progress:
+        moved = ledger.database.move(target, me(), progress)
+    if access.json:
+        output.json_line(moved)
+    else:
+        output.data(f"Ledger moved: {moved.target} ({output.amount(moved.events, 'audit event')})")
+        output.note("Next: proofgap db roles --apply, with --ledger or PROOFGAP_LEDGER set to it.")
     return Exit.OK
 
 
