@@ -213,12 +213,12 @@ def _custody_there(order: Move) -> Custody:
 def _arrive(order: Move) -> Moved:
     source, target = order.places
 
-    def prepare(connection: Connection) -> Writing[Moved]:
+    def prepare(connection: Connection) -> Writing[Moved] | Moved:
         left, last = _place(connection), tree.last_checkpoint(connection)
         size, root = (0, None) if last is None else (last.size, last.root)
         data: dict[str, Any] = {"source": source, "left": left.head, "size": size, "root": root}
         draft = Draft(EventType.ARRIVED, None, None, None, None, data)
-        told = {"source": source, "target": target, "events": left.events, "size": size, "root": root}
+        told: dict[str, Any] = {"source": source, "target": target, "events": left.events, "size": size, "root": root}
         return Writing(
             events=alone(connection, STREAM, draft, order.actor, order.clock()),
             answer=lambda written: Moved(event_id=written[0].event_id, **told),

@@ -170,7 +170,14 @@ def test_the_set_of_event_types_is_closed():
         *("restore.evidence.transitioned", "restore.link.conflicted", "restore.decision.projected"),
         *("restore.decision.listed", "access.granted", "access.revoked", "environment.declared", "machine.defined"),
         *("audit.exported", "audit.key_rotated", "audit.gap_declared", "audit.redacted", "audit.held"),
-        *("audit.hold_released", "audit.pruned", "audit.restore_declared", "access.denied"),
+        *(
+            "audit.hold_released",
+            "audit.pruned",
+            "audit.restore_declared",
+            "audit.moved",
+            "audit.arrived",
+            "access.denied",
+        ),
     }
     with pytest.raises(msgspec.ValidationError, match="Invalid enum value"):
         msgspec.convert({**msgspec.to_builtins(entry_of({})), "type": "restore.run.vanished"}, Entry)
