@@ -67,7 +67,7 @@ SELECT p.polname || ' on ' || c.relname, 'policy',
 FROM pg_policy AS p JOIN pg_class AS c ON c.oid = p.polrelid WHERE c.relnamespace = (SELECT to_regnamespace('proofgap'))
 """
 _VERSION = """
-SELECT (sum(hashint8(x::text::bigint + id::bigint * 4294967296)) + count(*))::bigint FROM (
+SELECT hash_array_extended(array_agg(id), 1) # hash_array_extended(array_agg(x), 2) FROM (
   SELECT oid AS id, xmin AS x FROM pg_class
   WHERE oid >= 16384 AND relnamespace = (SELECT to_regnamespace('proofgap'))
   UNION ALL SELECT oid, xmin FROM pg_proc

@@ -6,7 +6,7 @@ The statements do not differ: there is one text of each, written so that both re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple
 
@@ -16,6 +16,9 @@ Connection = Any
 """A connection of the driver in use (PEP 249), with ``execute`` and ``in_transaction`` as the one of SQLite has them."""
 
 Parameters = Mapping[str, object]
+
+Statement = tuple[str, Parameters]
+"""A statement, and its parameters."""
 
 Readers = tuple[str, ...] | None
 """Principals whose rows a transaction may see, where the database keeps them apart; ``None``: the ledger itself looks."""
@@ -33,7 +36,9 @@ class Dialect(NamedTuple):
     cursor: Callable[
         [Connection, str, Parameters], AbstractContextManager[Any]
     ]  # gives rows one by one: memory stays flat
-    is_lost: Callable[[Connection], bool]  # whether a connection is of no use any more
+    commit: Callable[[Connection, bool], None]  # ends a transaction: one that writes, or one that sees one snapshot
+    together: Callable[[Connection, Sequence[Statement]], list[list[Any]]]  # runs statements in order; gives their rows
+    is_lost: Callable[[Connection], bool]  # sends what still waits; whether a connection is of no use any more
     settled: str  # the number up to which every event is there, or never will be
     soundness: str | None  # gives "ok", or what is damaged, one a row; None: its own user cannot ask it
 
@@ -51,6 +56,14 @@ def _begin(connection: Connection, writes: bool, _readers: Readers) -> None:  # 
     connection.execute("BEGIN IMMEDIATE" if writes else "BEGIN")  # a race is lost here, and not half-way
 
 
+def _commit(connection: Connection, _writes: bool) -> None:  # noqa: FBT001 - as the dialect has it
+    connection.execute("COMMIT")
+
+
+def _together(connection: Connection, statements: Sequence[Statement]) -> list[list[Any]]:
+    return [connection.execute(*statement).fetchall() for statement in statements]
+
+
 SQLITE = Dialect(
     name="sqlite",
     begin=_begin,
@@ -59,6 +72,8 @@ SQLITE = Dialect(
     refusal=_refusal,
     remedy="Check the file, its folder, the disk and who may write there.",
     cursor=_cursor,
+    commit=_commit,
+    together=_together,
     is_lost=lambda _connection: False,
     settled="SELECT coalesce(max(event_id), 0) FROM audit_event",
     soundness="PRAGMA integrity_check(20)",

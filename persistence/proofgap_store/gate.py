@@ -12,6 +12,7 @@ Refuses to know what is written.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -21,8 +22,9 @@ import structlog
 from sqlalchemy import Engine
 
 from proofgap.audit import EventType
-from proofgap.errors import StaleError
-from proofgap_store.audit_log import Linked, SwallowedError, Written, append
+from proofgap.errors import ProofgapError, StaleError
+from proofgap_store import schema
+from proofgap_store.audit_log import Linked, SwallowedError, Written, inserting, kept
 from proofgap_store.dialect import SQLITE, Readers
 from proofgap_store.engine import (
     Connection,
@@ -31,10 +33,11 @@ from proofgap_store.engine import (
     connected,
     dialect_for,
     execute,
+    together,
     transaction,
 )
-from proofgap_store.read import law
-from proofgap_store.schema import NO_DRIFT, Drift, GuardsError, drift, mend, version
+from proofgap_store.read import LAW
+from proofgap_store.schema import NO_DRIFT, Drift, GuardsError
 
 ATTEMPTS_MAX = 50
 """How often a write is computed anew when others keep writing to the same stream."""
@@ -140,51 +143,68 @@ class Gate:
                     if _MOVED in error.reason:
                         raise MovedError from error
                     if not any(stale in error.reason for stale in _STALE):
+                        self._blame_guards(connection, writing, error)
                         raise
                     continue
+                except UnavailableError as error:
+                    self._blame_guards(connection, writing, error)
+                    raise
                 self._announce(written)
                 return writing.answer(written)
         raise StaleError("the stream", None, None)
 
     def _insert(self, connection: Connection, writing: Writing[Any], readers: Readers) -> list[Written]:
         with transaction(connection, writes=True, readers=readers):
-            self._pass_guards(connection, writing.mends)
-            written = append(connection, writing.events)  # a crash from here to the commit: nothing happened
-            if writing.law is not None and law(connection) != writing.law:  # after it: now whoever changes it must wait
-                raise RefusedByDatabaseError(_CHANGED_LAW)
+            if writing.mends is not None:
+                _mend(connection, writing.mends)
+            written = self._append(connection, writing)  # a crash from here to the commit: nothing happened
             for statement, parameters in writing.rows(written):
                 if execute(connection, statement, parameters).rowcount != 1:
                     raise SwallowedError
         return written  # a crash from here on: everything happened, only nobody was told
 
-    def _pass_guards(self, connection: Connection, mends: Drift | None) -> None:
-        if mends is None:
-            self.demand_guards(connection)
-            return
-        if drift(connection) != mends:
-            raise RefusedByDatabaseError(_CHANGED_GUARDS)
-        mend(connection)
-        left = drift(connection)
-        if left:
-            raise GuardsError(*left)
+    def _append(self, connection: Connection, writing: Writing[Any]) -> list[Written]:
+        """Look at the guards, insert, and look at the law: from then on whoever changes it must wait; one round trip."""
+        (found,), numbers, ((law,),) = together(
+            connection, schema.asking_version(connection), inserting(writing.events), LAW
+        )
+        self.demand_guards(connection, found[0])
+        if writing.law is not None and law != writing.law:
+            raise RefusedByDatabaseError(_CHANGED_LAW)
+        return kept(connection, writing.events, numbers)
 
-    def guards(self, connection: Connection) -> Drift:
-        """Say how the schema differs from the one that ought to be; looks only if it changed since it did not."""
-        found = version(connection)
-        differences = NO_DRIFT if found == self.guarded_at else drift(connection)
-        self.guarded_at = None if differences else found
+    def _blame_guards(self, connection: Connection, writing: Writing[Any], error: ProofgapError) -> None:
+        """Say that guards are missing or foreign, where that is why a write failed: an insert comes back before they do."""
+        if writing.mends is not None:
+            return
+        with suppress(UnavailableError), transaction(connection, writes=False):
+            self.demand_guards(connection, cause=error)
+
+    def guards(self, connection: Connection, found: int | None = None) -> Drift:
+        """Say how the schema differs from the one that ought to be; looks only if it changed since it did not.
+
+        ``found`` is its version, where it was read already.
+        """
+        now = schema.version(connection) if found is None else found
+        differences = NO_DRIFT if now == self.guarded_at else schema.drift(connection)
+        self.guarded_at = None if differences else now
         return differences
 
-    def demand_guards(self, connection: Connection) -> None:
+    def demand_guards(self, connection: Connection, found: int | None = None, cause: Exception | None = None) -> None:
         """Refuse to write past guards that are missing, and past foreign ones.
+
+        Args:
+            connection: in the transaction that writes.
+            found: the version of the schema, where it was read there already.
+            cause: what failed because of them, if anything did.
 
         Raises:
             GuardsError: names them.
 
         """
-        differences = self.guards(connection)
+        differences = self.guards(connection, found)
         if differences:
-            raise GuardsError(*differences)
+            raise GuardsError(*differences) from cause
 
     def _announce(self, written: Sequence[Written]) -> None:
         """Say what was committed, one line per event; a program that did not set up its log is told nothing."""
@@ -196,6 +216,13 @@ class Gate:
                 logger.info(event.type.value, event_id=number, run=event.run, leaf=event.leaf, **_told(event))
             except Exception:  # noqa: BLE001 - the record stands, whatever its copy met; a lost line is counted
                 self.log_failures += 1
+
+
+def _mend(connection: Connection, mends: Drift) -> None:
+    """Put guards right that were looked at before, and none else."""
+    if schema.drift(connection) != mends:
+        raise RefusedByDatabaseError(_CHANGED_GUARDS)
+    schema.mend(connection)
 
 
 def _told(event: Linked) -> dict[str, Any]:

@@ -234,7 +234,9 @@ def nothing_done(ledger, tmp_path, ask, error, match=None):
 @pytest.mark.owner
 @pytest.mark.parametrize(("swallows", "error"), [(False, RefusedByDatabaseError), (True, SwallowedError)])
 def test_an_event_that_cannot_be_written_leaves_no_file(eventful, tmp_path, monkeypatch, swallows, error):
-    monkeypatch.setattr(Gate, "guards", lambda _gate, _connection: NO_DRIFT)  # else nothing would be written at all
+    monkeypatch.setattr(
+        Gate, "guards", lambda _gate, _connection, _found=None: NO_DRIFT
+    )  # else nothing would be written at all
     sabotage(eventful, "audit.exported", swallows=swallows)
     nothing_done(eventful, tmp_path, lambda: take(eventful, tmp_path), error)
 

@@ -318,16 +318,16 @@ def test_sequencers_and_writers_at_once_leave_a_log_that_verifies(ledger, url, o
 def test_a_permission_that_is_taken_away_meanwhile_is_not_used(ledger, opening, monkeypatch):
     """The law is read after the insert; whoever takes a role away then has to wait for the commit."""
     run_id = live(ledger, "previewed")
-    append, revoked = gate.append, []
+    inserting, revoked = gate.inserting, []
 
-    def revoke_first(connection, events):
+    def revoke_first(events):
         if not revoked:
             revoked.append(True)
             with opening() as other:
                 other.access.grant(OLGA.id, Role.OPERATOR, HOME, ADA, revoke=True)
-        return append(connection, events)
+        return inserting(events)
 
-    monkeypatch.setattr(gate, "append", revoke_first)
+    monkeypatch.setattr(gate, "inserting", revoke_first)
     with pytest.raises(NotFoundError, match=run_id):
         ledger.fire(run_id, RunEvent.QUEUE, OLGA)
     assert ledger.peek(run_id, ADA).status == "previewed"

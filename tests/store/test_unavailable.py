@@ -9,6 +9,7 @@ from proofgap.errors import BadInputError
 from proofgap.facts import ItemResult, RunEvent
 from proofgap.records import Item, RunDetails
 from proofgap_store import Ledger, NewRun, UnavailableError
+from proofgap_store.schema import REVISION
 from proofgap_store.sqlite_library import sqlite
 from tests.conformance.lives import ADA, chain_faults, live, log, tables
 from tests.store.raw import connect
@@ -61,7 +62,7 @@ def test_a_ledger_of_another_version_is_not_touched(ledger, path):
     connection = connect(path)
     connection.execute("UPDATE alembic_version SET version_num = '9999'")
     connection.close()
-    assert "its schema is 9999, this version works with 0002" in unavailable(f"sqlite:///{path}").problem
+    assert f"its schema is 9999, this version works with {REVISION}" in unavailable(f"sqlite:///{path}").problem
 
 
 @pytest.mark.parametrize("url", ["", "ledger.db", "postgresql+psycopg2://h/d", "mysql://h/d", "http://x"])
