@@ -22,7 +22,7 @@ class Role(StrEnum):
     """What a principal is in a workspace and environment."""
 
     VIEWER = "viewer"  # sees runs, but no operation runs and no evidence
-    OPERATOR = "operator"  # creates, prepares, queues, approves, cancels; sees operation runs and evidence
+    OPERATOR = "operator"  # creates, prepares, queues, approves, cancels, releases; sees operation runs and evidence
     WORKER = "worker"  # fires what happens to a run, reports items, adds evidence; sees operation runs
     AUDITOR = "auditor"  # changes nothing; sees everything, the log, and the true reason of a denial
     ADMIN = "admin"  # all of it, and grants
@@ -39,6 +39,7 @@ class Action(StrEnum):
     APPROVE = "approve runs"
     EXECUTE = "execute runs"
     ADD_EVIDENCE = "add evidence"
+    RELEASE = "release held environments"
     VIEW_AS = "see what others are shown"
     AUDIT = "read the log of everything in scope"
     ADMINISTER = "grant roles, declare environments and import"
@@ -66,11 +67,17 @@ MAY = MappingProxyType(
         Action.APPROVE: frozenset({Role.OPERATOR, Role.ADMIN}),
         Action.EXECUTE: frozenset({Role.WORKER, Role.ADMIN}),
         Action.ADD_EVIDENCE: frozenset({Role.WORKER, Role.ADMIN}),
+        Action.RELEASE: frozenset({Role.OPERATOR, Role.ADMIN}),
         Action.VIEW_AS: frozenset({Role.AUDITOR, Role.ADMIN}),
         Action.AUDIT: frozenset({Role.AUDITOR, Role.ADMIN}),
         Action.ADMINISTER: frozenset({Role.ADMIN}),
     }
 )
+TOKEN_ROLES = _ALL - {Role.ADMIN}
+"""What a token may be: whoever holds a file must not be able to let in others."""
+
+_OF_TOKENS = "tk_"
+_IN_PERSON = frozenset({Action.APPROVE})  # a second person is one, and no file that the first one holds
 _EXECUTES = frozenset(
     {
         *(RunEvent.START, RunEvent.REPORT, RunEvent.COMPLETE, RunEvent.COMPLETE_WITH_ERRORS),
@@ -78,6 +85,16 @@ _EXECUTES = frozenset(
     }
 )
 _SEES_OPERATIONS = frozenset({Role.OPERATOR, Role.WORKER, Role.AUDITOR, Role.ADMIN})
+
+
+def is_token(principal: str) -> bool:
+    """Tell whether a principal is an API token: no person can be called so."""
+    return principal.startswith(_OF_TOKENS)
+
+
+def token_id(name: str, suffix: str) -> str:
+    """Give the id of a new token: what it is called, and what makes it another than the one before."""
+    return f"{_OF_TOKENS}{name}_{suffix}"
 
 
 def action_of(event: RunEvent, status: RunStatus) -> Action:
@@ -105,14 +122,20 @@ def authorize(
 
     Raises:
         NotFoundError: they hold no role there: a foreign id answers exactly like an unknown one.
-        ForbiddenError: they can see the subject, but may not do this.
+        ForbiddenError: they can see the subject, but may not do this; an approval is a person's, and no token's.
 
     """
     held = frozenset(roles)
     if not held:
         raise NotFoundError(*subject)
-    if not held & MAY[action]:
+    if not may(principal, held, action):
         raise ForbiddenError(principal, action, sorted(MAY[action]), subject=subject, place=place)
+
+
+def may(principal: str, roles: Iterable[Role], action: Action) -> bool:
+    """Tell whether a principal with these roles may do something."""
+    is_somebody = action not in _IN_PERSON or not is_token(principal)
+    return is_somebody and not MAY[action].isdisjoint(roles)
 
 
 def as_seen(record: RunRecord, viewer: Viewer) -> RunRecord:

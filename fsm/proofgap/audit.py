@@ -45,6 +45,11 @@ class EventType(StrEnum):
     ACCESS_GRANTED = "access.granted"
     ACCESS_REVOKED = "access.revoked"
     ACCESS_DENIED = "access.denied"
+    TOKEN_CREATED = "token.created"  # noqa: S105 - a kind of event
+    TOKEN_REVOKED = "token.revoked"  # noqa: S105 - as above
+    LINK_MADE = "access.link_made"
+    SIGNED_IN = "access.signed_in"
+    SIGNED_OUT = "access.signed_out"
     ENVIRONMENT_DECLARED = "environment.declared"
     MACHINE_DEFINED = "machine.defined"
     KEY_ROTATED = "audit.key_rotated"
@@ -57,6 +62,14 @@ class EventType(StrEnum):
     RESTORE_DECLARED = "audit.restore_declared"
     MOVED = "audit.moved"
     ARRIVED = "audit.arrived"
+    WORKER_REGISTERED = "worker.registered"
+    WORKER_RETIRED = "worker.retired"
+    WORKER_LOST = "worker.lost"
+    ENVIRONMENT_RELEASED = "environment.released"
+    DRILL_DECLARED = "drill.declared"
+    DRILL_RETIRED = "drill.retired"
+    DRILL_FIRED = "drill.fired"
+    DRILL_MISSED = "drill.missed"
 
 
 REFUSALS = frozenset({EventType.RUN_TRANSITION_REFUSED, EventType.ACCESS_DENIED})
@@ -78,8 +91,8 @@ class Actor(Struct):
     """
 
     id: str
-    kind: str = "user"  # user, worker or system
-    via: str = "library"  # cli, api, worker or library
+    kind: str = "user"  # user, worker, token or system
+    via: str = "library"  # cli, api, page, worker or library
     name: str | None = None
 
     def author(self) -> Author:

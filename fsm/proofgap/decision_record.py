@@ -32,6 +32,7 @@ _COUNTED = {
 }
 _BASIS = {
     RecoveryPointBasis.STATED: "stated by whoever asked for the run",
+    RecoveryPointBasis.BACKUP_TIME: "as the backup says itself, not attested",
     RecoveryPointBasis.FILE_TIME: "file time, not attested",
 }
 _SUPERSEDED = " (of an earlier preview; it no longer counts)"
@@ -213,8 +214,14 @@ _BEYOND = (
 )
 
 
+_NOT_ATTESTED: dict[str | None, str] = {
+    RecoveryPointBasis.BACKUP_TIME: ", read off the backup and not attested,",
+    RecoveryPointBasis.FILE_TIME: ", read off a file and not attested,",
+}
+
+
 def _since(basis: str | None) -> str:
-    attested = "" if basis != RecoveryPointBasis.FILE_TIME else ", read off a file and not attested,"
+    attested = _NOT_ATTESTED.get(basis, "")
     return f"from the recovery point{attested} to the request"
 
 

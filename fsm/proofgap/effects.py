@@ -34,15 +34,21 @@ from proofgap.records import (
 
 _ENDING = frozenset(
     {
-        *("counts", "counts_are_lower_bounds", "attention", "end_reason"),
+        *("counts", "counts_are_lower_bounds", "counts_source", "attention", "end_reason"),
         *("outcome_rule", "exit_code", "nothing_written", "source_completeness"),
     }
 )
 _RECOVERY_POINT = frozenset({"recovery_point_us", "recovery_point_basis"})
-_WANTED = frozenset({"backup", "target", "driver", "purpose", "rto_us_stated", "rpo_us_stated"}) | _RECOVERY_POINT
-_CHOSEN = frozenset({"manifest", "select", "overwrite"})
+_PLACE_IN_LINE = frozenset({"priority", "deadline_us"})
+_WANTED = (
+    frozenset({"backup", "target", "driver", "purpose", "rto_us_stated", "rpo_us_stated"})
+    | _RECOVERY_POINT
+    | _PLACE_IN_LINE
+)
+_CHOSEN = frozenset({"manifest", "select", "overwrite", "options", "password_file"})
 _FOUND = _RECOVERY_POINT | {
     *("plan_digest", "selected", "expects_nothing", "source_completeness", "target_fingerprint"),
+    *("tool", "unit"),
 }
 ACCEPTED: MappingProxyType[str, frozenset[str]] = MappingProxyType(
     {
@@ -50,14 +56,14 @@ ACCEPTED: MappingProxyType[str, frozenset[str]] = MappingProxyType(
         RunEvent.CHECK: _FOUND,
         RunEvent.PREVIEW: frozenset({"preview"}),
         RunEvent.APPROVE: frozenset(),
-        RunEvent.QUEUE: frozenset({"plan_digest", "target_fingerprint"}),
-        RunEvent.START: frozenset(),
+        RunEvent.QUEUE: frozenset({"plan_digest", "target_fingerprint", "worker"}) | _PLACE_IN_LINE,
+        RunEvent.START: frozenset({"worker", "claim"}),
         RunEvent.REPORT: frozenset({"item_counts", "items"}),
         RunEvent.REQUEST_CANCEL: frozenset(),
         RunEvent.COMPLETE: _ENDING,
         RunEvent.COMPLETE_WITH_ERRORS: _ENDING,
         RunEvent.COMPLETE_PARTIALLY: _ENDING,
-        RunEvent.FAIL: _ENDING,
+        RunEvent.FAIL: _ENDING | {"holds_environment"},
         RunEvent.CANCEL: _ENDING,
         RunEvent.BLOCK: frozenset({"end_reason", "source_completeness", "attention"}),
     }
@@ -209,6 +215,8 @@ def _details(record: RunRecord, event: RunEvent, given: RunDetails, moment: Mome
                 manifest=None,
                 select=(),
                 overwrite=False,
+                options=(),
+                password_file=None,
             )
             before = _without_foreign_point(before, given)
         case RunEvent.CHECK:
@@ -230,16 +238,16 @@ def _details(record: RunRecord, event: RunEvent, given: RunDetails, moment: Mome
 
 
 def _without_foreign_point(details: RunDetails, given: RunDetails) -> RunDetails:
-    """Forget a recovery point that was read off a file, or that was stated of another backup."""
+    """Forget a recovery point that was read off a backup, or that was stated of another backup."""
     is_other = given.backup not in {None, details.backup}
-    if not is_other and details.recovery_point_basis is not RecoveryPointBasis.FILE_TIME:
+    if not is_other and details.recovery_point_basis in {None, RecoveryPointBasis.STATED}:
         return details
     return replace(details, recovery_point_us=None, recovery_point_basis=None)
 
 
 def _unseen(details: RunDetails) -> RunDetails:
     """Forget the plan, the preview and the approvals: they were for something else."""
-    return replace(details, plan_digest=None, target_fingerprint=None, preview=None, approvals=())
+    return replace(details, tool=None, unit=None, plan_digest=None, target_fingerprint=None, preview=None, approvals=())
 
 
 def _preview(details: RunDetails, shown: PreviewFacts) -> PreviewFacts:

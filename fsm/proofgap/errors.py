@@ -53,6 +53,16 @@ class GuardRefusedError(RefusedError):
     """The machine has the move, but one of its guards said no."""
 
 
+class FencedError(RefusedError):
+    """A worker's fencing token is not that of the run's claim, or the claim was lost: its tool must stop at once."""
+
+    def __init__(self, event: str, status: str, because: str) -> None:
+        """Name what the worker wanted to write, the status of the run, and why it may not any more."""
+        super().__init__("run", event, status, (), guard="fencing_token", because=because)
+        self.remedy = "Stop the tool, and write nothing more for this run."
+        self.args = (f'cannot "{event}" a {status} run: {because}. {self.remedy}',)
+
+
 class StaleError(ProofgapError):
     """Somebody else changed the record first, or the expected version is not the current one."""
 

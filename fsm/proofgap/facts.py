@@ -159,6 +159,7 @@ class EndReason(StrEnum):
     PREVIEW_EXPIRED = "preview_expired"  # block: the preview is too old to act on
     TARGET_BUSY = "target_busy"  # block: another restore holds the target
     TARGET_CHANGED = "target_changed"  # block: the target is not what the preview showed
+    DEADLINE_PASSED = "deadline_passed"  # block: no worker started it in time
     SOURCE_INCOMPLETE = "source_incomplete"  # block: the backup itself is known to be incomplete
     NOTHING_APPLIED = "nothing_applied"  # fail: nothing was selected, or nothing was written
     TOOL_ABORTED = "tool_aborted"  # fail: the tool stopped before its end

@@ -40,6 +40,13 @@ ExitCode = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**32)]
 """What a tool ended with; negative where a signal ended it."""
 
 
+Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+"""A SHA-256, in hex."""
+
+Priority = Annotated[int, msgspec.Meta(ge=0, le=1000)]
+"""Which waiting run comes first: the higher one; of equal ones, the one that was queued first. Not said is 0."""
+
+
 class Machine(StrEnum):
     """The three things that have a lifecycle."""
 
@@ -56,10 +63,19 @@ class Completeness(StrEnum):
     UNKNOWN = "unknown"
 
 
+class CountsSource(StrEnum):
+    """Where the counts of an execution come from. A tool's own summary is none of them: it is no fact about the target."""
+
+    ITEMS = "items"  # added up from what was reported of each item
+    TOOL_ERRORS = "tool_errors"  # what the plan selects, less what the tool's error messages name
+    METADATA = "metadata"  # what the target was seen to hold, by name and size
+
+
 class RecoveryPointBasis(StrEnum):
     """Where the time of a recovery point comes from."""
 
     STATED = "stated"  # whoever asked for the run says so
+    BACKUP_TIME = "backup_time"  # when the backup was taken, as it says itself; nobody attested it
     FILE_TIME = "file_time"  # when the file of the backup last changed; nobody attested it
 
 
@@ -120,16 +136,26 @@ class RunDetails(Struct, omit_defaults=True):
     manifest: str | None = None
     select: tuple[str, ...] = ()  # patterns over items; none selects everything
     overwrite: bool = False  # replace what exists and differs
+    options: tuple[str, ...] = ()  # KEY=VALUE, for the driver; never a secret
+    password_file: str | None = None  # where the executing machine has the password, never what it is
     rto_us_stated: Count | None = None  # within which time the restore was to be done
     rpo_us_stated: Count | None = None  # how old the recovery point may be
     recovery_point_us: Count | None = None  # the moment whose data the backup holds
     recovery_point_basis: RecoveryPointBasis | None = None
     requested_by: str | None = None
+    priority: Priority | None = None
+    deadline_us: Count | None = (
+        None  # when it must have ended: a waiting run is blocked then, a running one asked to stop
+    )
+    worker: str | None = None  # the registered worker that it is kept for, or that claimed it
+    claim: Digest | None = None  # SHA-256 of the fencing token; without one, whoever may execute runs can go on with it
     retry_of: str | None = None
     attempt: Count | None = None
     selected: Count | None = None  # items that the plan selects
     expects_nothing: bool = False  # the plan says that an empty selection is right
     source_completeness: Completeness | None = None
+    tool: str | None = None  # what restores, with its version
+    unit: str | None = None  # what is counted: file, table, toc_entry, item
     plan_digest: str | None = None
     target_fingerprint: str | None = None  # of the target as it was found last
     preview: PreviewFacts | None = None
@@ -137,6 +163,7 @@ class RunDetails(Struct, omit_defaults=True):
     cancel_requested_by: str | None = None
     counts: Counts | None = None  # as reported for the whole run
     counts_are_lower_bounds: bool = False
+    counts_source: CountsSource | None = None
     item_counts: Counts | None = None  # added up from item rows; wins over ``counts``
     items: Count | None = None  # number of item rows
     attention: Attention | None = None
@@ -144,6 +171,7 @@ class RunDetails(Struct, omit_defaults=True):
     outcome_rule: Count | None = None
     exit_code: ExitCode | None = None
     nothing_written: bool | None = None  # True only when proven
+    holds_environment: bool = False  # it ended, and its tool may still be at work: nothing else starts there
 
     @property
     def counts_conflict(self) -> bool:
@@ -358,6 +386,7 @@ def second_try(record: RunRecord) -> RunDetails:
         rpo_us_stated=old.rpo_us_stated,
         recovery_point_us=old.recovery_point_us,
         recovery_point_basis=old.recovery_point_basis,
+        priority=old.priority,
         retry_of=record.id,
         attempt=(old.attempt or 1) + 1,
     )

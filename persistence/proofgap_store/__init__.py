@@ -6,14 +6,34 @@ Knows SQL and transactions, and is the only part of proofgap that does.
 from proofgap_store.access import Access
 from proofgap_store.audit import Audit
 from proofgap_store.declaring import Gap, RestoredLedger
+from proofgap_store.desk import Around, CheckPage, Desk, LogPart, NumberedCheck, Step
+from proofgap_store.dispatching import Deliverable, RunDispatcher
 from proofgap_store.durations import StayQuery, Stays
 from proofgap_store.engine import RefusedByDatabaseError, UnavailableError, shown_address
 from proofgap_store.exporting import Export, Manifest
+from proofgap_store.feed import Feed
+from proofgap_store.fleet import Fleet
+from proofgap_store.fleet_shapes import (
+    Beat,
+    Claim,
+    Drill,
+    Held,
+    NewDrill,
+    NewWorker,
+    Queue,
+    Reaped,
+    Ticked,
+    Waiting,
+    WorkerInfo,
+    WorkerState,
+)
+from proofgap_store.following import Backlog, Following, Look, Moved, News, Tallies
 from proofgap_store.formats import ExportFormat
 from proofgap_store.holds import Hold, HoldOn
+from proofgap_store.inline import InlineDispatcher
 from proofgap_store.ledger import Ledger
 from proofgap_store.maintenance import Database, upgrade
-from proofgap_store.moving import Moved
+from proofgap_store.moving import MovedLedger
 from proofgap_store.outside import CustodyError
 from proofgap_store.pruning import Pruned, PruneOrder
 from proofgap_store.reasons import Cause, Change, Why
@@ -24,6 +44,7 @@ from proofgap_store.rotation import LogKey
 from proofgap_store.schema import GuardsError
 from proofgap_store.seen import Seen
 from proofgap_store.sequencer import Checkpointed, UnsignedError
+from proofgap_store.sessions import Sessions
 from proofgap_store.shapes import (
     DatabaseCheck,
     Diagnosis,
@@ -42,63 +63,102 @@ from proofgap_store.shapes import (
     Signing,
     Upgraded,
 )
+from proofgap_store.signing_in import Entrance, Session
+from proofgap_store.tokens import Issued, NewToken, Token
 from proofgap_store.verification import Anchors, Depth, Verification
 from proofgap_store.verifying import verify_file
 from proofgap_store.views import Page, Query
+from proofgap_store.workers import WorkerLostError
 
 __all__ = [
     "Access",
     "Anchors",
+    "Around",
     "Audit",
+    "Backlog",
+    "Beat",
     "Cause",
     "Change",
+    "CheckPage",
     "Checkpointed",
+    "Claim",
     "CustodyError",
     "Database",
     "DatabaseCheck",
+    "Deliverable",
     "Depth",
+    "Desk",
     "Diagnosis",
+    "Drill",
+    "Entrance",
     "Erasure",
     "Export",
     "ExportFormat",
+    "Feed",
+    "Fleet",
+    "Following",
     "Gap",
     "GuardsError",
+    "Held",
     "HistoryEvent",
     "Hold",
     "HoldOn",
     "ImportResult",
+    "InlineDispatcher",
+    "Issued",
     "Ledger",
     "ListedRun",
     "Listing",
     "LogKey",
     "LogListing",
     "LogPage",
+    "LogPart",
     "LogQuery",
     "LoggedEvent",
+    "Look",
     "Manifest",
     "Moved",
+    "MovedLedger",
+    "NewDrill",
     "NewRun",
+    "NewToken",
+    "NewWorker",
+    "News",
+    "NumberedCheck",
     "Opening",
     "Page",
     "PruneOrder",
     "Pruned",
     "Query",
+    "Queue",
+    "Reaped",
     "Receipt",
     "Redaction",
     "RefusedByDatabaseError",
     "Replay",
     "RestoredLedger",
     "RoleCheck",
+    "RunDispatcher",
     "Seen",
+    "Session",
+    "Sessions",
     "Shown",
     "Signing",
     "StayQuery",
     "Stays",
+    "Step",
+    "Tallies",
+    "Ticked",
+    "Token",
     "UnavailableError",
     "UnsignedError",
     "Upgraded",
     "Verification",
+    "Waiting",
     "Why",
+    "WorkerInfo",
+    "WorkerLostError",
+    "WorkerState",
     "shown_address",
     "upgrade",
     "verify_file",

@@ -45,11 +45,31 @@ class Access:
         grant = (principal, role, revoke)
         return self._write(actor, lambda connection: administration.granting(connection, grant, scope, call))
 
-    def declare_environment(self, scope: tuple[str, str], actor: Actor, *, approvals_required: int = 0) -> int:
-        """Declare an environment of a workspace, and how many approvals its restores need; gives the event's id."""
+    def declare_environment(
+        self,
+        scope: tuple[str, str],
+        actor: Actor,
+        *,
+        approvals_required: int | None = None,
+        evidence_valid_us: int | None = None,
+    ) -> int:
+        """Declare an environment of a workspace, or change what it asks of its restores; gives the event's id.
+
+        Args:
+            scope: workspace and environment.
+            actor: who declares it; becomes the first admin of a new one.
+            approvals_required: how many other people must approve a run before it is queued; a new one asks for none.
+            evidence_valid_us: how long evidence counts after its capture, in microseconds; in a new one, for ever.
+                It holds for snapshots that are activated from now on. What is not said stays as it is.
+
+        Raises:
+            BadInputError: a number is out of range.
+            NotFoundError, ForbiddenError: the actor is no admin there.
+
+        """
         call = made(self.clock(), actor)
-        needed = approvals_required
-        return self._write(actor, lambda connection: administration.declaring(connection, scope, needed, call))
+        rules = administration.Rules(approvals_required, evidence_valid_us)
+        return self._write(actor, lambda connection: administration.declaring(connection, scope, rules, call))
 
     def _write(self, actor: Actor, prepare: Callable[[Connection], Writing[Answer] | Answer]) -> Answer:
         with denials.recorded(self.gate, actor, self.clock):

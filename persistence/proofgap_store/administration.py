@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from proofgap.access import ANY_ENVIRONMENT, Action, Place, Role, authorize
+from proofgap.access import ANY_ENVIRONMENT, Action, Place, Role, authorize, is_token
 from proofgap.admission import known
 from proofgap.audit import Actor, EventType, system_stream
 from proofgap.errors import BadInputError
@@ -22,6 +23,7 @@ from proofgap_store.clock import new_id, now_us, operating_system_user
 from proofgap_store.custody import Custody
 from proofgap_store.documents import definition, definition_draft
 from proofgap_store.engine import Connection, UnavailableError, rows
+from proofgap_store.expiry import check_valid
 from proofgap_store.gate import Gate, Writing
 from proofgap_store.keys import KeyFile
 from proofgap_store.outside import CustodyError
@@ -30,8 +32,23 @@ from proofgap_store.schema import REVISION, migrate, revision
 from proofgap_store.transitions import Call
 
 DEFAULT_SCOPE = ("default", "local")
+
+
+class Rules(NamedTuple):
+    """What an environment asks of its restores; ``None`` is not said."""
+
+    approvals_required: int | None = None  # how many other people must approve a run before it is queued
+    evidence_valid_us: int | None = None  # how long evidence counts after its capture, in microseconds
+
+
+_NO_RULES = Rules(approvals_required=0)
 _APPROVALS_MAX = 100
 _LEDGER = system_stream("ledger")
+_RULES = """
+SELECT e.approvals_required, CAST(d.payload ->> '$.data.evidence_valid_us' AS BIGINT) AS evidence_valid_us
+FROM environment AS e JOIN audit_event AS d ON d.event_id = e.last_event_id
+WHERE e.workspace = :workspace AND e.id = :environment
+"""
 _KNOWN = "SELECT id FROM environment WHERE workspace = :workspace"
 _WITHOUT_OTHER_ADMIN = """
 SELECT id FROM environment AS e
@@ -147,11 +164,14 @@ def granting(
     """Compute the event of a grant, or of its revocation; only an admin of the scope may."""
     principal, role, revoke = check_id("principal", grant[0]), known(Role, "role", grant[1]), grant[2]
     check_scope(scope)
-    _demand_admin(call.actor.id, roles_over(connection, call.actor.id, scope), scope)
+    demand_admin(call.actor.id, roles_over(connection, call.actor.id, scope), scope)
+    if is_token(principal):
+        remedy = "Make a token with other roles, and revoke this one."
+        raise BadInputError("principal", f"{principal!r} is a token, whose roles are those it was made with", remedy)
     if revoke and role is Role.ADMIN:
         _demand_another_admin(connection, principal, scope)
-    draft = _grant_draft(principal, role, scope, EventType.ACCESS_REVOKED if revoke else EventType.ACCESS_GRANTED)
-    return _system_writing(connection, [draft], call)
+    draft = grant_draft(principal, role, scope, EventType.ACCESS_REVOKED if revoke else EventType.ACCESS_GRANTED)
+    return system_writing(connection, [draft], call)
 
 
 def _demand_another_admin(connection: Connection, principal: str, scope: tuple[str, str]) -> None:
@@ -191,17 +211,26 @@ def roles_over(connection: Connection, principal: str, scope: tuple[str, str]) -
     return frozenset.intersection(*each) if each else frozenset()
 
 
-def declaring(
-    connection: Connection, scope: tuple[str, str], approvals_required: int, call: Call
-) -> Writing[int] | int:
-    """Compute the events of an environment's declaration; a new one gets whoever declares it as its first admin."""
+def declaring(connection: Connection, scope: tuple[str, str], rules: Rules, call: Call) -> Writing[int] | int:
+    """Compute the events of an environment's declaration; a new one gets whoever declares it as its first admin.
+
+    What is not said stays as it is.
+    """
     check_scope(scope)
-    if type(approvals_required) is not int or not 0 <= approvals_required <= _APPROVALS_MAX:
-        raise BadInputError("approvals_required", f"{approvals_required!r} is out of range", "Use 0 to 100.")
-    drafts = [_environment_draft(scope, approvals_required)]
+    approvals = rules.approvals_required
+    if approvals is not None and (type(approvals) is not int or not 0 <= approvals <= _APPROVALS_MAX):
+        raise BadInputError("approvals_required", f"{approvals!r} is out of range", "Use 0 to 100.")
+    check_valid(rules.evidence_valid_us)
+    drafts = [_environment_draft(scope, _completed(connection, scope, rules))]
     if not may_administer(connection, scope, call.actor.id):
-        drafts.append(_grant_draft(call.actor.id, Role.ADMIN, scope))
-    return _system_writing(connection, drafts, call)
+        drafts.append(grant_draft(call.actor.id, Role.ADMIN, scope))
+    return system_writing(connection, drafts, call)
+
+
+def _completed(connection: Connection, scope: tuple[str, str], rules: Rules) -> Rules:
+    found = rows(connection, _RULES, workspace=scope[0], environment=scope[1])
+    before = Rules(found[0]["approvals_required"], found[0]["evidence_valid_us"]) if found else _NO_RULES
+    return Rules(*(old if new is None else new for old, new in zip(before, rules, strict=True)))
 
 
 def may_administer(connection: Connection, scope: tuple[str, str], principal: str) -> bool:
@@ -220,34 +249,37 @@ def may_administer(connection: Connection, scope: tuple[str, str], principal: st
     else:
         found = grants(connection, principal).items()
         held = frozenset(role for place, held in found if place[0] == scope[0] or not known for role in held)
-    _demand_admin(principal, held, scope)
+    demand_admin(principal, held, scope)
     return is_known
 
 
-def _demand_admin(principal: str, held: frozenset[Role], scope: tuple[str, str]) -> None:
+def demand_admin(principal: str, held: frozenset[Role], scope: tuple[str, str]) -> None:
+    """Let an admin of a scope through. Raises as `authorize` does."""
     authorize(principal, held, Action.ADMINISTER, ("environment", "/".join(scope)), Place(*scope))
 
 
 def opening(scope: tuple[str, str], admin: str) -> list[Draft]:
     """Give the events by which an environment comes into being, with its first admin."""
-    return [_environment_draft(scope, 0), _grant_draft(admin, Role.ADMIN, scope)]
+    return [_environment_draft(scope, _NO_RULES), grant_draft(admin, Role.ADMIN, scope)]
 
 
-def _system_writing(connection: Connection, drafts: Sequence[Draft], call: Call) -> Writing[int]:
+def system_writing(connection: Connection, drafts: Sequence[Draft], call: Call) -> Writing[int]:
+    """Put events at the end of the ledger's own stream; the number of the first is the answer."""
     events = link(head_of(connection, _LEDGER), drafts, call.actor, call.at_us, call.rec_us)
     return Writing(events=events, answer=lambda written: written[0].event_id)
 
 
-def _grant_draft(
+def grant_draft(
     principal: str, role: Role, scope: tuple[str, str], kind: EventType = EventType.ACCESS_GRANTED
 ) -> Draft:
+    """Give the event of a grant, or of its revocation."""
     environment = None if scope[1] == "*" else scope[1]
     return Draft(kind, scope[0], environment, None, None, {"principal": principal, "role": role})
 
 
-def _environment_draft(scope: tuple[str, str], approvals_required: int) -> Draft:
+def _environment_draft(scope: tuple[str, str], rules: Rules) -> Draft:
     """Give the event of a declaration. ``*`` is no environment: whoever administered it would administer them all."""
     if scope[1] == ANY_ENVIRONMENT:
         raise BadInputError("environment", "'*' means all environments", "Name one.")
-    data = {"approvals_required": approvals_required}
+    data = {name: value for name, value in rules._asdict().items() if value is not None}
     return Draft(EventType.ENVIRONMENT_DECLARED, *scope, None, None, data)

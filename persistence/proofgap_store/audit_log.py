@@ -64,6 +64,8 @@ class Linked(NamedTuple):
     """An event with its place in its stream: ready to be inserted, its leaf hash, and what opens its commitments."""
 
     type: EventType
+    workspace: str | None
+    environment: str | None
     run: str | None
     data: dict[str, Any]
     payload: str
@@ -120,7 +122,8 @@ def link(head: Head, drafts: Sequence[Draft], actor: Actor, at_us: int, rec_us: 
         )
         payload = canonical(entry)
         prev = leaf_hash(payload)
-        linked.append(Linked(draft.type, draft.run, draft.data, payload.decode(), prev, openings))
+        place = (draft.workspace, draft.environment, draft.run)
+        linked.append(Linked(draft.type, *place, draft.data, payload.decode(), prev, openings))
     return linked
 
 

@@ -40,6 +40,10 @@ class Dialect(NamedTuple):
     together: Callable[[Connection, Sequence[Statement]], list[list[Any]]]  # runs statements in order; gives their rows
     is_lost: Callable[[Connection], bool]  # sends what still waits; whether a connection is of no use any more
     settled: str  # the number up to which every event is there, or never will be
+    clock: str  # an expression: microseconds since 1970-01-01 UTC
+    skip_locked: (
+        str  # what makes a SELECT of one run lock it, and pass over those that others locked; "": writers wait in line
+    )
     soundness: str | None  # gives "ok", or what is damaged, one a row; None: its own user cannot ask it
 
 
@@ -76,6 +80,8 @@ SQLITE = Dialect(
     together=_together,
     is_lost=lambda _connection: False,
     settled="SELECT coalesce(max(event_id), 0) FROM audit_event",
+    clock="CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)",
+    skip_locked="",
     soundness="PRAGMA integrity_check(20)",
 )
 

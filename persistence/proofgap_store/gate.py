@@ -11,8 +11,8 @@ Refuses to know what is written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -26,6 +26,7 @@ from proofgap.errors import ProofgapError, StaleError
 from proofgap_store import schema
 from proofgap_store.audit_log import Linked, SwallowedError, Written, inserting, kept
 from proofgap_store.dialect import SQLITE, Readers
+from proofgap_store.dispatching import RunDispatcher, tell
 from proofgap_store.engine import (
     Connection,
     RefusedByDatabaseError,
@@ -36,6 +37,7 @@ from proofgap_store.engine import (
     together,
     transaction,
 )
+from proofgap_store.inline import InlineDispatcher
 from proofgap_store.read import LAW
 from proofgap_store.schema import NO_DRIFT, Drift, GuardsError
 
@@ -49,6 +51,7 @@ _CHANGED_GUARDS = "proofgap: stale guards: they changed meanwhile"
 _ELSEWHERE = "Name the server with --ledger; the last event of this file says which."
 _STALE = (
     "UNIQUE constraint failed: audit_event.stream, audit_event.seq",
+    "UNIQUE constraint failed: restore_run.workspace, restore_run.environment",
     "proofgap: stale",
     "a row of receipt is there already",
 )
@@ -78,6 +81,10 @@ class Writing(Generic[Answer]):
     rows: Callable[[Sequence[Written]], Sequence[Insert]] = field(default=lambda _written: ())
 
 
+Prepare = Callable[[Connection], Writing[Answer] | Answer]
+"""Computes what to write; or the answer, if there is nothing to write."""
+
+
 @dataclass(slots=True)
 class Gate:
     """The way into one ledger."""
@@ -85,6 +92,7 @@ class Gate:
     engine: Engine
     log_failures: int = 0
     guarded_at: int | None = None  # the version of the schema that was last found as it ought to be
+    dispatcher: RunDispatcher = field(default_factory=InlineDispatcher)  # is told of what is queued, stopped and ended
 
     @property
     def is_on_server(self) -> bool:
@@ -116,7 +124,7 @@ class Gate:
         with connected(self.engine) as connection, transaction(connection, writes=False, readers=readers):
             return look(connection)
 
-    def write(self, prepare: Callable[[Connection], Writing[Answer] | Answer], readers: Readers = None) -> Answer:
+    def write(self, prepare: Prepare[Answer], readers: Readers = None) -> Answer:
         """Compute what to write, then write it; or give the answer at once, if there is nothing to write.
 
         Args:
@@ -129,39 +137,67 @@ class Gate:
             RefusedByDatabaseError: the database refused for another reason.
 
         """
+
+        def attempt(connection: Connection) -> tuple[Writing[Answer] | Answer, list[Written]]:
+            with transaction(connection, writes=False, readers=readers):
+                writing = prepare(connection)
+            if not isinstance(writing, Writing):
+                return writing, []
+            with self._blaming_guards(connection, writing), transaction(connection, writes=True, readers=readers):
+                return writing, self._insert(connection, writing)
+
+        return self._persist(attempt)
+
+    def take(self, prepare: Prepare[Answer], readers: Readers = None) -> Answer:
+        """Compute and write in one transaction, for whoever must lock what they choose: others choose something else.
+
+        Raises:
+            StaleError, GuardsError, RefusedByDatabaseError: as for `write`.
+
+        """
+
+        def attempt(connection: Connection) -> tuple[Writing[Answer] | Answer, list[Written]]:
+            with self._blaming_guards(connection), transaction(connection, writes=True, readers=readers):
+                writing = prepare(connection)
+                return writing, self._insert(connection, writing) if isinstance(writing, Writing) else []
+
+        return self._persist(attempt)
+
+    def renew(self, work: Callable[[Connection], Answer], readers: Readers = None) -> Answer:
+        """Run a writing transaction without an event: for leases only, as the guards of the database see to."""
+        with connected(self.engine) as connection, transaction(connection, writes=True, readers=readers):
+            self.demand_guards(connection)
+            return work(connection)
+
+    def _persist(self, attempt: Callable[[Connection], tuple[Writing[Answer] | Answer, list[Written]]]) -> Answer:
+        """Try again as long as somebody else was faster."""
         with connected(self.engine) as connection:
             for _attempt in range(ATTEMPTS_MAX):
-                with transaction(connection, writes=False, readers=readers):
-                    writing = prepare(connection)
-                if not isinstance(writing, Writing):
-                    return writing
                 try:
-                    written = self._insert(connection, writing, readers)
+                    writing, written = attempt(connection)
                 except RefusedByDatabaseError as error:
                     if _SWALLOWED in error.reason:
                         raise SwallowedError from error
                     if _MOVED in error.reason:
                         raise MovedError from error
-                    if not any(stale in error.reason for stale in _STALE):
-                        self._blame_guards(connection, writing, error)
+                    if not _is_stale(error):
                         raise
                     continue
-                except UnavailableError as error:
-                    self._blame_guards(connection, writing, error)
-                    raise
-                self._announce(written)
+                if not isinstance(writing, Writing):
+                    return writing
+                self._announce(written)  # a crash from here on: everything happened, only nobody was told
                 return writing.answer(written)
         raise StaleError("the stream", None, None)
 
-    def _insert(self, connection: Connection, writing: Writing[Any], readers: Readers) -> list[Written]:
-        with transaction(connection, writes=True, readers=readers):
-            if writing.mends is not None:
-                _mend(connection, writing.mends)
-            written = self._append(connection, writing)  # a crash from here to the commit: nothing happened
-            for statement, parameters in writing.rows(written):
-                if execute(connection, statement, parameters).rowcount != 1:
-                    raise SwallowedError
-        return written  # a crash from here on: everything happened, only nobody was told
+    def _insert(self, connection: Connection, writing: Writing[Any]) -> list[Written]:
+        if writing.mends is not None:
+            _mend(connection, writing.mends)
+        written = self._append(connection, writing)  # a crash from here to the commit: nothing happened
+        for statement, parameters in writing.rows(written):
+            if execute(connection, statement, parameters).rowcount != 1:
+                raise SwallowedError
+        tell(self.dispatcher, connection, writing.events)
+        return written
 
     def _append(self, connection: Connection, writing: Writing[Any]) -> list[Written]:
         """Look at the guards, insert, and look at the law: from then on whoever changes it must wait; one round trip."""
@@ -173,12 +209,16 @@ class Gate:
             raise RefusedByDatabaseError(_CHANGED_LAW)
         return kept(connection, writing.events, numbers)
 
-    def _blame_guards(self, connection: Connection, writing: Writing[Any], error: ProofgapError) -> None:
+    @contextmanager
+    def _blaming_guards(self, connection: Connection, writing: Writing[Any] | None = None) -> Iterator[None]:
         """Say that guards are missing or foreign, where that is why a write failed: an insert comes back before they do."""
-        if writing.mends is not None:
-            return
-        with suppress(UnavailableError), transaction(connection, writes=False):
-            self.demand_guards(connection, cause=error)
+        try:
+            yield
+        except (RefusedByDatabaseError, UnavailableError) as error:
+            if not _is_stale(error) and (writing is None or writing.mends is None):
+                with suppress(UnavailableError), transaction(connection, writes=False):
+                    self.demand_guards(connection, cause=error)
+            raise
 
     def guards(self, connection: Connection, found: int | None = None) -> Drift:
         """Say how the schema differs from the one that ought to be; looks only if it changed since it did not.
@@ -216,6 +256,11 @@ class Gate:
                 logger.info(event.type.value, event_id=number, run=event.run, leaf=event.leaf, **_told(event))
             except Exception:  # noqa: BLE001 - the record stands, whatever its copy met; a lost line is counted
                 self.log_failures += 1
+
+
+def _is_stale(error: ProofgapError) -> bool:
+    """Tell whether somebody else was faster."""
+    return isinstance(error, RefusedByDatabaseError) and any(stale in error.reason for stale in _STALE)
 
 
 def _mend(connection: Connection, mends: Drift) -> None:

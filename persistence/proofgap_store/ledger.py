@@ -14,44 +14,39 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from proofgap.access import Action, Place, action_of, authorize
 from proofgap.admission import admitted, known
-from proofgap.audit import Actor, digest, run_stream
-from proofgap.effects import refuse_results_at_birth, summary, tally
+from proofgap.audit import Actor, run_stream
+from proofgap.effects import refuse_results_at_birth, tally
 from proofgap.errors import RefusedError, StaleError
 from proofgap.facts import Facts, RunEvent, SnapshotEvent
 from proofgap.hooks import ProjectForRecord
-from proofgap.moves import begin, begin_snapshot, move, move_snapshot, retry
-from proofgap.records import Check, Item, Moment, RunDetails, RunRecord, SnapshotDetails, draft, queued_snapshot
+from proofgap.moves import begin, move, retry
+from proofgap.records import Check, Item, Moment, RunDetails, RunRecord, SnapshotDetails, draft
 from proofgap.text import check_words
-from proofgap_store import administration, denials, health, importing, views
+from proofgap_store import administration, denials, evidencing, expiry, health, importing, lists, views
 from proofgap_store.access import Access
 from proofgap_store.audit import Audit
 from proofgap_store.audit_log import head_of
 from proofgap_store.calls import check_report, check_time, digest_of_items, made
 from proofgap_store.clock import new_id, now_us
 from proofgap_store.custody import Custody
+from proofgap_store.desk import Desk
 from proofgap_store.dialect import Readers
 from proofgap_store.engine import Connection, make_engine
-from proofgap_store.gate import Answer, Gate, Writing
+from proofgap_store.environments import demand_free
+from proofgap_store.feed import Feed
+from proofgap_store.fencing import demand_token
+from proofgap_store.fleet import Fleet
+from proofgap_store.gate import Answer, Gate, Prepare, Writing
 from proofgap_store.maintenance import Database
-from proofgap_store.read import Found, law, roles, run_of_snapshot
+from proofgap_store.read import Found, law, roles
 from proofgap_store.schema import Drift
+from proofgap_store.sessions import Sessions
 from proofgap_store.shapes import Diagnosis, HistoryEvent, ImportResult, Listing, NewRun, Receipt, Shown
-from proofgap_store.transitions import (
-    Attempt,
-    Call,
-    Plan,
-    carry_out,
-    check_rows,
-    item_rows,
-    record_refusal,
-    replayed,
-    writing,
-)
+from proofgap_store.transitions import Attempt, Call, Plan, carry_out, item_rows, record_refusal, replayed, writing
 from proofgap_store.verification import Anchors, Depth, Verification
 from proofgap_store.verifying import verify, verify_file
 
@@ -106,9 +101,7 @@ class Ledger:
         """Give the ledger itself."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         """Close it."""
         self.close()
 
@@ -152,6 +145,7 @@ class Ledger:
         expected_version: int | None = None,
         at_us: int | None = None,
         note: str | None = None,
+        token: str | None = None,
     ) -> Receipt:
         """Fire an event on a run: all of it happens, or none of it.
 
@@ -165,11 +159,13 @@ class Ledger:
             expected_version: refuse unless the run has this version.
             at_us: when it happened; now, unless given.
             note: why, in the actor's words. It can be erased: the event holds a commitment to it only.
+            token: the fencing token of the run's claim, where a worker claimed it (`Fleet.claim`).
 
         Raises:
             NotFoundError: there is no such run, or the actor cannot see it.
             ForbiddenError: the actor's roles do not allow this event. Recorded.
             NotAllowedError, GuardRefusedError, StaleError: the machine refused, or the version is another. Recorded.
+            FencedError: the run was claimed, and this is not, or not any more, the token of its claim. Recorded.
             KeyReusedError, BadInputError: the key was used for another request; a fact does not belong to the event.
 
         """
@@ -183,6 +179,8 @@ class Ledger:
         def compute(found: Found) -> Plan:
             if expected_version not in {None, found.record.version}:
                 raise StaleError(run_id, expected_version, found.record.version)
+            demand_token(found.record, event, token)
+            demand_free(found, event)
             facts = tally(found.record.details, items) if items else given
             step = move(found.record, event, facts, moment=moment, hooks=_HOOKS)
             return Plan(run_id, step, partial(item_rows, run_id, items), digest_of_items(items))
@@ -211,25 +209,24 @@ class Ledger:
         return self._begin(new, call)
 
     def begin_evidence(
-        self, run_id: str, actor: Actor, *, captured_at_us: int | None = None, key: str | None = None
+        self,
+        run_id: str,
+        actor: Actor,
+        *,
+        captured_at_us: int | None = None,
+        key: str | None = None,
+        token: str | None = None,
     ) -> Receipt:
         """Ask for an evidence snapshot of a run whose execution has ended; ``subject`` is its id.
 
         Raises:
             GuardRefusedError: nothing was executed, or it has not ended. Recorded.
+            FencedError: as for `fire`. Recorded.
 
         """
         call = self._call(actor, None, key, "begin_evidence", run_id, captured_at_us)
         check_time("captured_at_us", captured_at_us, call.rec_us)
-        snapshot_id = new_id("ev")
-
-        def compute(found: Found) -> Plan:
-            snapshot = queued_snapshot(
-                found.record, snapshot_id, call.at_us if captured_at_us is None else captured_at_us
-            )
-            return Plan(snapshot_id, begin_snapshot(found.record, snapshot, hooks=_HOOKS))
-
-        return carry_out(self._gate, Attempt(run_id, "begin_evidence", _adds_evidence, run_id), call, compute)
+        return evidencing.begin(self._gate, run_id, captured_at_us, call, token)
 
     def fire_evidence(  # noqa: PLR0913 - the gate of evidence: every argument is part of the public contract
         self,
@@ -241,26 +238,21 @@ class Ledger:
         checks: Sequence[Check] = (),
         key: str | None = None,
         at_us: int | None = None,
+        token: str | None = None,
     ) -> Receipt:
         """Fire an event on an evidence snapshot. Activating it supersedes the one that was active before.
 
         Raises:
             NotFoundError: there is no such snapshot, or the actor cannot see its run.
             GuardRefusedError: nothing was checked, or a later snapshot is active. Recorded.
+            FencedError: as for `fire`. Recorded.
 
         """
         event = known(SnapshotEvent, "event", event)
         given = admitted("given", given)
-        checks = admitted("checks", tuple(checks), length_max=_FOUND_LENGTH_MAX)
-        call = self._call(actor, at_us, key, "fire_evidence", snapshot_id, event, given, checks)
-        owner = self._gate.read(lambda connection: run_of_snapshot(connection, snapshot_id), (actor.id,))
-
-        def compute(found: Found) -> Plan:
-            step = move_snapshot(found.record, snapshot_id, event, summary(given, checks), hooks=_HOOKS)
-            rows_digest = digest(checks) if checks else None
-            return Plan(snapshot_id, step, lambda event_id: check_rows(snapshot_id, checks, event_id), rows_digest)
-
-        return carry_out(self._gate, Attempt(owner, event, _adds_evidence, snapshot_id), call, compute)
+        found = admitted("checks", tuple(checks), length_max=_FOUND_LENGTH_MAX)
+        call = self._call(actor, at_us, key, "fire_evidence", snapshot_id, event, given, found)
+        return evidencing.fire(self._gate, evidencing.Finding(snapshot_id, event, given, found), call, token)
 
     def peek(self, run_id: str, actor: Actor) -> RunRecord:
         """Read a run as it stands, for whoever works on it or waits for it. No decision is shown, so none is logged.
@@ -280,14 +272,14 @@ class Ledger:
 
         """
         asked = views.Asked(actor, viewer, self._clock())
-        return self._write(actor, lambda connection: views.showing(connection, run_id, asked), (actor.id, viewer))
+        return self._shown(asked, lambda connection: views.showing(connection, run_id, asked))
 
     show = project
 
     def list_runs(self, viewer: str, actor: Actor, query: views.Query = views.EVERYTHING) -> Listing:
         """Show somebody a page of runs, newest first; one audit event names each row's run, state and facts."""
         asked = views.Asked(actor, viewer, self._clock())
-        return self._write(actor, lambda connection: views.listing(connection, asked, query), (actor.id, viewer))
+        return self._shown(asked, lambda connection: lists.listing(connection, asked, query))
 
     def history(self, run_id: str, viewer: str, *, after: int = 0) -> list[HistoryEvent]:
         """Read the log of a run, oldest first; only what came after an event, where its id is given.
@@ -326,9 +318,29 @@ class Ledger:
         return Access(self._gate, self._clock)
 
     @property
+    def desk(self) -> Desk:
+        """Give what the page of a run shows beside its decision."""
+        return Desk(self._gate, self._clock)
+
+    @property
     def audit(self) -> Audit:
         """Give the log, for its auditors."""
         return Audit(self._gate, self._custody, self._clock)
+
+    @property
+    def fleet(self) -> Fleet:
+        """Give the workers, what waits for them, and what they hold."""
+        return Fleet(self._gate, self._clock)
+
+    @property
+    def feed(self) -> Feed:
+        """Give what moves, for whoever follows it."""
+        return Feed(self._gate, self._clock)
+
+    @property
+    def sessions(self) -> Sessions:
+        """Give who is let in by the network: tokens, links and sessions."""
+        return Sessions(self._gate, self._clock)
 
     @property
     def database(self) -> Database:
@@ -357,19 +369,32 @@ class Ledger:
         """Say how the ledger and its database are."""
         return health.diagnose(self._gate, self._custody)
 
+    def expire_evidence(self) -> int:
+        """Let all evidence expire whose time is over; gives of how many runs.
+
+        Nobody who is shown a decision needs it: what that decision would rest on is looked at first. It is for those
+        who read the log, and are to find there when evidence stopped counting.
+        """
+        now_us = self._clock()
+        runs = self._gate.read(lambda connection: expiry.due(connection, now_us))
+        expiry.expire(self._gate, runs, now_us)
+        return len(runs)
+
+    def _shown(self, asked: views.Asked, look: Prepare[Answer]) -> Answer:
+        """Show something, once nothing of it rests on evidence that has stopped counting."""
+        while True:
+            try:
+                return self._write(asked.actor, look, (asked.actor.id, asked.viewer))
+            except expiry.EvidenceOverError as over:
+                expiry.expire(self._gate, over.runs, asked.at_us)
+
     def _read(self, actor: Actor, look: Callable[[Connection], Answer]) -> Answer:
         with denials.recorded(self._gate, actor, self._clock):
             return self._gate.read(look, (actor.id,))
 
-    def _write(
-        self, actor: Actor, prepare: Callable[[Connection], Writing[Answer] | Answer], readers: Readers
-    ) -> Answer:
+    def _write(self, actor: Actor, prepare: Prepare[Answer], readers: Readers) -> Answer:
         with denials.recorded(self._gate, actor, self._clock):
             return self._gate.write(prepare, readers)
 
     def _call(self, actor: Actor, at_us: int | None, key: str | None, *request: object) -> Call:
         return made(self._clock(), actor, at_us, key, *request)
-
-
-def _adds_evidence(_record: RunRecord) -> Action:
-    return Action.ADD_EVIDENCE

@@ -29,7 +29,7 @@ from proofgap_store.engine import (
 )
 from proofgap_store.files import refuse_taken, sync, sync_folder, temporary
 from proofgap_store.gate import Gate
-from proofgap_store.moving import Moved
+from proofgap_store.moving import MovedLedger
 from proofgap_store.questions import Progress, silent
 from proofgap_store.roles_postgresql import RoleCheck
 from proofgap_store.schema import REVISION, GuardsError, drift, migrate, revision
@@ -40,6 +40,7 @@ _FINDINGS_MAX = 100
 _TABLES = (
     *("audit_event", "audit_stream", "audit_unsequenced", "audit_leaf", "audit_node", "audit_checkpoint"),
     *("audit_private", "audit_hold", "machine_definition", "machine_edge", "environment", "access_grant"),
+    *("access_token", "access_token_use", "access_session", "access_link"),
     *("operation_run", "restore_run", "evidence_snapshot", "result_item", "evidence_check", "receipt"),
 )
 _EVENTS = "SELECT count(*) AS n FROM audit_event"
@@ -53,7 +54,7 @@ class Database:
     custody: Custody
     clock: Callable[[], int]
 
-    def move(self, target: str, actor: Actor, progress: Progress = silent) -> Moved:
+    def move(self, target: str, actor: Actor, progress: Progress = silent) -> MovedLedger:
         """Move the ledger from its file to an empty database on PostgreSQL, with its key and head files.
 
         The file is closed by its last event: nothing is written to it any more. After a crash the same call goes on.

@@ -49,7 +49,7 @@ _SOUND = (Verdict.OK, Verdict.WARN)
 _PRIVATE = 0o600
 
 
-class Moved(Struct):
+class MovedLedger(Struct):
     """What was moved, and where to; ``size`` and ``root`` are those of the tree, the same in both."""
 
     source: str
@@ -83,7 +83,9 @@ class _Place(NamedTuple):
     events: int
 
 
-def move(gate: Gate, custody: Custody, target: str, by: tuple[Actor, Callable[[], int]], progress: Progress) -> Moved:
+def move(
+    gate: Gate, custody: Custody, target: str, by: tuple[Actor, Callable[[], int]], progress: Progress
+) -> MovedLedger:
     """Move a ledger to an empty database.
 
     Raises:
@@ -210,10 +212,10 @@ def _custody_there(order: Move) -> Custody:
     return Custody.of(order.target, name, key=key, head=head)
 
 
-def _arrive(order: Move) -> Moved:
+def _arrive(order: Move) -> MovedLedger:
     source, target = order.places
 
-    def prepare(connection: Connection) -> Writing[Moved] | Moved:
+    def prepare(connection: Connection) -> Writing[MovedLedger] | MovedLedger:
         left, last = _place(connection), tree.last_checkpoint(connection)
         size, root = (0, None) if last is None else (last.size, last.root)
         data: dict[str, Any] = {"source": source, "left": left.head, "size": size, "root": root}
@@ -221,7 +223,7 @@ def _arrive(order: Move) -> Moved:
         told: dict[str, Any] = {"source": source, "target": target, "events": left.events, "size": size, "root": root}
         return Writing(
             events=alone(connection, STREAM, draft, order.actor, order.clock()),
-            answer=lambda written: Moved(event_id=written[0].event_id, **told),
+            answer=lambda written: MovedLedger(event_id=written[0].event_id, **told),
         )
 
     return order.target.write(prepare)

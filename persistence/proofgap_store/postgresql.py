@@ -47,6 +47,7 @@ _NAME_READERS = "SELECT set_config('proofgap.reader', :readers, true)"  # what t
 _ROWS_AT_A_TIME = 1_000
 _STALE = {
     "audit_event_link": "proofgap: stale stream: another event took the place in its stream",
+    "restore_run_one_live": "proofgap: stale claim: another run holds the environment",
     "receipt_pkey": "a row of receipt is there already",
 }
 """Table: what a unique constraint is called, and what it says in the words of the triggers, if it stopped a race."""
@@ -176,6 +177,8 @@ POSTGRESQL = Dialect(
     together=_together,
     is_lost=_is_lost,
     settled="SELECT settled_number()",
+    clock="clock_us()",
+    skip_locked="FOR NO KEY UPDATE OF e SKIP LOCKED",
     soundness=None,  # amcheck is an extension that the owner of the server installs
 )
 Connection.dialect = POSTGRESQL

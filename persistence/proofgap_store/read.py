@@ -32,9 +32,15 @@ LEFT JOIN operation_run AS o
 """
 _ONE_RUN = f"""
 SELECT found.*, s.seq, s.head, (SELECT seq FROM audit_stream WHERE stream = 'system/ledger') AS law, (
+  SELECT CAST(d.payload ->> '$.data.evidence_valid_us' AS BIGINT) FROM environment AS n
+  JOIN audit_event AS d ON d.event_id = n.last_event_id
+  WHERE n.workspace = found.workspace AND n.id = found.environment
+) AS evidence_valid_us, (
   SELECT group_concat(role) FROM access_grant
   WHERE principal = :principal AND workspace = found.workspace AND environment IN (found.environment, :any) AND active = 1
-) AS roles FROM ({_RUN} WHERE r.id = :run) AS found
+) AS roles, (
+  SELECT id FROM restore_run WHERE workspace = found.workspace AND environment = found.environment AND holds_env = 1
+) AS held_by FROM ({_RUN} WHERE r.id = :run) AS found
 LEFT JOIN audit_stream AS s ON s.stream = :stream
 """  # noqa: S608 - put together from our own text only
 _EVIDENCE = """
@@ -66,21 +72,12 @@ _OWNER_OF_SNAPSHOT = "SELECT run FROM evidence_snapshot WHERE id = :snapshot AND
 
 _GRANTS = "SELECT workspace, environment, role FROM access_grant WHERE principal = :principal AND active = 1"
 _PAGE = f"""
-{_RUN}
-WHERE EXISTS (
-    SELECT 1 FROM json_each(:scopes) AS scope
-    WHERE scope.value ->> 0 = r.workspace AND scope.value ->> 1 IN (r.environment, :any))
-  AND (CAST(:workspace AS TEXT) IS NULL OR r.workspace = :workspace)
-  AND (CAST(:environment AS TEXT) IS NULL OR r.environment = :environment)
-  AND (CAST(:created AS BIGINT) IS NULL OR (r.created_at_us, r.id) < (:created, :run))
-ORDER BY r.created_at_us DESC, r.id DESC LIMIT :limit
+{_RUN} WHERE r.id IN (SELECT value FROM json_each(:runs)) ORDER BY r.created_at_us DESC, r.id DESC
 """  # noqa: S608 - as above
 _EVIDENCE_OF_PAGE = """
 SELECT * FROM evidence_snapshot WHERE operation_run_id IN (SELECT value FROM json_each(:operations))
 ORDER BY id
 """
-BATCH = 200
-"""How many runs a list reads at a time."""
 
 
 class Found(NamedTuple):
@@ -90,6 +87,8 @@ class Found(NamedTuple):
     head: Head
     roles: frozenset[Role]
     law: int  # number of the last event on grants and environments
+    held_by: str | None  # the run that holds its environment
+    evidence_valid_us: int | None  # how long evidence counts there; for ever, unless the environment says so
 
 
 def run(connection: Connection, run_id: str, principal: str) -> Found:
@@ -106,9 +105,8 @@ def run(connection: Connection, run_id: str, principal: str) -> Found:
     row = found[0]
     record = run_record(row, _evidence(connection, row))
     head = Head(stream, 0, GENESIS) if row["seq"] is None else Head(stream, row["seq"] + 1, row["head"])
-    return Found(
-        record, head, frozenset(map(Role, row["roles"].split(","))) if row["roles"] else frozenset(), row["law"]
-    )
+    held = frozenset(map(Role, row["roles"].split(","))) if row["roles"] else frozenset()
+    return Found(record, head, held, row["law"], row["held_by"], row["evidence_valid_us"])
 
 
 def _evidence(connection: Connection, row: Row) -> list[Row]:
@@ -199,26 +197,11 @@ def grants(connection: Connection, principal: str) -> dict[tuple[str, str], froz
     return held
 
 
-def page_of_runs(
-    connection: Connection,
-    scopes: Sequence[tuple[str, str]],
-    narrowed: tuple[str | None, str | None],
-    position: tuple[int, str] | None,
-) -> list[tuple[RunRecord, int]]:
-    """Read one batch of runs in these scopes, newest first, each with its time of creation: two queries in all."""
-    found = rows(
-        connection,
-        _PAGE,
-        scopes=canonical(scopes).decode(),
-        any=ANY_ENVIRONMENT,
-        workspace=narrowed[0],
-        environment=narrowed[1],
-        created=position and position[0],
-        run=position and position[1],
-        limit=BATCH,
-    )
+def runs(connection: Connection, ids: Sequence[str]) -> list[RunRecord]:
+    """Read runs by their ids, newest first: two queries in all."""
+    found = rows(connection, _PAGE, runs=canonical(ids).decode())
     operations = [row["operation_run_id"] for row in found if row["operation_run_id"] is not None]
     evidence: dict[str, list[Row]] = {}
     for row in rows(connection, _EVIDENCE_OF_PAGE, operations=canonical(operations).decode()):
         evidence.setdefault(row["operation_run_id"], []).append(row)
-    return [(run_record(row, evidence.get(row["operation_run_id"], [])), row["created_at_us"]) for row in found]
+    return [run_record(row, evidence.get(row["operation_run_id"], [])) for row in found]

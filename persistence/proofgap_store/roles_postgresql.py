@@ -47,6 +47,15 @@ _ERASED = (
     *_SCHEMA,
 )
 _KEPT_BESIDE = ("audit_private", "result_item", "evidence_check", "receipt")
+_APP: tuple[tuple[str, tuple[str, ...]], ...] = (
+    *((table, ("INSERT",)) for table in _KEPT_BESIDE),
+    ("environment", ("UPDATE (last_event_id)",)),  # to lock a row: whoever claims a run takes its environment
+    ("worker_lease", ("UPDATE (beat_at_us)",)),
+    ("access_token_use", ("INSERT", "UPDATE (used_at_us)")),
+    ("access_session", ("INSERT", "UPDATE (seen_at_us)", "DELETE")),
+    ("access_link", ("INSERT", "DELETE")),
+)
+"""Table: what an app does beside the log; guards say when. No more of it is a record of anything."""
 
 
 class Right(NamedTuple):
@@ -149,7 +158,7 @@ def _wanted(tables: list[str]) -> Iterator[Right]:
     for role, read in {APP: tables, AUDITOR: tables, SEQUENCER: (*_SIGNED, *_SCHEMA), PRIVACY: _ERASED}.items():
         yield from (Right(role, table, "SELECT") for table in read)
     yield from (Right(role, _EVENTS, _EVENT_INSERT) for role in (APP, PRIVACY))
-    yield from (Right(APP, table, "INSERT") for table in _KEPT_BESIDE)
+    yield from (Right(APP, table, privilege) for table, privileges in _APP for privilege in privileges)
     yield from (Right(SEQUENCER, table, "INSERT") for table in _TREE)
     yield Right(SEQUENCER, "audit_unsequenced", "DELETE")
     yield from (Right(PRIVACY, "audit_private", privilege) for privilege in ("INSERT", "DELETE"))

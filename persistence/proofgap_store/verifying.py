@@ -16,6 +16,7 @@ from proofgap_store.engine import Connection, rows
 from proofgap_store.schema import drift
 from proofgap_store.tree import StoredCheckpoint
 from proofgap_store.verification import Anchors, Depth, Findings, Verification, said
+from proofgap_store.verify_fleet import check_fleet, check_holds
 from proofgap_store.verify_prunings import check_prunings, pruned_leaves
 from proofgap_store.verify_streams import definitions_of
 from proofgap_store.verify_tables import check_columns, check_foreign, check_receipts, check_sound, check_system
@@ -28,7 +29,10 @@ from proofgap_store.verify_tree import (
 )
 from proofgap_store.verify_work import Progress, Work, reading
 
-_CHECKS = (check_sound, check_prunings, check_queue, check_foreign, check_columns, check_system, check_receipts)
+_CHECKS = (
+    *(check_sound, check_prunings, check_queue, check_foreign, check_columns, check_system, check_receipts),
+    *(check_fleet, check_holds),
+)
 MERGE_DELAY_US_MAX = 60_000_000
 """How long an event may wait for its checkpoint before a verification warns of it."""
 

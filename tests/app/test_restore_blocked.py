@@ -53,6 +53,8 @@ def test_of_two_restores_into_one_target_the_second_is_blocked(shell: Shell, tmp
     (tmp_path / "other").mkdir()
     second = backup_of("zip", tmp_path / "other")
     met: list[Told] = []
+    with opened(shell) as ledger:
+        ledger.access.declare_environment(("default", "other"), me())
 
     def meet() -> None:
         if met:
@@ -60,8 +62,10 @@ def test_of_two_restores_into_one_target_the_second_is_blocked(shell: Shell, tmp
         ran = shell.restore(second)
         met.append(shell.last())
         assert (ran.code, f"process {os.getpid()}" in ran.err) == (15, True)
-        elsewhere = shell("restore", second.path, "--into", tmp_path / "free", "--yes", "--exit-status")
-        assert elsewhere.code == 0, "another target is not held"
+        elsewhere = ("restore", second.path, "--into", tmp_path / "free", "--yes", "--exit-status")
+        held = shell(*elsewhere)
+        assert (held.code, "holds the environment" in held.err) == (15, True), "one restore is live in an environment"
+        assert shell(*elsewhere, "--environment", "other").code == 0, "another target elsewhere is not held"
 
     carried_out(shell, first, Witness(before={"execute": meet}))
     assert met[0].ended == ("blocked_or_cancelled", "cancelled", "target_busy")

@@ -15,7 +15,7 @@ from proofgap.errors import ForbiddenError, NotFoundError, ProofgapError, StaleE
 from proofgap.facts import RunEvent
 from proofgap_app.cli.ledgers import me
 from proofgap_app.cli.problems import exit_of
-from proofgap_store import Ledger, NewRun
+from proofgap_store import Fleet, Ledger, NewRun
 from tests.app.restoring import Shell, backup_of, opened, somebody_else
 
 HOME = ("default", "local")
@@ -147,14 +147,11 @@ def test_what_goes_wrong_halfway_ends_with_its_own_exit_code(
     """The exit codes of a restore are those of every other command."""
     with opened(shell) as ledger:
         ledger.access.declare_environment(HOME, me(), approvals_required=0)
-    fire = Ledger.fire
 
-    def failing(self: Ledger, run_id: str, event: RunEvent, actor: Actor, **given: object) -> object:
-        if event is RunEvent.START:
-            raise error
-        return fire(self, run_id, event, actor, **given)  # type: ignore[arg-type]
+    def failing(*_given: object, **_more: object) -> None:
+        raise error
 
-    monkeypatch.setattr(Ledger, "fire", failing)
+    monkeypatch.setattr(Fleet, "claim", failing)
     ran = shell.inside("restore", backup_of("zip", tmp_path).path, "--into", shell.target, "--yes")
     assert (ran.code, exit_of(error)) == (code, code)
     assert shell.last().run["status"] == "cancelled"

@@ -41,13 +41,14 @@ PATHS = {
     "checked": _RELEASED[:2],
     "previewed": _RELEASED[:3],
     "queued": _RELEASED,
-    "running": (*_RELEASED, "start"),
     "completed": (*_RELEASED, "start", "complete"),
     "partial": (*_RELEASED, "start", "complete_partially"),
     "completed_with_errors": (*_RELEASED, "start", "complete_with_errors"),
     "failed": (*_RELEASED, "start", "fail"),
     "cancelled": (*_RELEASED, "cancel"),
+    "running": (*_RELEASED, "start"),  # the last one: while it is live, no other run starts in its environment
 }
+TWICE = (*(status for status in PATHS if status != "running"), *PATHS)  # two runs of each, as far as they may be live
 TERMINAL = ("completed", "partial", "completed_with_errors", "failed", "cancelled")
 BLOCK = RunDetails(end_reason=EndReason.TARGET_BUSY)
 PASSED = (Check(subject="a.txt", method="sha256", level="L4", result=CheckResult.PASSED),)
@@ -102,6 +103,12 @@ def live(ledger: Ledger, status: str = "completed", actor: Actor = ADA, **new: A
 def after_the_end(ledger: Ledger, run_id: str, offset_us: int) -> int:
     """Give a time so many microseconds after a run came to its status."""
     return ledger.peek(run_id, ADA).moved_at_us + offset_us
+
+
+def later(ledger: Ledger, microseconds: int) -> None:
+    """Let the ledger's clock stand at so long after now."""
+    moment = ledger._clock() + microseconds
+    ledger._clock = lambda: moment
 
 
 def prove(ledger: Ledger, run_id: str, *, captured_at_us: int = 1_000, actor: Actor = ADA) -> str:

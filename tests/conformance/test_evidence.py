@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from proofgap.errors import BadInputError, GuardRefusedError, NotAllowedError, NotFoundError
 from proofgap.facts import RunEvent, SnapshotEvent
 from proofgap.records import Check, CheckResult, RunDetails, SnapshotDetails
+from proofgap_store import Query
 from tests.conformance.lives import (
     ADA,
+    HOME,
     OLGA,
     PASSED,
     TERMINAL,
@@ -209,4 +213,77 @@ def test_an_unknown_snapshot_is_refused_and_nothing_is_written(ledger):
     assert (caught.value.kind, caught.value.subject) == ("evidence snapshot", "ev_NONE")
     with pytest.raises(NotFoundError):
         ledger.checks("ev_NONE", ADA.id)
+    assert tables(ledger) == before
+
+
+DAY_US = 86_400_000_000
+
+
+def later(ledger, *, days):
+    """Let the ledger's clock be so many days ahead."""
+    clock = ledger._clock
+    ledger._clock = lambda: clock() + days * DAY_US
+
+
+def test_evidence_stops_counting_when_its_environment_says_so_and_the_log_says_who_let_it_expire(ledger):
+    ledger.access.declare_environment(HOME, ADA, evidence_valid_us=30 * DAY_US)
+    run_id = live(ledger)
+    snapshot = prove(ledger, run_id)
+    assert decided(ledger, run_id) == ("completed_with_evidence", "available", snapshot)
+    later(ledger, days=31)
+    assert decided(ledger, run_id) == ("completed_proof_incomplete", "unavailable", None)
+    expired = [row for row in log(ledger) if json.loads(row.payload)["data"].get("event") == "expire"]
+    assert [json.loads(row.payload)["actor"]["id"] for row in expired] == ["system:expiry"]
+    assert evidence_of(ledger, run_id) == {snapshot: "expired"}
+    assert not chain_faults(log(ledger))
+
+
+@pytest.mark.parametrize("state", [None, "completed_with_evidence", "completed_proof_incomplete"])
+def test_no_list_shows_a_decision_that_rests_on_evidence_whose_time_is_over(ledger, state):
+    ledger.access.declare_environment(HOME, ADA, evidence_valid_us=DAY_US)
+    run_id = live(ledger)
+    prove(ledger, run_id)
+    later(ledger, days=2)
+    listed = ledger.list_runs(OLGA.id, OLGA, Query(state=state))
+    wanted = [] if state == "completed_with_evidence" else [(run_id, "completed_proof_incomplete")]
+    assert [(row.record.id, row.decision.state.value) for row in listed.rows] == wanted
+
+
+def test_the_earlier_of_what_a_snapshot_and_what_its_environment_says_counts(ledger):
+    ledger.access.declare_environment(HOME, ADA, evidence_valid_us=30 * DAY_US)
+    run_id = live(ledger)
+    snapshot = generating(ledger, run_id, 0)
+    soon = ledger._clock() + DAY_US
+    given = SnapshotDetails(expires_at_us=soon)
+    ledger.fire_evidence(snapshot, SnapshotEvent.ACTIVATE, WIM, given=given, checks=PASSED)
+    assert ledger.show(run_id, ADA.id, ADA).record.evidence[0].details.expires_at_us == soon
+    later(ledger, days=2)
+    assert ledger.expire_evidence() == 1
+    assert ledger.expire_evidence() == 0
+    assert evidence_of(ledger, run_id) == {snapshot: "expired"}
+
+
+def test_evidence_whose_time_is_over_never_becomes_active(ledger):
+    run_id = live(ledger)
+    snapshot = generating(ledger, run_id, 0)
+    before = tables(ledger)
+    given = SnapshotDetails(expires_at_us=ledger._clock() - 1)
+    with pytest.raises(BadInputError, match="expires_at_us"):
+        ledger.fire_evidence(snapshot, SnapshotEvent.ACTIVATE, WIM, given=given, checks=PASSED)
+    assert tables(ledger) == before
+
+
+def test_what_a_declaration_does_not_say_stays_as_it_was(ledger):
+    ledger.access.declare_environment(HOME, ADA, approvals_required=1, evidence_valid_us=DAY_US)
+    ledger.access.declare_environment(HOME, ADA, approvals_required=2)
+    ledger.access.declare_environment(HOME, ADA, evidence_valid_us=2 * DAY_US)
+    declared = [json.loads(row.payload)["data"] for row in log(ledger) if '"environment.declared"' in row.payload]
+    assert declared[-1] == {"approvals_required": 2, "evidence_valid_us": 2 * DAY_US}
+
+
+@pytest.mark.parametrize("valid_us", [0, -1, True, 1.5, "30d", 36_501 * DAY_US])
+def test_a_rule_that_is_no_duration_is_refused(ledger, valid_us):
+    before = tables(ledger)
+    with pytest.raises(BadInputError, match="evidence_valid_us"):
+        ledger.access.declare_environment(HOME, ADA, evidence_valid_us=valid_us)
     assert tables(ledger) == before

@@ -10,7 +10,7 @@ from proofgap.facts import ItemResult, RunEvent
 from proofgap.records import Item
 from proofgap.wording import DecisionState
 from proofgap_store import NewRun, Page, Query
-from tests.conformance.lives import ADA, PATHS, UDO, VERA, facts, last, lines, live, log_since, operation, prove
+from tests.conformance.lives import ADA, PATHS, TWICE, UDO, VERA, facts, last, lines, live, log_since, operation, prove
 
 
 def pages(ledger, limit, **query):
@@ -58,7 +58,7 @@ def test_a_list_longer_than_one_batch_has_no_gap_and_no_run_twice(ledger):
 @pytest.mark.parametrize("limit", [1, 2, 50])
 def test_narrowed_to_a_state_a_list_holds_all_runs_of_that_state_and_no_other(ledger, limit):
     by_state = {}
-    for status in [*PATHS, *PATHS]:
+    for status in TWICE:
         run_id = live(ledger, status)
         by_state.setdefault(ledger.show(run_id, ADA.id, ADA).decision.state, []).append(run_id)
     for state in DecisionState:

@@ -9,7 +9,7 @@ from proofgap.access import Role
 from proofgap.audit import canonical, digest
 from proofgap.decision import RULES
 from proofgap.errors import BadInputError, ForbiddenError, NotFoundError
-from proofgap.facts import RunEvent
+from proofgap.facts import RunEvent, RunStatus
 from proofgap.records import Machine
 from proofgap_store.documents import DamagedError
 from proofgap_store.durations import StayQuery
@@ -21,6 +21,7 @@ from tests.conformance.lives import (
     PATHS,
     SAM,
     TERMINAL,
+    TWICE,
     UDO,
     VERA,
     WIM,
@@ -314,11 +315,11 @@ def test_a_name_that_is_none_is_refused(ledger, ask):
 
 
 def test_time_in_each_status_is_what_the_log_says_and_what_has_not_ended_is_not_counted(ledger):
-    runs = [live(ledger, status) for status in (*PATHS, *PATHS)]
+    runs = [live(ledger, status) for status in TWICE]
     fire(ledger, runs[1], "scope", "check")
     expected = stays(ledger, "restore.run.")
     found = {stay.status: stay for stay in ledger.audit.durations(StayQuery(), UDO)}
-    assert [*found] == [*PATHS], "every status has its line, in their order"
+    assert [*found] == [*RunStatus], "every status has its line, in their order"
     for status in PATHS:
         lengths = sorted(expected.get(status, []))
         assert found[status].count == len(lengths)

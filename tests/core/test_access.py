@@ -22,6 +22,7 @@ ALLOWED = {
     Action.APPROVE: "OA",
     Action.EXECUTE: "WA",
     Action.ADD_EVIDENCE: "WA",
+    Action.RELEASE: "OA",
     Action.VIEW_AS: "UA",
     Action.AUDIT: "UA",
     Action.ADMINISTER: "A",

@@ -9,7 +9,7 @@ from hashlib import sha256
 
 import pytest
 import rfc8785
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proofgap.dsse import (
@@ -224,6 +224,7 @@ def test_a_statement_that_would_not_read_back_is_not_written(subjects, predicate
 
 
 @given(st.dictionaries(st.text("abc_", min_size=1, max_size=3), VALUES, max_size=4), st.binary(max_size=8))
+@settings(max_examples=100)
 def test_any_statement_is_read_as_it_was_written(predicate, content):
     payload = statement({"file": sha256(content).hexdigest()}, PREDICATE_TYPE, predicate)
     assert parse_statement(unseal(seal(PAYLOAD_TYPE, payload, SIGNER), PAYLOAD_TYPE, KEYS)).predicate == predicate

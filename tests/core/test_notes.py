@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proofgap.errors import BadInputError, MalformedError, SignatureError, UnknownKeyError
@@ -293,6 +293,7 @@ def test_two_keys_that_share_name_and_id_are_both_tried():
 
 
 @given(TEXTS, st.lists(st.tuples(NAMES, SEEDS), min_size=1, max_size=3))
+@settings(max_examples=100)
 def test_any_note_that_is_signed_is_read_and_verified(text, drawn):
     signers = [SignerKey.from_seed(name, seed) for name, seed in drawn]
     note = parse_note(sign(text, *signers))

@@ -29,6 +29,7 @@ app = App(
     help_prologue="""Examples:
   proofgap evidence add rr_01KB2M95QF7T3ZC8H --checks checks.ndjson --verdict match
   proofgap evidence list rr_01KB2M95QF7T3ZC8H
+  proofgap evidence expire
 """,
 )
 
@@ -103,6 +104,24 @@ def _activate(ledger: Ledger, snapshot: str, actor: Actor, found: tuple[Snapshot
     except RefusedError:
         ledger.fire_evidence(snapshot, SnapshotEvent.FAIL, actor)
         raise
+
+
+@app.command(
+    name="expire",
+    help_prologue="""Examples:
+  proofgap evidence expire
+  proofgap evidence expire --json
+""",
+)
+def expire(*, access: Access = ACCESS) -> int:
+    """Let all evidence expire whose time is over, so that the log says so; whoever is shown a decision need not wait for it."""
+    with opened(access) as ledger:
+        count = ledger.expire_evidence()
+    if access.json:
+        output.json_line({"runs": count})
+    else:
+        output.data(f"Evidence of {count} runs expired.")
+    return 0
 
 
 @app.command(

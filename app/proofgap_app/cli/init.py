@@ -1,4 +1,4 @@
-"""``proofgap init``: make a ledger, and say how many approvals an environment's restores need."""
+"""``proofgap init``: make a ledger, and say what an environment asks of its restores."""
 
 from __future__ import annotations
 
@@ -8,39 +8,49 @@ from proofgap.errors import BadInputError
 from proofgap_app import settings
 from proofgap_app.cli import output
 from proofgap_app.cli.ledgers import me, opened
-from proofgap_app.cli.options import ACCESS, SCOPE, Access, Scope, Whole
+from proofgap_app.cli.options import ACCESS, SCOPE, Access, Scope, Whole, seconds
 from proofgap_store import shown_address
 
 _APPROVALS_MAX = 20
 
 app = App(
     name="init",
-    help="Make a ledger, or declare how many approvals an environment needs.",
+    help="Make a ledger, or declare what an environment asks of its restores.",
     help_prologue="""Examples:
   proofgap init
   proofgap init --ledger sqlite:////srv/proofgap/proofgap.db
   proofgap init --ledger postgresql://proofgap@db.example.org/proofgap
-  proofgap init --environment production --approvals-required 1
+  proofgap init --environment production --approvals-required 1 --evidence-valid 90d
 """,
 )
 
 
 @app.default
-def init(*, approvals_required: Whole | None = None, scope: Scope = SCOPE, access: Access = ACCESS) -> int:
+def init(
+    *,
+    approvals_required: Whole | None = None,
+    evidence_valid: str | None = None,
+    scope: Scope = SCOPE,
+    access: Access = ACCESS,
+) -> int:
     """Make a ledger where there is none yet; doing it again changes nothing.
 
     Args:
         approvals_required: how many other people must approve a restore into this environment before it is queued.
+        evidence_valid: how long evidence about restores into it counts after its capture, such as 90d; for ever, unless given.
 
     """
     if approvals_required is not None and not 0 <= approvals_required <= _APPROVALS_MAX:
         raise BadInputError(
             "--approvals-required", f"{approvals_required} is out of range", f"Use 0 to {_APPROVALS_MAX}."
         )
+    valid_us = None if evidence_valid is None else round(seconds("--evidence-valid", evidence_valid) * 1_000_000)
     chosen, actor = scope.chosen(), me()
     with opened(access, create=True) as ledger:
-        if approvals_required is not None:
-            ledger.access.declare_environment(chosen, actor, approvals_required=approvals_required)
+        if approvals_required is not None or valid_us is not None:
+            ledger.access.declare_environment(
+                chosen, actor, approvals_required=approvals_required, evidence_valid_us=valid_us
+            )
         found = ledger.diagnose()
     url, signing = shown_address(settings.ledger_url(access.ledger)), found.signing
     if access.json:

@@ -76,11 +76,16 @@ def _moved(data: dict[str, Any]) -> str:
         case {"machine": machine, "definition": str(definition)}:
             return f"{machine} {definition[:12]}"
         case {"approvals_required": approvals}:
-            return f"approvals required: {approvals}"
+            return f"approvals required: {approvals}{_valid(data)}"
         case {"kind": kind, "link": link}:
             return f"{str(kind).replace('_', ' ')} {link}"
         case _:
             return _kept(data)
+
+
+def _valid(data: dict[str, Any]) -> str:
+    valid_us = data.get("evidence_valid_us")
+    return f", evidence counts for {valid_us / 1_000_000:,.0f} s" if isinstance(valid_us, int) else ""
 
 
 def _kept(data: dict[str, Any]) -> str:

@@ -5,12 +5,17 @@ Owns the translation. Refuses to know when a step is taken (`restore`) and how a
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from msgspec.structs import replace
 
-from proofgap.facts import EndReason
+from proofgap.errors import BadInputError
+from proofgap.facts import Attention, EndReason, RunStatus
+from proofgap.outcome import Outcome
 from proofgap.records import Check, CheckResult, Completeness, Level, PreviewFacts, RunDetails, SnapshotDetails
 from proofgap.text import TEXT_LENGTH_MAX, safe
 from proofgap_app.drivers.base import EvidenceReport, Plan, Preview, Request, TargetChangedError
+from proofgap_app.worker.target_lock import BusyError
 
 BLOCKED_BY = {
     "selection_is_not_empty": EndReason.EMPTY_SELECTION,
@@ -24,7 +29,41 @@ BLOCKED_BY = {
 def scoped(wanted: RunDetails, request: Request) -> RunDetails:
     """Say what decides on the plan, so that whoever approves or resumes the run finds it on record."""
     manifest = None if request.manifest is None else str(request.manifest.resolve())
-    return replace(wanted, manifest=manifest, select=request.select, overwrite=request.overwrite)
+    options = tuple(sorted(f"{key}={value}" for key, value in request.options.items()))
+    password_file = None if request.password_file is None else str(request.password_file.resolve())
+    return replace(
+        wanted,
+        manifest=manifest,
+        select=request.select,
+        overwrite=request.overwrite,
+        expects_nothing=request.expects_nothing,
+        options=options,
+        password_file=password_file,
+    )
+
+
+def requested(details: RunDetails) -> tuple[str, Request]:
+    """Give the driver's name and the request that a run has on record, so that any worker can go on with it.
+
+    Raises:
+        BadInputError: the run does not say it; no restore was asked for with it.
+
+    """
+    if details.backup is None or details.target is None or details.driver is None:
+        raise BadInputError(
+            "run", "it does not say which backup goes where, and with which driver", "Name a run of proofgap restore."
+        )
+    options = dict(option.split("=", 1) for option in details.options)
+    return details.driver, Request(
+        backup=details.backup,
+        target=details.target,
+        manifest=None if details.manifest is None else Path(details.manifest),
+        overwrite=details.overwrite,
+        select=details.select,
+        expects_nothing=details.expects_nothing,
+        options=options,
+        password_file=None if details.password_file is None else Path(details.password_file),
+    )
 
 
 def checked(plan: Plan, target_fingerprint: str, known: RunDetails) -> RunDetails:
@@ -35,6 +74,8 @@ def checked(plan: Plan, target_fingerprint: str, known: RunDetails) -> RunDetail
         expects_nothing=plan.expects_nothing,
         source_completeness=plan.source_completeness,
         target_fingerprint=target_fingerprint,
+        tool=plan.tool_version,
+        unit=plan.unit,
         **plan.identity.recovery_point(known),
     )
 
@@ -54,6 +95,8 @@ def previewed(plan: Plan, preview: Preview, expires_at_us: int) -> PreviewFacts:
 
 def reason_of(error: Exception) -> EndReason:
     """Give the reason why a run ends that cannot go on; a backup that changed is no valid source any more."""
+    if isinstance(error, BusyError):
+        return EndReason.TARGET_BUSY
     return EndReason.TARGET_CHANGED if isinstance(error, TargetChangedError) else EndReason.VALIDATION
 
 
@@ -68,6 +111,12 @@ def holds_nothing(plan: Plan) -> bool:
     """Tell whether the backup is known to lack something, and nothing of what it has can be restored."""
     is_incomplete = plan.source_completeness is Completeness.INCOMPLETE
     return is_incomplete and all(item.refused is not None for item in plan.items)
+
+
+def attention_of(outcome: Outcome, source: Completeness) -> Attention | None:
+    """Keep in sight that all of a backup was restored which lacked something itself: no status says that."""
+    is_completed = outcome.status in {RunStatus.COMPLETED, RunStatus.COMPLETED_WITH_ERRORS}
+    return Attention.COMPLETED_WITH_FOLLOW_UP if is_completed and source is Completeness.INCOMPLETE else None
 
 
 def no_expectation(plan: Plan) -> EvidenceReport:

@@ -14,19 +14,21 @@ Owns the order of the steps and what a failing one leads to. Refuses to know for
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from functools import partial
 
 from proofgap.access import Action
 from proofgap.audit import Actor
-from proofgap.errors import GuardRefusedError, ProofgapError, RefusedError
+from proofgap.errors import FencedError, GuardRefusedError, ProofgapError, RefusedError
 from proofgap.facts import EndReason, RunEvent, RunStatus, SnapshotEvent
 from proofgap.hooks import ProjectForRecord
 from proofgap.moves import move
 from proofgap.outcome import ExecutionFacts, Outcome, outcome_of
 from proofgap.records import (
+    Completeness,
     Item,
     Moment,
     PreviewFacts,
@@ -39,51 +41,23 @@ from proofgap_app.drivers.base import (
     EvidenceReport,
     Execution,
     Plan,
-    Preview,
-    Progress,
     Request,
     SourceChangedError,
     TargetChangedError,
 )
 from proofgap_app.worker import record
+from proofgap_app.worker.lease import Grip, Lease, here
 from proofgap_app.worker.stop import Heard, Stop
-from proofgap_app.worker.target_lock import TargetBusyError, hold
-from proofgap_store import Ledger, NewRun, Receipt
+from proofgap_app.worker.target_lock import BusyError, EnvironmentHeldError, hold
+from proofgap_app.worker.watching import Watcher
+from proofgap_store import Claim, Ledger, NewRun, Receipt, UnavailableError
 
 PREVIEW_VALID_US = 3_600_000_000
 """How long a preview may be acted on: one hour, in microseconds."""
 
 _NO_FACTS = RunDetails()
 _BATCH_ITEMS = 1000
-_ASK_LEDGER_US = 1_000_000
-
-
-class Watcher(Protocol):
-    """Who watches a restore: is told of each step, and may say no before anything is written."""
-
-    def moved(self, receipt: Receipt) -> None:
-        """Hear of an event that was recorded."""
-        ...
-
-    def previewed(self, plan: Plan, preview: Preview) -> None:
-        """Hear what the plan would do."""
-        ...
-
-    def resumed(self, plan: Plan, shown: PreviewFacts) -> None:
-        """Hear what an earlier preview showed, once the plan was found to be the same still."""
-        ...
-
-    def blocked(self, reason: EndReason, because: str) -> None:
-        """Hear why the run ended before anything was written."""
-        ...
-
-    def agrees(self, plan: Plan, shown: PreviewFacts) -> bool:
-        """Say whether to go on after the preview."""
-        ...
-
-    def working(self, step: str, total_bytes: int | None) -> Progress:
-        """Give somewhere to report progress of a step: ``preview``, ``execute`` or ``collect``."""
-        ...
+_PAUSE_SECONDS = 1.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -98,9 +72,10 @@ class Restore:
     stop: Stop
     clock: Callable[[], int]
     run_id: str = ""
+    patience_s: float = 0  # for how long a write is tried again while the database is away
     _is_resumed: bool = False
-    _asked_ledger_us: int = 0
-    _cancelled: bool = False
+    _grip: Grip | None = None  # once the run is claimed
+    _writes: int = 0
     _unreported: list[Item] = field(default_factory=list)
 
     def run(self, new: NewRun) -> str:
@@ -157,17 +132,54 @@ class Restore:
             return self._queued(RunDetails(), expected_version=waiting.version)
         return True
 
+    def execute(self, claim: Claim, grip: Grip) -> None:
+        """Execute a run that a worker has claimed, if backup and target are still what was previewed.
+
+        Raises:
+            ProofgapError, OSError: there is no plan any more, or it is another one, or somebody is at work in the target: the
+                run failed, and nothing was written. Or there is no evidence.
+            FencedError: the run was taken from the worker: the tool was stopped, and nothing more is recorded.
+
+        """
+        self.run_id, self._grip, shown = claim.run.id, grip, claim.run.details.preview or PreviewFacts()
+        try:
+            plan = self.driver.plan(self.request)
+            if shown.plan_digest not in {None, plan.digest}:
+                raise SourceChangedError(str(self.request.backup))
+            with hold(self.driver.place(plan), self.run_id):
+                self._execute(plan, shown.target_fingerprint)
+        except (ProofgapError, OSError) as error:
+            self._end_unstarted(error)
+            raise
+
+    def _end_unstarted(self, error: Exception) -> None:
+        """End a claimed run whose tool was never started; one that has ended already stays as it is."""
+        if isinstance(error, FencedError) or self.ledger.peek(self.run_id, self.actor).status is not RunStatus.RUNNING:
+            return
+        given = RunDetails(end_reason=record.reason_of(error), nothing_written=True)
+        self._fire(RunEvent.FAIL, given, note=record.note_of(error))
+
     def _go_on(self, plan: Plan) -> None:
         """Release, execute and look at the target, which nobody else restores into meanwhile."""
         try:
-            with hold(self.driver.place(plan), self.run_id):
-                target_fingerprint = self._release(plan)
-                if target_fingerprint is not None:
-                    self._execute(plan, target_fingerprint)
-        except TargetBusyError as error:
+            with hold(self.driver.place(plan), self.run_id), Lease(self.ledger, self.actor, here()) as lease:
+                self._demand_free()
+                claim = self._release(plan, lease)
+                if claim is not None:
+                    with lease.grip(claim) as self._grip:
+                        self._execute(plan, claim.run.details.target_fingerprint)
+        except BusyError as error:
             if self._is_resumed:
                 raise
             self._end_blocked(EndReason.TARGET_BUSY, error.because)
+
+    def _demand_free(self) -> None:
+        """Look before the run is queued: one that is resumed waits on, with its approvals."""
+        waiting = self.ledger.peek(self.run_id, self.actor)
+        scope = (waiting.workspace, waiting.environment)
+        holder = self.ledger.fleet.holder(scope, self.actor)
+        if holder is not None:
+            raise EnvironmentHeldError("/".join(scope), holder.run, needs_release=holder.needs_release)
 
     def _prepare(self, new: NewRun) -> Plan | None:
         """Scope, check and preview; nothing is written. ``None``: there is nothing to go on with."""
@@ -220,18 +232,21 @@ class Restore:
             self._fire(RunEvent.CHECK)
         self._fire(RunEvent.BLOCK, RunDetails(end_reason=record.reason_of(error)), note=record.note_of(error))
 
-    def _release(self, plan: Plan) -> str | None:
-        """Queue and start the plan that was previewed; give the fingerprint of the target that it was released for."""
+    def _release(self, plan: Plan, lease: Lease) -> Claim | None:
+        """Queue the plan that was previewed, for nobody else, and claim it: from here on it is executed here, or nowhere."""
         with self._looking():
             found = self.driver.fingerprint(plan)
-        if not self._queued(RunDetails(plan_digest=plan.digest, target_fingerprint=found)):
+        worker = lease.worker.id
+        if not self._queued(RunDetails(plan_digest=plan.digest, target_fingerprint=found, worker=worker)):
             return None
         try:
-            self._fire(RunEvent.START)
+            claim = self.ledger.fleet.claim(worker, self.actor, run=self.run_id)
         except ProofgapError:  # nobody else will start what was released here
             self._fire(RunEvent.CANCEL, RunDetails(nothing_written=True))
             raise
-        return found
+        if claim is None:  # somebody was faster, since it was looked at
+            self._end_blocked(EndReason.TARGET_BUSY, "another run holds the environment")
+        return claim
 
     def _queued(self, given: RunDetails, expected_version: int | None = None) -> bool:
         """Queue the run; a guard that says no ends it, unless others must approve first or it cannot be queued at all."""
@@ -249,7 +264,7 @@ class Restore:
         self._fire(RunEvent.BLOCK, RunDetails(end_reason=reason), note=record.note_of(because))
         self.watcher.blocked(reason, because)
 
-    def _execute(self, plan: Plan, target_fingerprint: str) -> None:
+    def _execute(self, plan: Plan, target_fingerprint: str | None) -> None:
         """Restore, say how it ended, and look at the target, unless it is as untouched as before."""
         try:
             with self.stop.heard(Heard.IF_IGNORED):
@@ -264,11 +279,15 @@ class Restore:
             given = RunDetails(end_reason=record.reason_of(error), nothing_written=True)
             self._fire(RunEvent.FAIL, given, note=record.note_of(error))
             raise
+        except FencedError:
+            raise
         except BaseException:
             self._end_torn()
             raise
         try:
-            outcome = self._end(execution)
+            outcome = self._end(execution, plan.source_completeness)
+        except FencedError:
+            raise
         except ProofgapError:
             self._unreported.clear()
             self._end_torn()
@@ -283,12 +302,15 @@ class Restore:
         given = RunDetails(outcome_rule=outcome.rule, end_reason=outcome.end_reason, counts_are_lower_bounds=True)
         self._fire(outcome.event, given)
 
-    def _end(self, execution: Execution) -> Outcome:
+    def _end(self, execution: Execution, source: Completeness) -> Outcome:
         """Fire what the outcome rule says."""
         self._flush()
         outcome = outcome_of(execution.facts(cancel_requested=self._stop_is_wanted()))
         given = RunDetails(
+            attention=record.attention_of(outcome, source),
             counts=execution.counts,
+            counts_source=execution.counts_source,
+            counts_are_lower_bounds=execution.counts_are_lower_bounds,
             outcome_rule=outcome.rule,
             end_reason=outcome.end_reason,
             exit_code=execution.exit_code,
@@ -306,7 +328,7 @@ class Restore:
 
     def _collect(self, plan: Plan) -> None:
         """Read the target and compare it with the backup; a snapshot that cannot be produced fails, the run does not."""
-        snapshot = self._moved(self.ledger.begin_evidence(self.run_id, self.actor)).subject
+        snapshot = self._write(partial(self.ledger.begin_evidence, self.run_id, self.actor)).subject
         self._fire_evidence(snapshot, SnapshotEvent.GENERATE)
         try:
             with self.stop.heard(Heard.IF_REPEATED):
@@ -325,11 +347,8 @@ class Restore:
             raise
 
     def _should_stop(self) -> bool:
-        """Tell whether to stop: asked here, or, looked up once a second, by somebody else in the ledger."""
-        if not self.stop.asked and self.clock() - self._asked_ledger_us > _ASK_LEDGER_US:
-            self._asked_ledger_us = self.clock()
-            self._cancelled = self._cancel_is_requested()
-        return self.stop.asked or self._cancelled
+        """Tell whether to stop: asked here, or, as the last beat said, by somebody else; or the run was taken away."""
+        return self.stop.asked or (self._grip is not None and self._grip.should_stop())
 
     def _cancel_is_requested(self) -> bool:
         with self.stop.heard(Heard.NEVER):
@@ -345,7 +364,7 @@ class Restore:
         if self._unreported:
             with self.stop.heard(Heard.NEVER):
                 items, self._unreported = self._unreported, []
-                self._moved(self.ledger.fire(self.run_id, RunEvent.REPORT, self.actor, items=items))
+                self._write(partial(self.ledger.fire, self.run_id, RunEvent.REPORT, self.actor, items=items))
 
     def _fire(
         self,
@@ -355,12 +374,27 @@ class Restore:
         expected_version: int | None = None,
         note: str | None = None,
     ) -> None:
-        version = expected_version
-        self._moved(self.ledger.fire(self.run_id, event, self.actor, given=given, expected_version=version, note=note))
+        fire = partial(self.ledger.fire, self.run_id, event, self.actor, given=given, note=note)
+        self._write(partial(fire, expected_version=expected_version))
 
     def _fire_evidence(self, snapshot: str, event: SnapshotEvent, report: EvidenceReport | None = None) -> None:
         found, checks = report or EvidenceReport(SnapshotDetails(), ())
-        self._moved(self.ledger.fire_evidence(snapshot, event, self.actor, given=found, checks=checks))
+        self._write(partial(self.ledger.fire_evidence, snapshot, event, self.actor, given=found, checks=checks))
+
+    def _write(self, write: Callable[..., Receipt]) -> Receipt:
+        """Write with the token of the claim; while the database is away, again under the same key, as patience allows."""
+        token = None if self._grip is None else self._grip.token
+        if not self.patience_s:
+            return self._moved(write(token=token))
+        self._writes += 1
+        key, until = f"{self.run_id}#{self._writes}", time.monotonic() + self.patience_s
+        while True:
+            try:
+                return self._moved(write(token=token, key=key))
+            except UnavailableError:
+                if time.monotonic() > until:
+                    raise
+            time.sleep(_PAUSE_SECONDS)
 
     def _moved(self, receipt: Receipt) -> Receipt:
         self.watcher.moved(receipt)

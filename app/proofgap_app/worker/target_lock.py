@@ -27,20 +27,34 @@ _FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 _NOTE_BYTES_MAX = 300
 
 
-class TargetBusyError(ProofgapError):
-    """Another restore is at work in the target. Nothing was written."""
+class BusyError(ProofgapError):
+    """Another restore is at work where this one wants to be. Nothing was written."""
 
     remedy = "Wait until it has ended."
+    because = "another restore is at work there"
+
+
+class EnvironmentHeldError(BusyError):
+    """Another run holds the environment: it is live, or its worker was lost and nobody has released it yet."""
+
+    def __init__(self, environment: str, run_id: str, *, needs_release: bool) -> None:
+        """Name the environment, and the run that holds it."""
+        self.environment, self.run_id, self.needs_release = environment, run_id, needs_release
+        self.because = f"run {run_id} holds the environment"
+        if needs_release:
+            self.because += ", and its worker was lost"
+            self.remedy = f"See that no tool is at work there; then: proofgap queue release {environment}."
+        super().__init__(f"environment {environment}: {self.because}. {self.remedy}")
+
+
+class TargetBusyError(BusyError):
+    """Another restore is at work in the target. Nothing was written."""
 
     def __init__(self, target: Path, holder: str) -> None:
         """Name the target, and the run that holds it as far as it said so."""
         self.target, self.holder = str(target), holder
+        self.because = f"another restore is at work there{f' ({holder})' if holder else ''}"
         super().__init__(f"target {shown(self.target)}: {self.because}. {self.remedy}")
-
-    @property
-    def because(self) -> str:
-        """Say what is in the way."""
-        return f"another restore is at work there{f' ({self.holder})' if self.holder else ''}"
 
 
 @contextmanager

@@ -85,6 +85,26 @@ CREATE POLICY audit_event_by_its_kind ON audit_event FOR INSERT
 CREATE POLICY audit_private_of_readers ON audit_private
   USING ((SELECT reads_all()) OR EXISTS (SELECT 1 FROM audit_event AS e WHERE e.event_id = audit_private.event_id))
 --;
+CREATE POLICY worker_of_readers ON worker USING (readers() IS NOT NULL)  -- workers are of no workspace
+--;
+CREATE POLICY worker_lease_of_readers ON worker_lease USING (readers() IS NOT NULL)
+--;
+CREATE POLICY drill_of_readers ON drill
+  USING ((SELECT reads_all()) OR workspace = ANY ((SELECT readable_workspaces())::text[]))
+--;
+CREATE POLICY drill_tick_of_readers ON drill_tick
+  USING ((SELECT reads_all()) OR EXISTS (SELECT 1 FROM drill AS d WHERE d.id = drill_tick.drill))
+--;
+CREATE POLICY access_token_of_readers ON access_token
+  USING ((SELECT reads_all()) OR workspace = ANY ((SELECT readable_workspaces())::text[]))
+--;
+CREATE POLICY access_token_use_of_readers ON access_token_use
+  USING ((SELECT reads_all()) OR EXISTS (SELECT 1 FROM access_token AS t WHERE t.id = access_token_use.id))
+--;
+CREATE POLICY access_session_of_readers ON access_session USING ((SELECT reads_all()) OR is_reader(principal))
+--;
+CREATE POLICY access_link_of_readers ON access_link USING ((SELECT reads_all()) OR is_reader(principal))
+--;
 ALTER VIEW audit_tombstone SET (security_invoker = true)
 --;
 DROP FUNCTION settled_number()

@@ -1,0 +1,191 @@
+"""One process that executes whatever is queued for it, until it is told to end: the loop around `restore`.
+
+Theory. Three kinds of threads share one lease: one beats (`lease`), as many as runs may be executed at once claim and
+execute, and the caller's own looks after the fleet: it reaps lost workers and lets drills fire. The engine
+(`proofgap_store.dispatching`) decides how a thread comes to know that a run waits; the claim decides who gets it.
+
+Ends, from gentle to hard: *drain* takes nothing new and lets every run end; *stop* also asks every tool to stop, and
+records what came of it. Whatever is harder than that is the silence of a lost worker. A worker that was found lost,
+because it was frozen or cut off, stops its tools, registers anew and goes on.
+
+While the database is away nothing is claimed, and whoever executes waits with what there is to record. Nobody is
+declared lost by a worker that was itself cut off until the others had a whole lease to come back.
+
+Owns this loop. Refuses to know how a run is executed: it is handed in.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import structlog
+
+from proofgap.audit import Actor
+from proofgap.errors import FencedError, ProofgapError
+from proofgap_app.worker.lease import Grip, Lease
+from proofgap_app.worker.stop import Stop
+from proofgap_store import Claim, Ledger, NewWorker, UnavailableError
+from proofgap_store.fencing import new_token
+
+_LOG = structlog.get_logger("proofgap.worker")
+_PAUSE_SECONDS = 1.0
+_LOOKS_A_LEASE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A run to execute, and what may end it early."""
+
+    claim: Claim
+    grip: Grip
+    stop: Stop
+
+
+Body = Callable[[Job], None]
+"""Executes one claimed run to its end, and records it; what it raises is logged, and the next run is taken."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Crew:
+    """The threads of one worker process."""
+
+    ledger: Ledger
+    actor: Actor
+    new: NewWorker
+    body: Body
+    look_after: Callable[[Lease], None] = lambda _lease: None  # now and then, besides reaping
+    counts: Counter[str] = field(
+        default_factory=Counter
+    )  # since the process began: claimed, ended, failed, fenced, reaped
+    lease: Lease | None = None
+    _draining: threading.Event = field(default_factory=threading.Event)
+    _halted: threading.Event = field(default_factory=threading.Event)
+    _stops: set[Stop] = field(default_factory=set)
+
+    def drain(self) -> None:
+        """Take nothing new; `work` returns when what is under way has ended. May be called from a signal handler."""
+        self._draining.set()
+
+    def halt(self) -> None:
+        """Drain, and ask every tool to stop. As above."""
+        self._halted.set()
+        self._draining.set()
+        for stop in tuple(self._stops):
+            stop.asked = True
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether nothing new is taken any more."""
+        return self._draining.is_set()
+
+    @property
+    def executing(self) -> int:
+        """How many runs are being executed now."""
+        return len(self._stops)
+
+    def work(self) -> None:
+        """Work until drained; a lease that is lost is followed by a new one, and a database that is away is waited for.
+
+        Raises:
+            ProofgapError: the worker may not execute anything, or its labels are wrong.
+
+        """
+        while not self._draining.is_set():
+            try:
+                with Lease(self.ledger, self.actor, self.new) as lease:
+                    self.lease = lease
+                    _LOG.info("worker.registered", worker=lease.worker.id, name=self.new.name)
+                    self._serve(lease)
+            except UnavailableError as error:
+                _LOG.warning("worker.waits_for_the_database", error=str(error))
+                self._draining.wait(_PAUSE_SECONDS)
+
+    def _serve(self, lease: Lease) -> None:
+        """Let the engine deliver to this lease, and look after the fleet meanwhile."""
+        ending = threading.Event()
+        engine = threading.Thread(target=self._deliver, args=(lease, ending), name="engine")
+        engine.start()
+        try:
+            looked = 0.0
+            while engine.is_alive() and not (self._draining.is_set() or lease.is_lost):
+                if time.monotonic() - looked >= self._seconds_between_looks:
+                    self._look(lease)
+                    looked = time.monotonic()
+                self._draining.wait(min(0.2, self._seconds_between_looks))
+        finally:
+            ending.set()
+            engine.join()
+
+    @property
+    def _seconds_between_looks(self) -> float:
+        return self.new.lease_us / 1_000_000 / _LOOKS_A_LEASE
+
+    def _deliver(self, lease: Lease, ending: threading.Event) -> None:
+        def execute(run_id: str | None, should_stop: Callable[[], bool]) -> bool:
+            return self._execute(lease, run_id, should_stop)
+
+        try:
+            self.ledger.fleet.dispatcher.serve(
+                execute, name=lease.worker.id, concurrency=self.new.concurrency, stop=ending
+            )
+        except UnavailableError as error:
+            _LOG.warning("worker.waits_for_the_database", error=str(error))
+
+    def _look(self, lease: Lease) -> None:
+        """Reap, and whatever else is due; not right after this worker was cut off itself."""
+        if time.monotonic() - lease.failed_at < self.new.lease_us / 1_000_000:
+            return
+        try:
+            reaped = self.ledger.fleet.reap(self.actor)
+            self.counts["reaped"] += len(reaped.failed)
+            if reaped != type(reaped)():
+                _LOG.warning("worker.reaped", lost=reaped.workers, failed=reaped.failed, blocked=reaped.blocked)
+            self.look_after(lease)
+        except ProofgapError as error:
+            _LOG.warning("worker.could_not_look_after_the_fleet", error=str(error))
+
+    def _execute(self, lease: Lease, run_id: str | None, should_stop: Callable[[], bool]) -> bool:
+        """Claim a run and execute it; what goes wrong is logged, and belongs to that run only."""
+        claim = self._claim(lease, run_id)
+        if claim is None:
+            return False
+        self.counts["claimed"] += 1
+        stop = Stop()
+        self._stops.add(stop)
+        log = _LOG.bind(worker=lease.worker.id, run=claim.run.id)
+        log.info("worker.claimed")
+        try:
+            with lease.grip(claim, should_stop) as grip:
+                self.body(Job(claim, grip, stop))
+            self.counts["ended"] += 1
+            log.info("worker.ended")
+        except FencedError as error:
+            self.counts["fenced"] += 1
+            log.warning("worker.fenced", error=str(error))
+        except ProofgapError as error:
+            self.counts["failed"] += 1
+            log.warning("worker.run_went_wrong", error=str(error))
+        except Exception:  # a run that goes wrong must not end the runs beside it
+            self.counts["failed"] += 1
+            log.exception("worker.run_went_wrong")
+        finally:
+            self._stops.discard(stop)
+        return True
+
+    def _claim(self, lease: Lease, run_id: str | None) -> Claim | None:
+        """Claim a run; an answer that may have got lost is asked for again, with the same token."""
+        token = new_token()
+        while not lease.is_lost and not self._halted.is_set():
+            try:
+                return self.ledger.fleet.claim(lease.worker.id, self.actor, run=run_id, token=token)
+            except UnavailableError as error:
+                _LOG.warning("worker.could_not_claim", worker=lease.worker.id, error=str(error))
+            except ProofgapError as error:
+                _LOG.warning("worker.could_not_claim", worker=lease.worker.id, error=str(error))
+                return None
+            time.sleep(_PAUSE_SECONDS)
+        return None
