@@ -214,14 +214,8 @@ _BEYOND = (
 )
 
 
-_NOT_ATTESTED: dict[str | None, str] = {
-    RecoveryPointBasis.BACKUP_TIME: ", read off the backup and not attested,",
-    RecoveryPointBasis.FILE_TIME: ", read off a file and not attested,",
-}
-
-
 def _since(basis: str | None) -> str:
-    attested = _NOT_ATTESTED.get(basis, "")
+    attested = "" if basis in {None, RecoveryPointBasis.STATED} else ", read off the backup and not attested,"
     return f"from the recovery point{attested} to the request"
 
 

@@ -18,6 +18,7 @@ from proofgap.facts import (
     Attention,
     Count,
     Counts,
+    CountsSource,
     EndReason,
     Facts,
     Instant,
@@ -61,14 +62,6 @@ class Completeness(StrEnum):
     COMPLETE = "complete"
     INCOMPLETE = "incomplete"
     UNKNOWN = "unknown"
-
-
-class CountsSource(StrEnum):
-    """Where the counts of an execution come from. A tool's own summary is none of them: it is no fact about the target."""
-
-    ITEMS = "items"  # added up from what was reported of each item
-    TOOL_ERRORS = "tool_errors"  # what the plan selects, less what the tool's error messages name
-    METADATA = "metadata"  # what the target was seen to hold, by name and size
 
 
 class RecoveryPointBasis(StrEnum):

@@ -18,13 +18,12 @@ from proofgap.effects import (
     tally,
 )
 from proofgap.errors import BadInputError
-from proofgap.facts import Attention, Counts, EndReason, ItemResult, OperationStatus, RunEvent, RunStatus
+from proofgap.facts import Attention, Counts, CountsSource, EndReason, ItemResult, OperationStatus, RunEvent, RunStatus
 from proofgap.records import (
     Approval,
     Check,
     CheckResult,
     Completeness,
-    CountsSource,
     Item,
     PreviewFacts,
     RecoveryPointBasis,

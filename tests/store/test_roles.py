@@ -98,7 +98,10 @@ def test_no_role_but_the_owner_changes_a_table_or_its_guards(url, role, statemen
 
 
 INSERTS = {
-    "app": {"audit_private", "evidence_check", "receipt", "result_item"},
+    "app": {
+        *("audit_private", "evidence_check", "receipt", "result_item"),
+        *("access_session", "access_link", "access_token_use"),
+    },
     "sequencer": {"audit_leaf", "audit_node", "audit_checkpoint"},
     "auditor": set(),
     "privacy": {"audit_private"},
@@ -106,12 +109,23 @@ INSERTS = {
 """Table: into which tables a role writes whole rows; events come by payload and hash only."""
 
 
+def written(connection, table):
+    """Give the columns of a table that are not computed."""
+    (names,) = connection.execute(
+        "SELECT string_agg(attname, ',') FROM pg_attribute "
+        "WHERE attrelid = %s::regclass AND attnum > 0 AND attgenerated = ''",
+        (f"proofgap.{table}",),
+    ).fetchone()
+    return names
+
+
 @pytest.mark.usefixtures("opening")
 @pytest.mark.parametrize("role", INSERTS)
 def test_a_role_writes_into_its_own_tables_only(url, role):
     with raw(url, role) as connection:
         for table in set(TABLES) - {"audit_event"}:
-            met = refusal(connection, f"INSERT INTO {table} SELECT * FROM {table} WHERE FALSE")  # noqa: S608 - names only
+            names = written(connection, table)
+            met = refusal(connection, f"INSERT INTO {table} ({names}) SELECT {names} FROM {table} WHERE FALSE")  # noqa: S608 - names only
             assert met == (None if table in INSERTS[role] else "InsufficientPrivilege"), table
         for number in ("event_id, payload", "payload, leaf, event_id"):
             statement = f"INSERT INTO audit_event ({number}) SELECT {number} FROM audit_event WHERE FALSE"  # noqa: S608 - names only

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 from proofgap.errors import BadInputError, ProofgapError
-from proofgap.facts import Counts
+from proofgap.facts import Counts, CountsSource
 from proofgap.outcome import ExecutionFacts
-from proofgap.records import Check, Completeness, CountsSource, Item, RecoveryPointBasis, RunDetails, SnapshotDetails
+from proofgap.records import Check, Completeness, Item, RecoveryPointBasis, RunDetails, SnapshotDetails
 
 
 class SourceError(BadInputError):

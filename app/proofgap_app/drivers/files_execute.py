@@ -15,8 +15,8 @@ from collections import Counter
 
 from msgspec.structs import replace
 
-from proofgap.facts import Counts, ItemResult
-from proofgap.records import CountsSource, Item
+from proofgap.facts import Counts, CountsSource, ItemResult
+from proofgap.records import Item
 from proofgap_app.drivers.archives import CHUNK_BYTES, Archive, Content, DamagedError
 from proofgap_app.drivers.base import (
     Action,

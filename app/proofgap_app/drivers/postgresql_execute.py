@@ -35,6 +35,7 @@ OPTIONS = {
     "data-only": "yes: rows and sequences only, into tables that are there",
     "disable-triggers": "yes: with data-only, triggers and references are not looked at meanwhile",
 }
+_PSQL_STOPPED = 3
 _ALL_OR_NOTHING = "single-transaction"
 _NOT_FOR_THE_LIST = frozenset({_ALL_OR_NOTHING, "disable-triggers"})
 
@@ -93,7 +94,7 @@ class _Call:
         self.application = f"proofgap-{secrets.token_hex(8)}"
         self.tool = tool_of(PSQL if self._is_plain else PG_RESTORE, request)
         self._begun: list[str] = []
-        self._errors = ErrorReader(self._note)
+        self._errors = ErrorReader(self._note, request.backup)
 
     @property
     def begun_count(self) -> int:
@@ -110,6 +111,8 @@ class _Call:
 
     def ending(self, ended: Ended, *, is_untouched: bool) -> Ending:
         """Say how it ended."""
+        if self._is_plain and ended.exit_code == _PSQL_STOPPED:
+            self._errors.stopped()
         lines = [problem.entry for problem in self._errors.problems if problem.entry is not None]
         return Ending(
             errors=self._errors,

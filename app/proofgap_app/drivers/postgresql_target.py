@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import LiteralString, NamedTuple
 
 import psycopg
@@ -98,11 +98,11 @@ def objects(connection: Connection) -> dict[str, Object]:
     return {label: Object(oid, age, valid) for label, oid, age, valid in rows(connection, _OBJECTS)}
 
 
-def label_in(text: str, found: Iterable[str]) -> str | None:
+def label_in(text: str, found: Container[str]) -> str | None:
     """Give which of these names an entry has; its text ends with an owner, who may have a name of several words."""
-    words, names = text.split(" "), set(found)
+    words = text.split(" ")
     prefixes = (" ".join(words[:length]) for length in range(len(words), 0, -1))
-    return next((prefix for prefix in prefixes if prefix in names), None)
+    return next((prefix for prefix in prefixes if prefix in found), None)
 
 
 def is_looked_up(entry: str) -> bool:

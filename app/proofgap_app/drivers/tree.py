@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from proofgap.errors import BadInputError
-from proofgap.facts import ItemResult
-from proofgap.records import Completeness, CountsSource, Item
+from proofgap.facts import CountsSource, ItemResult
+from proofgap.records import Completeness, Item
 from proofgap_app.drivers.base import (
     Action,
     Execution,

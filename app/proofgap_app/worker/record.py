@@ -14,8 +14,9 @@ from proofgap.facts import Attention, EndReason, RunStatus
 from proofgap.outcome import Outcome
 from proofgap.records import Check, CheckResult, Completeness, Level, PreviewFacts, RunDetails, SnapshotDetails
 from proofgap.text import TEXT_LENGTH_MAX, safe
-from proofgap_app.drivers.base import EvidenceReport, Plan, Preview, Request, TargetChangedError
+from proofgap_app.drivers.base import EvidenceReport, Execution, Plan, Preview, Request, TargetChangedError
 from proofgap_app.worker.target_lock import BusyError
+from proofgap_store import Drill
 
 BLOCKED_BY = {
     "selection_is_not_empty": EndReason.EMPTY_SELECTION,
@@ -113,10 +114,20 @@ def holds_nothing(plan: Plan) -> bool:
     return is_incomplete and all(item.refused is not None for item in plan.items)
 
 
-def attention_of(outcome: Outcome, source: Completeness) -> Attention | None:
-    """Keep in sight that all of a backup was restored which lacked something itself: no status says that."""
+def ended(execution: Execution, outcome: Outcome, source: Completeness) -> RunDetails:
+    """Say how the run ended; that all of a backup was restored which lacked something itself stays in sight: no status says it."""
     is_completed = outcome.status in {RunStatus.COMPLETED, RunStatus.COMPLETED_WITH_ERRORS}
-    return Attention.COMPLETED_WITH_FOLLOW_UP if is_completed and source is Completeness.INCOMPLETE else None
+    is_lacking = is_completed and source is Completeness.INCOMPLETE
+    return RunDetails(
+        attention=Attention.COMPLETED_WITH_FOLLOW_UP if is_lacking else None,
+        counts=execution.counts,
+        counts_source=execution.counts_source,
+        counts_are_lower_bounds=execution.counts_are_lower_bounds,
+        outcome_rule=outcome.rule,
+        end_reason=outcome.end_reason,
+        exit_code=execution.exit_code,
+        nothing_written=execution.nothing_written,
+    )
 
 
 def no_expectation(plan: Plan) -> EvidenceReport:
@@ -130,3 +141,15 @@ def no_expectation(plan: Plan) -> EvidenceReport:
         observed="source_changed",
     )
     return EvidenceReport(SnapshotDetails(subjects_checked=0), (check,))
+
+
+def wanted_of(drill: Drill) -> RunDetails:
+    """Give what the runs of a drill are scoped with."""
+    new = drill.wanted
+    return replace(
+        new.details,
+        manifest=new.manifest,
+        select=new.select,
+        overwrite=new.overwrite,
+        purpose=new.details.purpose or "test",
+    )

@@ -98,7 +98,7 @@ class Crew:
             try:
                 with Lease(self.ledger, self.actor, self.new) as lease:
                     self.lease = lease
-                    _LOG.info("worker.registered", worker=lease.worker.id, name=self.new.name)
+                    _LOG.info("worker.began", worker=lease.worker.id, name=self.new.name)
                     self._serve(lease)
             except UnavailableError as error:
                 _LOG.warning("worker.waits_for_the_database", error=str(error))
