@@ -3,6 +3,7 @@
 -- Rows: whoever does not own the tables reads the rows of the workspaces in which the named readers hold a role, and
 -- nothing where nobody is named. The ledger names them for each transaction (`proofgap.reader`): a JSON array of
 -- principals, or `*` for what the ledger itself looks at (set-up, checkpoints, verification, grants, imports).
+-- Grants and environments are read whole by whoever is a reader: "nobody else holds a role there" is not true of a part.
 -- Tables of hashes, of machines and of the schema have no rows of anybody.
 -- Triggers: they run with the rights of whoever owns the tables, so nobody else needs the right to write rows that
 -- follow from events. Two do not, because what they do is a right of its own: erasing and pruning.
@@ -39,11 +40,9 @@ SET search_path = proofgap, pg_temp AS $$
   AND readers() IS NOT NULL
 $$
 --;
-CREATE POLICY environment_of_readers ON environment
-  USING ((SELECT reads_all()) OR workspace = ANY ((SELECT readable_workspaces())::text[]))
+CREATE POLICY environment_of_readers ON environment USING (readers() IS NOT NULL)
 --;
-CREATE POLICY access_grant_of_readers ON access_grant
-  USING ((SELECT reads_all()) OR workspace = ANY ((SELECT readable_workspaces())::text[]) OR is_reader(principal))
+CREATE POLICY access_grant_of_readers ON access_grant USING (readers() IS NOT NULL)  -- the law: a part of it would allow more
 --;
 CREATE POLICY operation_run_of_readers ON operation_run
   USING ((SELECT reads_all()) OR workspace = ANY ((SELECT readable_workspaces())::text[]))
