@@ -34,6 +34,7 @@ from proofgap.records import (
 )
 from proofgap_app.drivers.base import (
     Driver,
+    EvidenceReport,
     Execution,
     Plan,
     Request,
