@@ -18,7 +18,7 @@ FAILED = "Restore failed"
 def moving(ledger):
     """A run that is executed, and a way to end it."""
     make = Maker(ledger)
-    run_id = make.running()
+    run_id = make.running(environment=make.elsewhere())
     return run_id, lambda: make.fire(run_id, "fail", end_reason="tool_aborted")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from proofgap_store import Ledger, NewRun
 from tests.conformance.lives import ADA, HOME, UDO, facts, lines, operation, settle
 
 WANTED = RunDetails(backup="/srv/backups/nightly-2026-11-21.tar.gz", target="/srv/shop", driver="files")
+_NUMBERS = count()
 _PLAN = RunDetails(plan_digest="sha256:1f0c", selected=48, target_fingerprint="f1")
 _PREVIEW = RunDetails(preview=PreviewFacts(created=44, overwritten=4, depth="data"))
 
@@ -46,6 +48,12 @@ class Maker:
     ) -> str:
         """Create a draft."""
         return self.ledger.create(NewRun(environment=environment, is_dry_run=dry, details=wanted), actor).run_id
+
+    def elsewhere(self) -> str:
+        """Declare an environment in which nothing runs yet; give its name."""
+        name = f"free-{next(_NUMBERS)}"
+        self.ledger.access.declare_environment((HOME[0], name), ADA)
+        return name
 
     def fire(self, run_id: str, event: str, actor: Actor = ADA, **given: Any) -> None:
         """Fire an event with facts."""
@@ -92,7 +100,6 @@ def make_states(ledger: Ledger) -> dict[str, str]:
     runs = {"draft": make.new(), "not_executed": make.previewed(), "dry_run": make.previewed(dry=True)}
     runs["queued"] = make.previewed()
     make.fire(runs["queued"], "queue")
-    runs["in_progress"] = make.reported(items(0, 1, 17))
     runs["completed_proof_incomplete"] = make.reported(items(0, 0, 48))
     make.fire(runs["completed_proof_incomplete"], "complete", exit_code=0)
     runs["completed_with_evidence"] = make.reported(items(0, 0, 48))
@@ -115,6 +122,7 @@ def make_states(ledger: Ledger) -> dict[str, str]:
     make.fire(runs["cancelled"], "cancel", note="the database team asked for another night")
     runs["metadata_only"] = make.running()
     make.fire(runs["metadata_only"], "complete", exit_code=0, counts=Counts(total=48, succeeded=44))
+    runs["in_progress"] = make.reported(items(0, 1, 17))  # the last one: it holds its environment
     imported = lines(facts("legacy/1?a=b&c", "completed"), facts("old-2", "completed", operation("o-old")))
     ledger.import_facts(imported, ADA)
     return runs | {"legacy": "legacy/1?a=b&c", "imported": "old-2"}

@@ -25,7 +25,7 @@ from proofgap.text import check_id, check_text
 from proofgap.wording import DecisionState
 from proofgap_app.cli import output
 from proofgap_app.cli.ledgers import me, opened, sign_off
-from proofgap_app.cli.options import ACCESS, OBJECTIVES, SCOPE, Access, Objectives, Scope, naming, option
+from proofgap_app.cli.options import ACCESS, OBJECTIVES, SCOPE, Access, Objectives, Scope, key_and_value, naming, option
 from proofgap_app.cli.problems import EXIT_OF_STATE, Exit, exit_of, report
 from proofgap_app.cli.progress import ProgressBars
 from proofgap_app.cli.show import present
@@ -278,16 +278,9 @@ def _request(backup: str, into: str, selection: Selection) -> Request:
         overwrite=selection.overwrite,
         select=selection.select,
         expects_nothing=selection.expects_nothing,
-        options=dict(map(_option, selection.option)),
+        options=dict(map(key_and_value, selection.option)),
         password_file=None if password_file is None else Path(whole("password-file", str(password_file))),
     )
-
-
-def _option(given: str) -> tuple[str, str]:
-    key, equals, value = given.partition("=")
-    if not (key and equals):
-        raise BadInputError("option", f"'{text.shown(key)}' is no KEY=VALUE", "Write it with an equals sign.")
-    return key, value
 
 
 def _new_run(details: RunDetails, conduct: Conduct, scope: Scope) -> NewRun:

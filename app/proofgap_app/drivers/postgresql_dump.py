@@ -26,6 +26,7 @@ _COPIED = re.compile(rf"COPY ({_IDENTIFIER})\.({_IDENTIFIER}) \(({_IDENTIFIER}(?
 _SETVAL = re.compile(r"SELECT pg_catalog\.setval\('((?:[^']|'')+)', (-?\d+), (true|false)\);")
 _ENCODING = re.compile(rb"SET client_encoding = '([\w-]+)';")
 _TOKEN = re.compile(rb"--|/\*|(?<![\w\"])[eE]'|'|\"|\$(?:[A-Za-z_\x80-\xff][\w\x80-\xff]*)?\$|\\")
+_ESCAPED_END = re.compile(rb"(?:[^\\']|\\.|'')*+'(?!')")
 _OURS = re.compile(rb"\\(?:un)?restrict [A-Za-z0-9]+\s*")
 _ZONED = re.compile(
     rb"(?<![\d-])(\d{4})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)((?:\.\d+)?)([+-])(\d\d)(?::(\d\d))?(?::(\d\d))?(?![\d:])"
@@ -104,21 +105,23 @@ class DumpReader:
         """Say whether its entries have the numbers of an archive (``pg_restore --verbose``); if not, they are counted."""
         self.found = Figures()
         self._numbered = numbered
-        self._rest = b""
+        self._rest: list[bytes] = []
         self._line = self._entry = 0
         self._quote: bytes | None = None
         self._copying: Data | None = None
 
     def take(self, chunk: bytes) -> None:
         """Read on."""
-        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        first, *lines = chunk.split(b"\n")
+        self._rest.append(first)
         for line in lines:
-            self._read(line)
+            self._read(b"".join(self._rest))
+            self._rest = [line]
 
     def end(self) -> Figures:
         """Give what was found."""
-        if self._rest:
-            self._read(self._rest)
+        if last := b"".join(self._rest):
+            self._read(last)
         return self.found
 
     def _read(self, line: bytes) -> None:
@@ -190,7 +193,7 @@ class DumpReader:
         """Find the end of a quote in a line; give where to go on."""
         quote = self._quote or b""
         if quote in {b"e'", b"E'"}:
-            found = re.compile(rb"(?:[^\\']|\\.|'')*+'(?!')").match(line, place)
+            found = _ESCAPED_END.match(line, place)
             end = -1 if found is None else found.end()
         else:
             closing = {b"/*": b"*/"}.get(quote, quote)
@@ -217,6 +220,8 @@ def _in_utc(row: bytes) -> bytes:
 def _moved(found: re.Match[bytes]) -> bytes:
     """Give a time with a zone as it is in UTC; one that the calendar here does not reach stays as it is."""
     *fields, fraction, sign, hours, minutes, seconds = found.groups()
+    if (hours, minutes) == (b"00", None):
+        return found[0]
     offset = timedelta(hours=int(hours), minutes=int(minutes or 0), seconds=int(seconds or 0))
     try:
         local = datetime(*map(int, fields), tzinfo=UTC)  # type: ignore[misc, arg-type]  # six numbers, by the pattern

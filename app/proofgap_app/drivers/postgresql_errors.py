@@ -18,7 +18,7 @@ _ERROR = re.compile(r"pg_restore: error: (.*)")
 _IN_ENTRY = ("could not execute query: ", "COPY failed for table ", "could not execute command: ")
 _BEGUN = re.compile(r"pg_restore: (?:creating|processing|executing) (.*)")
 _IGNORED = re.compile(r"pg_restore: warning: errors ignored on restore: (\d+)")
-_PSQL_ERROR = re.compile(r"psql:.*?:(\d+): (?:ERROR|FATAL|error):? *(.*)")
+_PSQL_ERROR = re.compile(r"(?:ERROR|FATAL|PANIC|error): *(.*)")
 _OWNER = re.compile(r"Command was: ALTER .* OWNER TO ")
 _LINES_MAX = 12
 
@@ -49,11 +49,14 @@ class Problem:
 class ErrorReader:
     """Reads the lines of the error output. ``begun`` is called with each entry that is begun."""
 
-    def __init__(self, begun: Callable[[str], None]) -> None:
-        """Begin with nothing said."""
+    def __init__(self, begun: Callable[[str], None], file: str) -> None:
+        """Begin with nothing said. ``file`` is the path that ``psql`` was given."""
         self._begun = begun
+        self._placed = re.compile(rf"psql:{re.escape(file)}:(\d+): (.*)")
         self._entry: int | None = None
         self._last: Problem | None = None
+        self._last_of_psql: tuple[int, str] | None = None
+        self._by_entry: dict[int, list[Problem]] = {}
         self.problems: list[Problem] = []
         self.went_on = False
 
@@ -64,13 +67,16 @@ class ErrorReader:
         elif (error := _ERROR.match(line)) is not None:
             self._note(self._entry if error[1].startswith(_IN_ENTRY) else None, error[1])
             return
-        elif (error := _PSQL_ERROR.match(line)) is not None:
-            self._note(int(error[1]), error[2])
+        elif (placed := self._placed.match(line)) is not None:
+            self._read_psql(int(placed[1]), placed[2])
             return
         elif (begun := _BEGUN.match(line)) is not None:
             self._begun(begun[1])
         elif _IGNORED.match(line) is not None:
             self.went_on = True
+        elif line.startswith("psql: error: "):
+            self._note(None, line)
+            return
         elif not line.startswith("pg_restore: "):
             self._continue(line)
             return
@@ -78,16 +84,25 @@ class ErrorReader:
 
     def of(self, entry: int) -> list[Problem]:
         """Give the errors of one entry."""
-        return [problem for problem in self.problems if problem.entry == entry]
+        return self._by_entry.get(entry, [])
+
+    def stopped(self) -> None:
+        """Learn that ``psql`` stopped at an error: it is the last thing that it said, in whichever language."""
+        if not self.problems and self._last_of_psql is not None:
+            self._note(*self._last_of_psql)
+
+    def _read_psql(self, line: int, text: str) -> None:
+        self._last_of_psql, self._last = (line, text), None
+        if (error := _PSQL_ERROR.match(text)) is not None:
+            self._note(line, error[1])
 
     def _note(self, entry: int | None, text: str) -> None:
         self._last = Problem(entry, [text])
         self.problems.append(self._last)
+        if entry is not None:
+            self._by_entry.setdefault(entry, []).append(self._last)
 
     def _continue(self, line: str) -> None:
-        """Keep what follows an error; what stands alone is an error that belongs to nothing."""
-        if self._last is None:
-            if line.startswith(("psql: error: ", "FATAL: ", "ERROR: ")):
-                self._note(None, line)
-        elif line.strip() and len(self._last.lines) < _LINES_MAX:
+        """Keep what follows an error."""
+        if self._last is not None and line.strip() and len(self._last.lines) < _LINES_MAX:
             self._last.lines.append(line.strip())

@@ -59,7 +59,8 @@ def _subjects(plan: Plan) -> set[str]:
 
 
 def _checks(plan: Plan, wanted: Read, connection: Connection, progress: Progress) -> Iterator[Check]:
-    comparison = _Comparison(plan, wanted, connection, objects(connection))
+    age = -1 if plan.marker is None else age_of(connection, plan.marker)
+    comparison = _Comparison(plan, wanted, connection, objects(connection), age)
     for done, item in enumerate(plan.items, start=1):
         yield from comparison.of(item)
         progress(0, done)
@@ -73,6 +74,7 @@ class _Comparison:
     wanted: Read
     connection: Connection
     there: Mapping[str, Object]
+    age: int  # of the plan, in transactions
 
     def of(self, item: PlannedItem) -> Iterator[Check]:
         """Compare one entry."""
@@ -106,7 +108,7 @@ class _Comparison:
         if label is None:
             return _compared(key, "existence", Level.L3, "present", "absent")
         found = self.there[label]
-        if self.plan.marker is None or found.age > age_of(self.connection, self.plan.marker):
+        if found.age > self.age:
             return _skipped(key, LEFTOVER)
         return _compared(key, "existence and validity", Level.L3, "valid", "valid" if found.is_valid else "not valid")
 

@@ -22,7 +22,7 @@ from proofgap_app.drivers.base import Execution, Plan, Progress, Report, Request
 from proofgap_app.drivers.names import shown
 from proofgap_app.drivers.postgresql_errors import ErrorReader
 from proofgap_app.drivers.postgresql_items import Ending, Judge
-from proofgap_app.drivers.postgresql_source import Form, form_of, selected, texts, use_list
+from proofgap_app.drivers.postgresql_source import Form, form_of, selected, use_list, written_to
 from proofgap_app.drivers.postgresql_target import Object, fingerprint, objects, wait_for_end
 from proofgap_app.drivers.postgresql_tools import PG_RESTORE, PSQL, Connection, reading, target_argument, tool_of
 from proofgap_app.drivers.process import Ended, Stream, run
@@ -35,6 +35,7 @@ OPTIONS = {
     "data-only": "yes: rows and sequences only, into tables that are there",
     "disable-triggers": "yes: with data-only, triggers and references are not looked at meanwhile",
 }
+_PSQL_STOPPED = 3
 _ALL_OR_NOTHING = "single-transaction"
 _NOT_FOR_THE_LIST = frozenset({_ALL_OR_NOTHING, "disable-triggers"})
 
@@ -65,7 +66,7 @@ def execute(
     try:
         wait_for_end(plan.request, call.application)
         with reading(plan.request) as connection:
-            ending = call.ending(ended, is_untouched=fingerprint(connection, texts(plan)) == was[0])
+            ending = call.ending(ended, is_untouched=fingerprint(connection, written_to(plan)) == was[0])
             items = _judged(plan, ending, was[1], connection, call.tool)
     except TargetError as error:
         return call.unknown(ended, str(error))
@@ -93,7 +94,7 @@ class _Call:
         self.application = f"proofgap-{secrets.token_hex(8)}"
         self.tool = tool_of(PSQL if self._is_plain else PG_RESTORE, request)
         self._begun: list[str] = []
-        self._errors = ErrorReader(self._note)
+        self._errors = ErrorReader(self._note, request.backup)
 
     @property
     def begun_count(self) -> int:
@@ -110,6 +111,8 @@ class _Call:
 
     def ending(self, ended: Ended, *, is_untouched: bool) -> Ending:
         """Say how it ended."""
+        if self._is_plain and ended.exit_code == _PSQL_STOPPED:
+            self._errors.stopped()
         lines = [problem.entry for problem in self._errors.problems if problem.entry is not None]
         return Ending(
             errors=self._errors,

@@ -83,9 +83,12 @@ class Judge:
 
     def _after_the_end(self, planned: PlannedItem, text: str, problems: list[Problem]) -> Item:
         is_there, was_there = label_in(text, self.after) is not None, label_in(text, self.before) is not None
+        is_in_the_way = is_there and was_there
         if is_there and problems and all(problem.is_about_owner for problem in problems):
             return self._applied(planned, "owner_not_applied", problems)
-        if problems and ((is_there and was_there) or all(problem.says_that_it_exists for problem in problems)):
+        if problems and is_in_the_way and self.plan.request.overwrite:
+            return _end(planned, ItemResult.FAILED, "not_replaced", self._said(problems))
+        if problems and (is_in_the_way or all(problem.says_that_it_exists for problem in problems)):
             return _end(planned, ItemResult.SKIPPED, EXISTS, self._said(problems), Action.SKIPPED)
         if problems:
             return _end(planned, ItemResult.FAILED, "sql_error", self._said(problems))

@@ -24,6 +24,8 @@ _HEADERS = {
     "Idempotency-Key": "The same key with the same request gives the first answer again, for as long as the ledger is kept.",
     "If-Match": 'The version of the run that the caller saw: its ETag, such as "3".',
     "If-None-Match": "The version that the caller has already.",
+    "Fencing-Token": "The token of the claim that the run is executed under.",
+    "Prefer": "How many seconds to wait for a run at most, such as wait=20.",
     "Last-Event-ID": "The last event that the caller was told of.",
 }
 
@@ -139,6 +141,8 @@ def _schema(shape: Any, named: dict[str, Any]) -> dict[str, Any]:  # noqa: ANN40
 def _responses(route: Route, named: dict[str, Any]) -> dict[str, Any]:
     content = {kind: {"schema": _schema(route.gives if kind == calls.JSON else None, named)} for kind in route.media}
     found: dict[str, Any] = {str(int(route.status)): {"description": route.summary, "content": content}}
+    if "Prefer?" in route.headers:
+        found["204"] = {"description": "There is none."}
     if "If-None-Match" in route.headers:
         found["304"] = {"description": "The caller has this version already."}
     if route.status == 201 and route.method == "PUT":  # noqa: PLR2004 - created; 200 where it was there

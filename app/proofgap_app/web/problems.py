@@ -26,6 +26,7 @@ from proofgap.errors import (
     StaleError,
 )
 from proofgap_store import GuardsError, RefusedByDatabaseError, UnavailableError
+from proofgap_store.workers import WorkerLostError
 
 MEDIA_TYPE = "application/problem+json"
 _STEP = re.compile(r"[^.\[\]]+")
@@ -37,6 +38,7 @@ class Code(StrEnum):
     TRANSITION_NOT_ALLOWED = "transition-not-allowed"
     GUARD_FAILED = "guard-failed"
     CONFLICT = "conflict"
+    WORKER_LOST = "worker-lost"
     VERSION_MISMATCH = "version-mismatch"
     PRECONDITION_REQUIRED = "precondition-required"
     KEY_MISSING = "idempotency-key-missing"
@@ -73,6 +75,9 @@ MEANINGS: Mapping[Code, Meaning] = MappingProxyType(
         ),
         Code.GUARD_FAILED: Meaning(409, "A guard refused the event", "Do what detail names, then fire it again."),
         Code.CONFLICT: Meaning(409, "It contradicts what is there", "Read what is there, and decide anew."),
+        Code.WORKER_LOST: Meaning(
+            409, "The worker is not active any more", "Stop its tools at once, and register anew."
+        ),
         Code.VERSION_MISMATCH: Meaning(412, "The record was changed meanwhile", "Read it again, and decide anew."),
         Code.PRECONDITION_REQUIRED: Meaning(
             428, "The version that you saw is missing", 'Send If-Match with the ETag of the run, such as "3".'
@@ -140,6 +145,7 @@ _KINDS: tuple[tuple[type[ProofgapError], Code], ...] = (
     (ForbiddenError, Code.FORBIDDEN),
     (NotAllowedError, Code.TRANSITION_NOT_ALLOWED),
     (RefusedError, Code.GUARD_FAILED),
+    (WorkerLostError, Code.WORKER_LOST),
     (StaleError, Code.VERSION_MISMATCH),
     (NotFoundError, Code.NOT_FOUND),
     (RefusedByDatabaseError, Code.CONFLICT),

@@ -23,6 +23,7 @@ from proofgap_app.settings import is_debugging
 from proofgap_app.web.problems import Code, HttpError, answer, code_of, headers_of, is_failure, problem_of
 from proofgap_app.web.site_settings import SiteSettings
 
+_VERSIONS = frozenset({"1.0", "1.1"})
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _CSP = "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'; object-src 'none'"
 _HEADERS = {
@@ -49,6 +50,8 @@ async def refuse(error: Exception, scope: Scope, receive: Receive, send: Send) -
 
 def log_failure(error: Exception, scope: Scope, trace_id: str) -> None:
     """Say on standard error what failed; the traceback only where it is asked for: it may hold what people sent."""
+    if not structlog.is_configured():  # as the ledger has it: a program that did not set up its log is told nothing
+        return
     _LOG.error("web.failed", trace_id=trace_id, method=scope.get("method"), path=scope.get("path"), error=repr(error))
     if is_debugging():
         traceback.print_exception(error, file=sys.stderr)
@@ -137,16 +140,21 @@ class Names:
 
     def __init__(self, app: ASGIApp, settings: SiteSettings) -> None:
         """Wrap an application."""
-        self.app, self.hosts = app, settings.hosts
+        self.app, self.hosts, self.head_bytes_max = app, settings.hosts, settings.limits.head_bytes_max
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
-        if scope["type"] == "http" and (error := self._refusal(Headers(scope=scope))):
+        if scope["type"] == "http" and (error := self._refusal(scope, Headers(scope=scope))):
             await refuse(error, scope, receive, send)
             return
         await self.app(scope, receive, send)
 
-    def _refusal(self, headers: Headers) -> HttpError | None:
+    def _refusal(self, scope: Scope, headers: Headers) -> HttpError | None:
+        if scope["http_version"] not in _VERSIONS:
+            return HttpError(Code.MALFORMED_REQUEST, "This server speaks HTTP/1.1.", {"connection": "close"})
+        head = [scope["raw_path"], scope["query_string"], *(part for pair in headers.raw for part in pair)]
+        if sum(map(len, head)) > self.head_bytes_max:  # the reader of HTTP holds only what comes in pieces against it
+            return HttpError(Code.TOO_LARGE, f"Headers may have {self.head_bytes_max} bytes.", {"connection": "close"})
         named = headers.getlist("host")
         if len(named) != 1 or named[0].lower() not in self.hosts:
             return HttpError(Code.WRONG_HOST, "The Host header does not name this site.")

@@ -115,7 +115,7 @@ def drawn(plan: Plan, sample: Sample) -> Plan:
         BadInputError: what it restores is one thing, of which no part says anything.
 
     """
-    if plan.unit is not Unit.FILE:
+    if plan.unit is Unit.TABLE:  # a database file, which is restored and looked at whole
         raise BadInputError("sample", f"{plan.driver} looks at the target as a whole", "Leave it out.")
 
     def place(item: PlannedItem) -> bytes:

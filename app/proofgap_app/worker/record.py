@@ -16,6 +16,7 @@ from proofgap.records import Completeness, PreviewFacts, RunDetails
 from proofgap.text import TEXT_LENGTH_MAX, safe
 from proofgap_app.drivers.base import Execution, Plan, Preview, Request, TargetChangedError
 from proofgap_app.worker.target_lock import BusyError
+from proofgap_store import Drill
 
 BLOCKED_BY = {
     "selection_is_not_empty": EndReason.EMPTY_SELECTION,
@@ -42,16 +43,18 @@ def scoped(wanted: RunDetails, request: Request) -> RunDetails:
     )
 
 
-def requested(details: RunDetails) -> tuple[str, Request]:
+def requested(details: RunDetails) -> tuple[str | None, Request]:
     """Give the driver's name and the request that a run has on record, so that any worker can go on with it.
+
+    Without a name the backup's content says which driver it needs.
 
     Raises:
         BadInputError: the run does not say it; no restore was asked for with it.
 
     """
-    if details.backup is None or details.target is None or details.driver is None:
+    if details.backup is None or details.target is None:
         raise BadInputError(
-            "run", "it does not say which backup goes where, and with which driver", "Name a run of proofgap restore."
+            "run", "does not say which backup goes where", "Say both when it is created or scoped: --backup, --target."
         )
     options = dict(option.split("=", 1) for option in details.options)
     return details.driver, Request(
@@ -128,4 +131,18 @@ def ended(execution: Execution, outcome: Outcome, source: Completeness) -> RunDe
         end_reason=outcome.end_reason,
         exit_code=execution.exit_code,
         nothing_written=execution.nothing_written,
+    )
+
+
+def wanted_of(drill: Drill) -> RunDetails:
+    """Give what the runs of a drill are scoped with."""
+    new = drill.wanted
+    return replace(
+        new.details,
+        manifest=new.manifest,
+        select=new.select,
+        overwrite=new.overwrite,
+        options=new.options,
+        password_file=new.password_file,
+        purpose=new.details.purpose or "test",
     )

@@ -7,16 +7,18 @@ import re
 import signal
 import subprocess
 import tarfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Thread
 
 import psycopg
 import pytest
 
+from proofgap_app.drivers import chosen
+from proofgap_app.drivers.base import Request, SourceChangedError, TargetChangedError, no_progress
 from tests import postgresql
 from tests.app.drivers.conftest import small_disk as small_disk  # noqa: PLC0414 - a fixture
-from tests.app.restoring import Shell, wait_for
+from tests.app.restoring import Ran, Shell, wait_for
 from tests.app.test_restore_damage import cut
 from tests.app.tools.databases import CUSTOMERS, ORDERS, PROGRAMS, World, dump, execute, one, program, results, shop
 
@@ -78,6 +80,23 @@ def test_a_dump_that_is_restored_twice_completes_with_errors_and_without_evidenc
     assert told.evidence[0][1].subjects_checked == 0
 
 
+def test_somebody_else_looks_again_later_and_tells_leftovers_from_what_the_run_wrote(
+    world: World, dumps: dict[str, Path]
+) -> None:
+    """The marker of the plan is on record; and a sample of entries is looked at alone."""
+    assert world.restore(dumps["custom"]).code == 0
+    first = world.told()
+    assert (first.details.marker or "").isdigit()
+    assert world.shell.inside("evidence", "collect", first.run["id"]).code == 0
+    assert world.shell.inside("evidence", "collect", first.run["id"], "--sample", "4", "--seed", "7").code == 0
+    told = world.told()
+    assert sorted(told.verdicts) == [("active", "match"), ("superseded", "match"), ("superseded", "match")]
+    assert world.restore(dumps["custom"]).code == 13
+    again = world.told()
+    assert "failed" in world.shell.inside("evidence", "collect", again.run["id"]).out
+    assert [status for status, _ in world.told().verdicts] == ["failed", "failed"]
+
+
 def test_an_owner_that_is_missing_costs_no_row(world: World, tmp_path: Path) -> None:
     """The tool says that it ignored an error; what it is about is there, and belongs to somebody else."""
     role = f"shop_owner_{os.getpid()}"
@@ -99,22 +118,44 @@ def test_an_owner_that_is_missing_costs_no_row(world: World, tmp_path: Path) -> 
     assert world.told().counts == {"total": 2, "succeeded": 2}
 
 
-@pytest.mark.parametrize("form", ["custom", "inserts"])
-def test_one_row_in_the_way_costs_its_whole_table(world: World, dumps: dict[str, Path], form: str) -> None:
-    """Rows of a table go in together, and those that refer to them go nowhere: two errors, thousands of rows."""
+@pytest.fixture
+def in_the_way(world: World, dumps: dict[str, Path]) -> World:
+    """Give the database with empty tables, but for one customer that is not the backup's."""
     subprocess.run([program("pg_restore"), "--schema-only", "-d", world.url, dumps["custom"]], check=True)
     execute(world.url, "INSERT INTO customer VALUES (5, 'in the way', now())")
-    ran = world.restore(dumps[form], "--option", "data-only=yes")
-    told = world.told()
+    return world
+
+
+def test_one_row_in_the_way_costs_its_whole_table(in_the_way: World, dumps: dict[str, Path]) -> None:
+    """Rows of a table go in together, and those that refer to them go nowhere: two errors, thousands of rows."""
+    ran = in_the_way.restore(dumps["custom"], "--option", "data-only=yes")
+    told = in_the_way.told()
     assert (ran.code, told.ended[:2]) == (13, ("needs_review", "partial"))
     assert results(told)["SEQUENCE SET public orders_id_seq"] == ("succeeded", None)
-    if form == "custom":
-        assert told.counts == {"total": 3, "succeeded": 1, "failed": 2}
-        assert {results(told)[rows] for rows in ROWS} == {("failed", "rows_not_written")}
-        assert (world.number("customer"), world.number("orders")) == (1, 0)
-        assert told.verdicts == [("active", "mismatch")]
-    else:
-        assert told.counts == {"total": 3, "succeeded": 1, "partial": 2}
+    assert told.counts == {"total": 3, "succeeded": 1, "failed": 2}
+    assert {results(told)[rows] for rows in ROWS} == {("failed", "rows_not_written")}
+    assert (in_the_way.number("customer"), in_the_way.number("orders")) == (1, 0)
+    assert told.verdicts == [("active", "mismatch")]
+
+
+def test_rows_that_refer_to_nothing_are_in_the_evidence(in_the_way: World, dumps: dict[str, Path]) -> None:
+    """Without triggers the orders go in although their customers did not: the reference is there, valid, and wrong."""
+    in_the_way.restore(dumps["custom"], "--option", "data-only=yes", "--option", "disable-triggers=yes")
+    told = in_the_way.told()
+    assert told.ended[:2] == ("needs_review", "partial")
+    assert told.counts == {"total": 3, "succeeded": 2, "failed": 1}
+    assert (in_the_way.number("customer"), in_the_way.number("orders")) == (1, ORDERS)
+    assert told.verdicts == [("active", "mismatch")]
+
+
+def test_rows_that_a_dump_has_as_statements_may_go_in_partly(in_the_way: World, dumps: dict[str, Path]) -> None:
+    """Nobody lists them, so nobody compares them, and the verdict stays open."""
+    in_the_way.restore(dumps["inserts"], "--option", "data-only=yes")
+    told = in_the_way.told()
+    assert told.ended[:2] == ("needs_review", "partial")
+    assert told.counts == {"total": 3, "succeeded": 1, "partial": 2}
+    assert {results(told)[rows] for rows in ROWS} == {("partial", "some_rows_not_written")}
+    assert told.verdicts == [("failed", "inconclusive")]
 
 
 @pytest.mark.parametrize("form", ["custom", "directory"])
@@ -176,6 +217,9 @@ def test_a_flipped_byte_of_the_same_size_is_found_in_the_preview(
     told = world.told()
     assert told.ended == ("failed", "failed", "tool_aborted")
     assert "THE BACKUP IS DAMAGED" in ran.err
+    assert results(told)["TABLE DATA public orders"] == ("failed", "source_damaged")
+    assert told.counts["total"] > told.counts["succeeded"] > 0
+    assert told.verdicts[0][1] in {"mismatch", "inconclusive"}
 
 
 def test_rows_that_were_changed_after_the_restore_are_in_the_evidence(world: World, dumps: dict[str, Path]) -> None:
@@ -249,6 +293,18 @@ def test_what_is_there_is_replaced_when_that_is_wanted(world: World, dumps: dict
     assert world.number("customer") == CUSTOMERS
 
 
+def test_a_table_that_cannot_be_replaced_is_not_said_to_be_skipped(world: World, dumps: dict[str, Path]) -> None:
+    """Something that is not in the dump depends on it, so it stays, with its old rows."""
+    assert world.restore(dumps["custom"]).code == 0
+    execute(world.url, "CREATE VIEW others AS SELECT id FROM customer")
+    world.restore(dumps["custom"], "--overwrite")
+    told = world.told()
+    assert told.ended[:2] == ("needs_review", "partial")
+    assert results(told)["TABLE public customer"] == ("failed", "not_replaced")
+    assert results(told)["TABLE DATA public customer"] == ("succeeded", None)
+    assert told.verdicts == [("active", "mismatch")]
+
+
 @pytest.mark.parametrize("whole", ["yes", "no"])
 def test_a_plain_dump_stops_at_its_first_error(world: World, dumps: dict[str, Path], whole: str) -> None:
     """``psql`` would go on and exit with 0: here it never does; in one transaction nothing of it stays."""
@@ -260,6 +316,23 @@ def test_a_plain_dump_stops_at_its_first_error(world: World, dumps: dict[str, Pa
     assert results(told)["VIEW public names"][0] == "failed"
     assert (world.number("customer") is None) == (whole == "yes")
     assert results(told)["TABLE public customer"][0] == ("non_applied" if whole == "yes" else "succeeded")
+
+
+@pytest.mark.parametrize(
+    "first", ["INSERT INTO other VALUES (1)", "CREATE ROLE {role}", "SELECT nextval('numbers')", "SELECT 1"]
+)
+def test_sql_text_may_write_where_no_entry_says_so(world: World, tmp_path: Path, first: str) -> None:
+    """Nothing written is said only where nothing is, in any table, sequence or role."""
+    execute(world.url, "CREATE TABLE other (n integer); CREATE SEQUENCE numbers")
+    role = f"made_{os.getpid()}"
+    (tmp_path / "text.sql").write_text(
+        f"{first.format(role=role)};\nSELECT 1/0;\n-- PostgreSQL database dump complete\n"
+    )
+    world.restore(tmp_path / "text.sql")
+    told = world.told()
+    assert told.ended == ("failed", "failed", "tool_aborted")
+    assert told.details.nothing_written is (first == "SELECT 1")
+    execute(world.url, f"DROP ROLE IF EXISTS {role}")
 
 
 def test_a_plain_dump_that_breaks_off_is_never_complete(world: World, dumps: dict[str, Path], tmp_path: Path) -> None:
@@ -283,6 +356,69 @@ def test_a_plain_dump_that_tells_psql_more_than_sql_is_refused(world: World, tmp
     assert (ran.code, world.told().ended) == (15, ("blocked_or_cancelled", "cancelled", "validation"))
     assert "for psql, and a restore must not execute it" in ran.err
     assert world.number("t") is None
+
+
+@pytest.mark.parametrize(
+    ("made", "options", "problem"),
+    [
+        ("folder", (), "is a directory without toc.dat"),
+        ("binary", (), "is neither an archive of pg_dump nor SQL text"),
+        ("short", (), "cannot be listed (pg_restore: error: "),
+        ("plain", ("--overwrite",), "a plain dump says itself what it replaces"),
+        ("plain", ("--select", "*customer*"), "a plain dump is restored whole"),
+        ("plain", ("--option", "no-owner=yes"), "a plain dump is restored as it is"),
+        ("custom", ("--option", "no-owner=maybe"), "no-owner=maybe is neither yes nor no"),
+        ("custom", ("--manifest", "/dev/null"), "it is for files"),
+    ],
+)
+def test_what_cannot_be_restored_like_this_blocks_the_run_before_anything_is_written(
+    world: World, dumps: dict[str, Path], tmp_path: Path, made: str, options: tuple[str, ...], problem: str
+) -> None:
+    """The reason is said, and on record."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "binary").write_bytes(b"\0\1\2" * 300)
+    (tmp_path / "short").write_bytes(dumps["custom"].read_bytes()[:40])
+    ran = world.restore(dumps.get(made, tmp_path / made), *options)
+    assert (ran.code, world.told().ended) == (15, ("blocked_or_cancelled", "cancelled", "validation"))
+    assert problem in ran.err
+    assert world.number("customer") is None
+
+
+def test_a_dump_or_a_database_that_changed_since_the_preview_is_left_alone(
+    world: World, dumps: dict[str, Path], tmp_path: Path
+) -> None:
+    """What was seen is not what would be done."""
+    made = tmp_path / "made"
+    made.write_bytes(dumps["custom"].read_bytes())
+    driver, request = chosen(None, Request(backup=f"postgresql:{made}", target=world.url))
+    plan = driver.plan(request)
+    shown = driver.preview(plan).target_fingerprint
+    execute(world.url, "CREATE TABLE new (n integer)")
+    given = {"report": print, "progress": no_progress, "should_stop": lambda: False}
+    with pytest.raises(TargetChangedError):
+        driver.execute(plan, target_fingerprint=shown, **given)
+    made.write_bytes(dumps["tar"].read_bytes())
+    for step in (driver.preview, driver.collect):
+        with pytest.raises(SourceChangedError):
+            step(plan)
+    assert world.number("customer") is None
+
+
+def test_rows_that_went_elsewhere_are_not_in_the_target(world: World, dumps: dict[str, Path]) -> None:
+    """The tool told of no error, and the table is not there: somebody took it away."""
+    execute(
+        world.url,
+        "CREATE FUNCTION take() RETURNS event_trigger LANGUAGE plpgsql AS $$BEGIN DROP TABLE public.orders CASCADE; END$$",
+    )
+    when = "ON ddl_command_end WHEN TAG IN ('CREATE INDEX')"
+    execute(world.url, f"CREATE EVENT TRIGGER taking {when} EXECUTE FUNCTION take()")
+    world.restore(dumps["custom"])
+    told = world.told()
+    assert told.ended[:2] == ("needs_review", "partial")
+    assert (
+        results(told)["TABLE public orders"] == results(told)["TABLE DATA public orders"] == ("failed", "not_in_target")
+    )
+    assert told.verdicts == [("active", "mismatch")]
 
 
 def test_a_database_that_is_not_there_blocks_the_run(world: World, dumps: dict[str, Path]) -> None:
@@ -336,70 +472,83 @@ def test_a_disk_that_is_full_costs_the_table_that_did_not_fit(
         execute(world.url, f"DROP TABLESPACE {space}")
 
 
-@contextmanager
-def stuck(world: World, dumps: dict[str, Path]) -> Iterator[tuple[subprocess.Popen[bytes], int, psycopg.Connection]]:
-    """Restore rows, and stop them at the second table; give our process, that of the tool, and what stops them."""
+def restore_stuck(
+    world: World, dumps: dict[str, Path], act: Callable[[psycopg.Connection], object], *options: str
+) -> Ran:
+    """Restore rows, and do something when they wait in the middle: the first table is written, the second is locked."""
     subprocess.run([program("pg_restore"), "--schema-only", "-d", world.url, dumps["custom"]], check=True)
-    with psycopg.connect(world.url) as lock:
-        lock.execute("LOCK TABLE orders IN SHARE MODE")
-        process = world.shell.start("restore", *world.arguments(dumps["custom"], "--option", "data-only=yes"))
-        try:
-            wait_for(
-                lambda: bool(
-                    one(
-                        world.url,
-                        "SELECT count(*) FROM pg_stat_activity WHERE application_name ~ '^proofgap-' AND wait_event_type = 'Lock'",
-                    )
-                )
-            )
-            yield process, child_of(process.pid), lock
-        finally:
-            process.kill()
-            process.communicate()
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE application_name ~ '^proofgap-' AND wait_event_type = 'Lock'"
+
+    def act_when_stuck(lock: psycopg.Connection) -> None:
+        with lock:
+            wait_for(lambda: bool(one(world.url, waiting)))
+            act(lock)
+
+    lock = psycopg.connect(world.url)
+    lock.execute("LOCK TABLE orders IN SHARE MODE")
+    thread = Thread(target=act_when_stuck, args=(lock,))
+    thread.start()
+    ran = world.restore(dumps["custom"], "--option", "data-only=yes", *options)
+    thread.join()
+    return ran
 
 
-def child_of(parent: int) -> int:
-    """Give the process of the tool."""
-    (child,) = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-    return int(child)
+def sessions(world: World) -> int:
+    """Count what restores have left at work in the database."""
+    return int(one(world.url, "SELECT count(*) FROM pg_stat_activity WHERE application_name ~ '^proofgap-'"))
 
 
-def test_a_tool_that_is_killed_is_a_lost_worker_with_what_it_had_written(world: World, dumps: dict[str, Path]) -> None:
+def kill_tool(world: World) -> None:
+    """Kill the tool, and wait until its session is gone, too, which waits for a lock."""
+    children = Path(f"/proc/{os.getpid()}/task").glob("*/children")
+    processes = [process for file in children for process in file.read_text().split()]
+    (tool,) = (one for one in processes if Path(f"/proc/{one}/comm").read_text() == "pg_restore\n")
+    os.kill(int(tool), signal.SIGKILL)
+    wait_for(lambda: sessions(world) == 0)
+
+
+@pytest.mark.parametrize("whole", ["no", "yes"])
+def test_a_tool_that_is_killed_is_a_lost_worker_with_what_it_had_written(
+    world: World, dumps: dict[str, Path], whole: str
+) -> None:
     """Its session, which it leaves behind waiting, is ended before anybody looks at the database."""
-    with stuck(world, dumps) as (process, tool, _lock):
-        os.kill(tool, signal.SIGKILL)
-        ran = world.shell.finish(process)
+    ran = restore_stuck(world, dumps, lambda _lock: kill_tool(world), "--option", f"single-transaction={whole}")
     told = world.told()
     assert (ran.code, told.ended) == (14, ("failed", "failed", "worker_lost"))
-    assert (told.details.exit_code, told.details.nothing_written) == (-9, False)
-    assert told.counts == {"total": 3, "succeeded": 1, "non_applied": 2}
-    assert (world.number("customer"), world.number("orders")) == (CUSTOMERS, 0)
-    assert not one(world.url, "SELECT count(*) FROM pg_stat_activity WHERE application_name ~ '^proofgap-'")
+    assert (told.details.exit_code, told.details.nothing_written) == (-9, whole == "yes")
+    written = {} if whole == "yes" else {"succeeded": 1}
+    assert told.counts == {"total": 3, **written, "non_applied": 3 - len(written)}
+    assert (world.number("customer"), world.number("orders")) == (CUSTOMERS * len(written), 0)
 
 
-def test_a_restore_that_is_stopped_is_partial_and_says_what_is_there(world: World, dumps: dict[str, Path]) -> None:
+@pytest.mark.parametrize("whole", ["no", "yes"])
+def test_a_restore_that_is_stopped_says_what_is_there(world: World, dumps: dict[str, Path], whole: str) -> None:
     """The tool exits with 1, as after a harmless error; that somebody asked is known from our own record only."""
-    with stuck(world, dumps) as (process, _tool, _lock):
-        process.send_signal(signal.SIGTERM)
-        world.shell.finish(process)
+
+    def ask_to_stop(_lock: psycopg.Connection) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        wait_for(lambda: sessions(world) == 0)
+
+    restore_stuck(world, dumps, ask_to_stop, "--option", f"single-transaction={whole}")
     told = world.told()
-    assert told.ended == ("needs_review", "partial", "cancel_requested")
-    assert (told.details.cancel_requested_by is not None, told.details.nothing_written) == (True, False)
-    assert told.counts == {"total": 3, "succeeded": 1, "non_applied": 2}
-    assert world.number("customer") == CUSTOMERS
+    state, status = ("blocked_or_cancelled", "cancelled") if whole == "yes" else ("needs_review", "partial")
+    assert told.ended == (state, status, "cancel_requested")
+    assert (told.details.cancel_requested_by is not None, told.details.nothing_written) == (True, whole == "yes")
+    assert told.counts.get("succeeded", 0) == (1 if whole == "no" else 0)
+    assert world.number("customer") == (CUSTOMERS if whole == "no" else 0)
 
 
 def test_a_database_that_goes_away_in_the_middle_leaves_everything_unknown(
     world: World, dumps: dict[str, Path]
 ) -> None:
     """Nobody can look at it: nothing is counted, and nothing is said of any item."""
-    with stuck(world, dumps) as (process, _tool, lock):
-        lock.close()
-        name = str(one(world.url, "SELECT current_database()"))
-        with psycopg.connect(world.url) as again:
-            again.execute("LOCK TABLE orders IN SHARE MODE")
+    name = str(one(world.url, "SELECT current_database()"))
+
+    def drop(lock: psycopg.Connection) -> None:
         postgresql.administer("DROP DATABASE {} WITH (FORCE)", name)
-        ran = world.shell.finish(process)
+        lock.close()
+
+    ran = restore_stuck(world, dumps, drop)
     postgresql.administer("CREATE DATABASE {}", name)
     told = world.told()
     assert (ran.code, told.ended[:2]) == (14, ("failed", "failed"))

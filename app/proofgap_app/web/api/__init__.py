@@ -5,7 +5,18 @@ Each module beside this one owns the routes of one subject. Refuses to know how 
 
 from __future__ import annotations
 
-from proofgap_app.web.api import auditing, decisions, events, evidence, items, machine, operations, runs, transitions
+from proofgap_app.web.api import (
+    auditing,
+    decisions,
+    events,
+    evidence,
+    fleet,
+    items,
+    machine,
+    operations,
+    runs,
+    transitions,
+)
 
 ROUTES = (
     *runs.ROUTES,
@@ -14,6 +25,7 @@ ROUTES = (
     *evidence.ROUTES,
     *items.ROUTES,
     *events.ROUTES,
+    *fleet.ROUTES,
     *auditing.ROUTES,
     *machine.ROUTES,
     *operations.ROUTES,

@@ -14,7 +14,6 @@ from http import HTTPStatus
 from starlette.responses import Response
 
 from proofgap.access import Action
-from proofgap.audit import Actor
 from proofgap.errors import BadInputError, NotFoundError, RefusedError
 from proofgap.facts import (
     Instant,
@@ -27,12 +26,13 @@ from proofgap.facts import (
     utc_text,
 )
 from proofgap.records import Check, RunRecord, SnapshotDetails, SnapshotRecord, instant, microseconds
+from proofgap_app.web.api import receipts
 from proofgap_app.web.api.runs import ONE, looked_up
 from proofgap_app.web.calls import Call
 from proofgap_app.web.problems import Code
 from proofgap_app.web.replies import reply
 from proofgap_app.web.table import Route, Scope
-from proofgap_store import Ledger, Receipt
+from proofgap_store import Receipt
 
 _CHECKS_MAX = 10_000
 
@@ -108,29 +108,35 @@ def put_evidence(call: Call, body: EvidenceWanted) -> Response:
         raise BadInputError("checks", f"holds {len(body.checks)} comparisons", f"Send at most {_CHECKS_MAX}.")
     name = call.named("snapshot")
     record = looked_up(call).record
-    begun, last = _added(call.ledger, call.actor, (record.id, name), body)
+    begun, last = _added(call, (record.id, name), body)
     found = Put(snapshot_id=begun.subject, status=SnapshotStatus(last.status), event_id=last.event_id)
     place = f"{ONE.format(ws=call.workspace, run=record.id)}/evidence/{begun.subject}"
     status = HTTPStatus.OK if last.replayed else HTTPStatus.CREATED
     return reply(found, status, {"location": place})
 
 
-def _added(ledger: Ledger, actor: Actor, named: tuple[str, str], body: EvidenceWanted) -> tuple[Receipt, Receipt]:
+def _added(call: Call, named: tuple[str, str], body: EvidenceWanted) -> tuple[Receipt, Receipt]:
     """Walk a snapshot through its life; each step has the snapshot's name for its key, so that a retry goes on with it."""
-    run, name = named
+    (run, name), ledger, actor, token = named, call.ledger, call.actor, receipts.fence_of(call)
 
     def key(step: str) -> str:
         return f"{run}/{name}/{step}"
 
     captured_at_us = microseconds(_moment(body.captured_at))
-    begun = ledger.begin_evidence(run, actor, captured_at_us=captured_at_us, key=key("begin"))
-    ledger.fire_evidence(begun.subject, SnapshotEvent.GENERATE, actor, key=key("generate"))
+    begun = ledger.begin_evidence(run, actor, captured_at_us=captured_at_us, key=key("begin"), token=token)
+    ledger.fire_evidence(begun.subject, SnapshotEvent.GENERATE, actor, key=key("generate"), token=token)
     try:
         last = ledger.fire_evidence(
-            begun.subject, SnapshotEvent.ACTIVATE, actor, given=body.details, checks=body.checks, key=key("activate")
+            begun.subject,
+            SnapshotEvent.ACTIVATE,
+            actor,
+            given=body.details,
+            checks=body.checks,
+            key=key("activate"),
+            token=token,
         )
     except RefusedError:
-        ledger.fire_evidence(begun.subject, SnapshotEvent.FAIL, actor, key=key("fail"))
+        ledger.fire_evidence(begun.subject, SnapshotEvent.FAIL, actor, key=key("fail"), token=token)
         raise
     return begun, last
 
@@ -201,6 +207,7 @@ ROUTES = (
         summary="Add a finished comparison under a name of the caller's",
         gives=Put,
         status=HTTPStatus.CREATED,
+        headers=(f"{receipts.FENCE}?",),
         problems=(Code.GUARD_FAILED, Code.TRANSITION_NOT_ALLOWED, Code.KEY_REUSED, Code.FORBIDDEN, Code.NOT_FOUND),
     ),
 )

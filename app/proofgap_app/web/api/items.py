@@ -55,7 +55,7 @@ def report(call: Call) -> Response:
     key = receipts.key_of(call, must=False)
     items = _batch(call)
     run = looked_up(call).record.id
-    receipt = call.ledger.fire(run, RunEvent.REPORT, call.actor, items=items, key=key)
+    receipt = call.ledger.fire(run, RunEvent.REPORT, call.actor, items=items, key=key, token=receipts.fence_of(call))
     found = Stored(stored=len(items), version=receipt.version, event_id=receipt.event_id)
     replayed = {"idempotent-replayed": "true"} if receipt.replayed else {}
     return replies.reply(found, HTTPStatus.ACCEPTED, {"etag": f'"{receipt.version}"', **replayed})
@@ -97,7 +97,7 @@ ROUTES = (
             *(Code.KEY_REUSED, Code.TRANSITION_NOT_ALLOWED, Code.GUARD_FAILED, Code.CONFLICT),
             *(Code.FORBIDDEN, Code.NOT_FOUND),
         ),
-        headers=(f"{receipts.KEY}?",),
+        headers=(f"{receipts.KEY}?", f"{receipts.FENCE}?"),
     ),
     Route(
         method="GET",

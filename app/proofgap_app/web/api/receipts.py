@@ -24,6 +24,7 @@ from proofgap_store import Receipt
 
 KEY = "Idempotency-Key"
 VERSION = "If-Match"
+FENCE = "Fencing-Token"
 _REPLAYED = "idempotent-replayed"
 _ETAG = re.compile(r'"([0-9]{1,15})"')
 
@@ -72,6 +73,12 @@ def version_of(call: Call) -> int:
     if found is None:
         raise HttpError(Code.VERSION_MISMATCH, f"{VERSION} names no version of a run.")
     return int(found[1])
+
+
+def fence_of(call: Call) -> str | None:
+    """Give the token of the claim that the run is executed under, where the caller has one."""
+    sent = call.header(FENCE)
+    return None if sent is None else check_id(FENCE, sent)
 
 
 def fired(receipt: Receipt) -> Fired:

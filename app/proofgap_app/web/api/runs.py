@@ -148,8 +148,13 @@ def seen(found: Look, principal: str) -> RunSeen:
     return RunSeen(**_fields(record), allowed_events=mine)
 
 
+def written(record: RunRecord) -> Run:
+    """Write a run as it stands."""
+    return Run(**_fields(record))
+
+
 def _listed(row: ListedRun) -> RunListed:
-    return RunListed(run=Run(**_fields(row.record)), decision=row.decision)
+    return RunListed(run=written(row.record), decision=row.decision)
 
 
 def _fields(record: RunRecord) -> dict[str, Any]:

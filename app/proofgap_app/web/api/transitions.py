@@ -74,7 +74,14 @@ def fire(call: Call, body: EventWanted) -> Response:
     version = receipts.version_of(call)
     run = looked_up(call).record.id
     receipt = call.ledger.fire(
-        run, body.event, call.actor, given=body.given, key=key, expected_version=version, note=body.note
+        run,
+        body.event,
+        call.actor,
+        given=body.given,
+        key=key,
+        expected_version=version,
+        note=body.note,
+        token=receipts.fence_of(call),
     )
     return receipts.answer(receipt, {})
 
@@ -134,7 +141,7 @@ ROUTES = (
             *(Code.KEY_MISSING, Code.KEY_REUSED, Code.PRECONDITION_REQUIRED, Code.VERSION_MISMATCH),
             *(Code.TRANSITION_NOT_ALLOWED, Code.GUARD_FAILED, Code.FORBIDDEN, Code.NOT_FOUND),
         ),
-        headers=(receipts.KEY, receipts.VERSION),
+        headers=(receipts.KEY, receipts.VERSION, f"{receipts.FENCE}?"),
     ),
     Route(
         method="GET",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from urllib.parse import quote, unquote, urlencode
 
 RUNS = "/runs"
+NEW = "/new"
 AUDIT = "/audit"
 MACHINE = "/machine"
 _STEPS_OF_PATHS = {".", ".."}

@@ -23,10 +23,10 @@ FILES = MappingProxyType(
         "console.css": "text/css; charset=utf-8",
         "live.js": "text/javascript; charset=utf-8",
         "icon.svg": "image/svg+xml",
-        "fonts/ibm-plex-sans-latin-400-normal.woff2": "font/woff2",
-        "fonts/ibm-plex-sans-latin-600-normal.woff2": "font/woff2",
-        "fonts/ibm-plex-mono-latin-400-normal.woff2": "font/woff2",
-        "fonts/OFL.txt": "text/plain; charset=utf-8",
+        "ibm-plex-sans-latin-400-normal.woff2": "font/woff2",
+        "ibm-plex-sans-latin-600-normal.woff2": "font/woff2",
+        "ibm-plex-mono-latin-400-normal.woff2": "font/woff2",
+        "OFL.txt": "text/plain; charset=utf-8",
     }
 )
 """Every file that is served, with its media type: nothing else of the package is ever given out."""
@@ -41,7 +41,7 @@ def file(call: Call) -> Response:
         NotFoundError: there is none of this name.
 
     """
-    name = call.named("file")
+    name = call.request.path_params["file"]
     if name not in FILES:
         raise NotFoundError("file", name)
     return Response(_content(name), headers=_FOR_EVER, media_type=FILES[name])
@@ -54,7 +54,7 @@ def _content(name: str) -> bytes:
 
 ROUTES = (
     Route(
-        method="GET", path=f"{STATIC}{{file:path}}", handler=file, scope=Scope.PUBLIC, summary="A file of the pages",
+        method="GET", path=f"{STATIC}{{file}}", handler=file, scope=Scope.PUBLIC, summary="A file of the pages",
         media=tuple(dict.fromkeys(FILES.values())), problems=(Code.NOT_FOUND,), is_page=True,
     ),
 )  # fmt: skip

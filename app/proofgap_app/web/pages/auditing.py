@@ -15,10 +15,9 @@ from proofgap.access import Action
 from proofgap.errors import NotFoundError
 from proofgap_app.web.calls import Call
 from proofgap_app.web.pages import addresses, audit
-from proofgap_app.web.pages.frames import answered, frame, run_named
+from proofgap_app.web.pages.frames import answered, event_named, frame, run_named
 from proofgap_app.web.table import Route, Scope
 from proofgap_store import LogPage
-from proofgap_store.questions import is_number
 
 _HTML = ("text/html",)
 _TEXT, _ZIP = "text/plain; charset=utf-8", "application/zip"
@@ -34,12 +33,8 @@ def log(call: Call, query: audit.Wanted) -> Response:
 
 def event(call: Call) -> Response:
     """Show one event, whole."""
-    named = call.named("event")
-    if not is_number(named):
-        raise NotFoundError("audit event", named)
-    return answered(
-        "event.html", frame=_top(call), page=audit.event_page(call.ledger.audit.get(int(named), call.actor))
-    )
+    found = call.ledger.audit.get(event_named(call), call.actor)
+    return answered("event.html", frame=_top(call), page=audit.event_page(found))
 
 
 def verify(call: Call) -> Response:
@@ -78,7 +73,7 @@ def _download(content: bytes, name: str, media: str) -> Response:
 
 ROUTES = (
     Route(method="GET", path=addresses.AUDIT, handler=log, scope=Scope.LEDGER, asks=(Action.AUDIT,), summary="The log", media=_HTML, is_page=True),
-    Route(method="GET", path=f"{addresses.AUDIT}/events/{{event}}", handler=event, scope=Scope.LEDGER, asks=(Action.AUDIT,), summary="One event", media=_HTML, is_page=True),
+    Route(method="GET", path=f"{addresses.AUDIT}/events/{{event_id}}", handler=event, scope=Scope.LEDGER, asks=(Action.AUDIT,), summary="One event", media=_HTML, is_page=True),
     Route(method="POST", path=f"{addresses.AUDIT}/verify", handler=verify, scope=Scope.LEDGER, asks=(Action.AUDIT,), summary="Verify the log", media=_HTML, is_page=True),
     Route(method="POST", path=f"{addresses.AUDIT}/checkpoint", handler=checkpoint, scope=Scope.LEDGER, asks=(Action.AUDIT,), summary="Sign a checkpoint", media=(_TEXT,), is_page=True),
     Route(method="POST", path="/runs/{run}/bundle", handler=bundle, scope=Scope.RUN, asks=(Action.AUDIT,), summary="Take out everything about a run", media=(_ZIP,), is_page=True),

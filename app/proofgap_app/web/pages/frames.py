@@ -12,11 +12,13 @@ from typing import NamedTuple
 from starlette.responses import HTMLResponse, Response
 
 from proofgap.access import Role
+from proofgap.errors import NotFoundError
 from proofgap.text import check_id
 from proofgap_app.web.calls import Call
 from proofgap_app.web.pages import addresses
 from proofgap_app.web.pages.rendering import render
 from proofgap_app.web.problems import Code, HttpError
+from proofgap_store.questions import is_number
 
 _FOR_ONE_PERSON = {"cache-control": "private, no-cache", "vary": "Cookie, Authorization"}
 
@@ -44,6 +46,19 @@ def answered(template: str, status: int = HTTPStatus.OK, **values: object) -> Re
 def run_named(call: Call) -> str:
     """Give the id of the run that the path names."""
     return check_id("run", addresses.text_of(call.request.path_params["run"]))
+
+
+def event_named(call: Call) -> int:
+    """Give the number of the event that the path names.
+
+    Raises:
+        NotFoundError: what it names is no number of an event.
+
+    """
+    named = call.named("event_id")
+    if not is_number(named):
+        raise NotFoundError("audit event", named)
+    return int(named)
 
 
 def refuse_prefetch(call: Call) -> None:

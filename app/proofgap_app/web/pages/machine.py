@@ -11,7 +11,6 @@ from typing import NamedTuple
 from starlette.responses import Response
 
 from proofgap import diagram
-from proofgap.access import Action
 from proofgap.facts import Struct
 from proofgap.records import Machine
 from proofgap.tables import TITLES, machine_edges
@@ -77,6 +76,6 @@ def _moves(one: Machine) -> Table:
 
 
 ROUTES = (
-    Route(method="GET", path=addresses.MACHINE, handler=machines, scope=Scope.SIGNED_IN, asks=(Action.VIEW,), summary="How runs move", media=("text/html",), is_page=True),
-    Route(method="GET", path=f"{addresses.MACHINE}/{{machine}}.svg", handler=picture, scope=Scope.SIGNED_IN, asks=(Action.VIEW,), summary="A machine as a picture", media=(_SVG,), is_page=True),
+    Route(method="GET", path=addresses.MACHINE, handler=machines, scope=Scope.SIGNED_IN, summary="How runs move", media=("text/html",), is_page=True),
+    Route(method="GET", path=f"{addresses.MACHINE}/{{machine}}.svg", handler=picture, scope=Scope.SIGNED_IN, summary="A machine as a picture", media=(_SVG,), is_page=True),
 )  # fmt: skip

@@ -15,7 +15,7 @@ from proofgap.facts import Struct
 from proofgap.text import check_id
 from proofgap_app.web.calls import Call
 from proofgap_app.web.pages import addresses, past, run, trail
-from proofgap_app.web.pages.frames import answered, frame, refuse_prefetch, run_named
+from proofgap_app.web.pages.frames import answered, event_named, frame, refuse_prefetch, run_named
 from proofgap_app.web.replies import reply
 from proofgap_app.web.table import Handler, Route, Scope
 
@@ -56,7 +56,7 @@ def run_page(call: Call, query: As) -> Response:
 def past_decision(call: Call) -> Response:
     """Show a decision as it was shown: it is read from the log, and not decided anew."""
     run_id = run_named(call)
-    event = call.ledger.feed.shown(run_id, call.request.path_params["event"], call.actor)
+    event = call.ledger.feed.shown(run_id, event_named(call), call.actor)
     around = call.ledger.desk.around(run_id, call.actor.id)
     top = frame(call, around.roles, (event.entry["ws"], event.entry["env"]))
     return answered("run.html", frame=top, page=past.page(event))
@@ -64,7 +64,7 @@ def past_decision(call: Call) -> Response:
 
 def past_decision_json(call: Call) -> Response:
     """Give a decision as it was shown, for programs and for keeping."""
-    event = call.ledger.feed.shown(run_named(call), call.request.path_params["event"], call.actor)
+    event = call.ledger.feed.shown(run_named(call), event_named(call), call.actor)
     return reply(
         past.document(event), headers={"content-disposition": f'attachment; filename="decision-{event.event_id}.json"'}
     )
@@ -100,7 +100,7 @@ def _route(path: str, handler: Handler, asks: Action, summary: str, media: tuple
 ROUTES = (
     Route(method="GET", path="/", handler=start, scope=Scope.SIGNED_IN, summary="The way to the runs", status=303, is_page=True),
     _route("/runs/{run}", run_page, Action.VIEW, "What one run means"),
-    _route("/runs/{run}/decisions/{event:int}", past_decision, Action.VIEW, "A decision as it was shown"),
-    _route("/runs/{run}/decisions/{event:int}.json", past_decision_json, Action.VIEW, "A decision as it was shown", ("application/json",)),
+    _route("/runs/{run}/decisions/{event_id}", past_decision, Action.VIEW, "A decision as it was shown"),
+    _route("/runs/{run}/decisions/{event_id}/decision.json", past_decision_json, Action.VIEW, "A decision as it was shown", ("application/json",)),
     _route("/runs/{run}/events", events, Action.READ_LOG, "The log of a run"),
 )  # fmt: skip

@@ -11,7 +11,6 @@ from hashlib import sha256
 from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from proofgap.text import safe
 from proofgap_app.web.pages import addresses
@@ -43,7 +42,7 @@ def environment() -> Environment:
 
 def _shown(value: object) -> object:
     """Give a value as it may stand in a page: text with every unfit character escaped; markup of ours as it is."""
-    return safe(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    return safe(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
 def render(template: str, **values: object) -> str:
