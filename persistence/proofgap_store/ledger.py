@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
-from proofgap.access import Action, Place, action_of, authorize
+from proofgap.access import Action, Place, action_of
 from proofgap.admission import admitted, known
 from proofgap.audit import Actor, run_stream
 from proofgap.effects import refuse_results_at_birth, tally
@@ -40,7 +40,7 @@ from proofgap_store.fencing import demand_token
 from proofgap_store.fleet import Fleet
 from proofgap_store.gate import Answer, Gate, Writing
 from proofgap_store.maintenance import Database
-from proofgap_store.read import Found, law, roles
+from proofgap_store.read import Found, law
 from proofgap_store.schema import Drift
 from proofgap_store.sessions import Sessions
 from proofgap_store.shapes import Diagnosis, HistoryEvent, ImportResult, Listing, NewRun, Receipt, Shown
@@ -122,8 +122,7 @@ class Ledger:
         record = draft(new_id("rr"), (new.workspace, new.environment), new.details, actor.id, is_dry_run=new.is_dry_run)
 
         def prepare(connection: Connection) -> Writing[Receipt] | Receipt:
-            held = roles(connection, actor.id, new.workspace, new.environment)
-            authorize(actor.id, held, Action.CREATE, ("environment", f"{new.workspace}/{new.environment}"), place)
+            views.permit_in(connection, Action.CREATE, place, actor.id)
             plan = Plan(record.id, begin(record, hooks=_HOOKS))
             return replayed(connection, call) or writing(
                 call, head_of(connection, run_stream(record.id)), plan, law(connection)
