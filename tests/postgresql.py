@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 from psycopg import sql
@@ -35,6 +35,7 @@ VARIABLE = "PROOFGAP_TEST_POSTGRES"
 _SECONDS_MAX = 30
 _QUICK = ("fsync=off", "full_page_writes=off", "autovacuum=off", "max_connections=200", "max_prepared_transactions=0")
 _NUMBERS = count()
+_RUNNING: list[_Server] = []
 
 
 @cache
@@ -42,6 +43,34 @@ def server() -> str:
     """Give the URL of a server, without a database; it is started once."""
     given = os.environ.get(VARIABLE)
     return given.rstrip("/") if given else _started()
+
+
+class _Server(NamedTuple):
+    """A server of ours: how it was started, and where it lives."""
+
+    command: list[str | Path]
+    options: dict[str, Any]
+    folder: Path
+    process: subprocess.Popen[bytes]
+
+
+def restart() -> None:
+    """End the server while people are connected, and start it again; one that is not ours only loses its connections."""
+    if not _RUNNING:
+        administer("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+        return
+    server = _RUNNING.pop()
+    server.process.send_signal(signal.SIGINT)
+    server.process.wait(_SECONDS_MAX)
+    _run(server.command, server.options, server.folder)
+
+
+def _run(command: list[str | Path], options: dict[str, Any], folder: Path) -> str:
+    process = subprocess.Popen(command, **options)
+    _RUNNING.append(_Server(command, options, folder, process))
+    url = f"postgresql://proofgap@/{{}}?host={folder}"
+    _wait(url.format("postgres"), process)
+    return url
 
 
 def _started() -> str:
@@ -64,11 +93,8 @@ def _started() -> str:
         for setting in (*_QUICK, "listen_addresses=", f"unix_socket_directories={folder}")
         for word in ("-c", setting)
     ]
-    process = subprocess.Popen([binaries / "postgres", "-D", data, *settings], **run | {"stderr": subprocess.DEVNULL})
-    atexit.register(_end, process, folder)
-    url = f"postgresql://proofgap@/{{}}?host={folder}"
-    _wait(url.format("postgres"), process)
-    return url
+    atexit.register(_end, folder)
+    return _run([binaries / "postgres", "-D", data, *settings], run | {"stderr": subprocess.DEVNULL}, folder)
 
 
 def _user() -> int:
@@ -100,11 +126,12 @@ def _wait(url: str, process: subprocess.Popen[bytes]) -> None:
     raise RuntimeError(message)
 
 
-def _end(process: subprocess.Popen[bytes], folder: Path) -> None:
+def _end(folder: Path) -> None:
     """End the server at once: nobody needs what is in it, and a test process is not given long to end."""
-    if process.poll() is None:
-        process.send_signal(signal.SIGQUIT)
-        process.wait(10)
+    for server in _RUNNING:
+        if server.process.poll() is None:
+            server.process.send_signal(signal.SIGQUIT)
+            server.process.wait(10)
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -78,7 +78,7 @@ def _text(_logger: object, _method: str, event: Mapping[str, Any]) -> str:
     """Write a line for people: when, what happened in a few words, and the number of the event that has the rest."""
     dim, bold, plain = (_DIM, _BOLD, _PLAIN) if in_colour(sys.stderr) else ("", "", "")
     clock = f"{instant(now_us()):%H:%M:%S}"
-    number = f" {dim}event {event['event_id']}{plain}" if "event_id" in event else ""  # a failure is no event
+    number = f" {dim}event {event['event_id']}{plain}" if "event_id" in event else ""  # not every line copies an event
     return f"{dim}{clock}{plain} {bold}{safe(_words(event))}{plain}{number}"
 
 
@@ -92,7 +92,7 @@ def _words(event: Mapping[str, Any]) -> str:
             return f"✕ {fired} refused: not allowed while {event['source']}"
         case {"source": source, "target": target, "fired": fired}:
             return f"○ {_kind(event)}{source} → {target} ({fired})"
-        case {"target": target}:
+        case {"target": target, "event_id": _}:
             return f"○ {_kind(event)}{target}"
         case _:
             known = (

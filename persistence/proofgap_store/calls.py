@@ -33,12 +33,16 @@ def made(now_us: int, actor: Actor, at_us: int | None = None, key: str | None = 
 
 
 def check_report(event: RunEvent, given: RunDetails, items: Sequence[Item]) -> None:
-    """Hold a report to its form: items, and nothing but items.
+    """Hold a report to its form: items, and nothing but items; and a start to its own: whose a run is says its claim.
 
     Raises:
-        BadInputError: items came with another event, or a report came with other facts.
+        BadInputError: items came with another event, a report came with other facts, or a start named a worker.
 
     """
+    if event is RunEvent.START and given != _NOTHING_GIVEN:
+        raise BadInputError(
+            "given", "does not belong to a start that is no claim", "Register a worker, and let it claim."
+        )
     if event is not RunEvent.REPORT and items:
         raise BadInputError("items", f'do not belong to the event "{event}"', "Send them with report.")
     if event is RunEvent.REPORT and given != _NOTHING_GIVEN:

@@ -1,9 +1,10 @@
 """Claiming: one worker gets one waiting run, and nobody else does.
 
 Theory. A claim is the event ``start``, nothing beside it: the run moves from queued to running by the machine, through
-the gate, and the event keeps whose it is and the digest of the token. Choosing and starting are one transaction, so
-that workers who compete choose different runs where the database can pass over locked rows, and wait for each other
-where it cannot. Whoever loses a race chooses anew; nothing was refused, so nothing is recorded.
+the gate, and the event keeps whose it is and the digest of the token. Choosing and starting are one transaction. Workers
+who compete choose runs of different environments, where the database can pass over locked rows, and wait for each other
+where it cannot: so the runs of one environment start in their order. Whoever loses a race chooses anew; nothing was
+refused, so nothing is recorded.
 
 Owns the choice: by priority, then by when it was queued, where the worker may, of its drivers, not past its deadline,
 not kept for another worker, not in a held environment. Refuses to know leases (`workers`).
@@ -15,12 +16,12 @@ from typing import NamedTuple
 
 from proofgap.access import ANY_ENVIRONMENT, Action, Place, authorize
 from proofgap.audit import canonical
-from proofgap.facts import RunEvent
+from proofgap.facts import RunEvent, RunStatus
 from proofgap.hooks import ProjectForRecord
 from proofgap.moves import move
 from proofgap.records import Moment, RunDetails
 from proofgap_store.dialect import dialect_of
-from proofgap_store.engine import Connection, rows
+from proofgap_store.engine import Connection, RefusedByDatabaseError, rows
 from proofgap_store.fencing import claim_of
 from proofgap_store.fleet_shapes import Claim, WorkerInfo, WorkerState
 from proofgap_store.gate import Writing
@@ -29,10 +30,11 @@ from proofgap_store.transitions import Call, Plan, writing
 from proofgap_store.workers import WorkerLostError, owned, served
 
 _HOOKS = ProjectForRecord()
+_TAKEN = "proofgap: stale claim: somebody was faster"
 _NEXT = """
 WITH scope AS MATERIALIZED (SELECT value ->> 0 AS workspace, value ->> 1 AS environment FROM json_each(:scopes)),
   driver AS MATERIALIZED (SELECT value AS name FROM json_each(:drivers))
-SELECT r.id FROM restore_run AS r
+SELECT r.id FROM restore_run AS r JOIN environment AS e ON e.workspace = r.workspace AND e.id = r.environment
 WHERE r.status = 'queued' AND r.imported = 0 AND (CAST(:run AS TEXT) IS NULL OR r.id = :run)
   AND EXISTS (SELECT 1 FROM scope AS s WHERE s.workspace = r.workspace AND s.environment IN (r.environment, :any))
   AND NOT EXISTS (
@@ -98,6 +100,8 @@ def _next(connection: Connection, worker: WorkerInfo, run_id: str | None, *, loc
 
 def _starting(connection: Connection, run_id: str, wanted: Wanted, call: Call) -> Writing[Claim | None]:
     found = run(connection, run_id, call.actor.id)
+    if found.record.status is not RunStatus.QUEUED or found.held_by is not None:  # since it was chosen
+        raise RefusedByDatabaseError(_TAKEN)
     place = Place(found.record.workspace, found.record.environment, run_id)
     authorize(call.actor.id, found.roles, Action.EXECUTE, ("restore run", run_id), place)
     given = RunDetails(worker=wanted.worker, claim=claim_of(wanted.token))

@@ -34,9 +34,7 @@ class Dialect(NamedTuple):
     is_lost: Callable[[Connection], bool]  # whether a connection is of no use any more
     settled: str  # the number up to which every event is there, or never will be
     clock: str  # an expression: microseconds since 1970-01-01 UTC
-    skip_locked: (
-        str  # what makes a SELECT of one run lock it, and pass over those that others locked; "": writers wait in line
-    )
+    skip_locked: str  # locks the environment that was chosen, passing over those that others locked; "": writers wait
     soundness: str | None  # gives "ok", or what is damaged, one a row; None: its own user cannot ask it
 
 

@@ -19,12 +19,24 @@ from dataclasses import dataclass
 
 from proofgap.audit import Actor
 from proofgap.text import check_words
-from proofgap_store import claiming, denials, environments, reaping, workers
+from proofgap_store import claiming, denials, drills, environments, reaping, workers
 from proofgap_store.calls import made
 from proofgap_store.dispatching import RunDispatcher
+from proofgap_store.drills import Unprepared
 from proofgap_store.engine import Connection
 from proofgap_store.fencing import new_token
-from proofgap_store.fleet_shapes import Beat, Claim, Held, NewWorker, Queue, Reaped, WorkerInfo
+from proofgap_store.fleet_shapes import (
+    Beat,
+    Claim,
+    Drill,
+    Held,
+    NewDrill,
+    NewWorker,
+    Queue,
+    Reaped,
+    Ticked,
+    WorkerInfo,
+)
 from proofgap_store.gate import Answer, Gate, Writing
 
 _WAITING_MAX = 1_000
@@ -144,6 +156,41 @@ class Fleet:
                 held=held,
                 workers=tuple(found for found in workers.active(connection) if seen) if seen else (),
             )
+
+        return self.gate.read(look)
+
+    def declare_drill(self, new: NewDrill, actor: Actor) -> Drill:
+        """Declare a restore that is due by the calendar; ticks count from now on.
+
+        Raises:
+            BadInputError: the expression is none, or it is not said what to restore where with which driver.
+            NotFoundError, ForbiddenError: the actor may not prepare runs there.
+
+        """
+        call = made(self.clock(), actor)
+        return self._write(actor, lambda connection: drills.declaring(connection, new, call))
+
+    def retire_drill(self, drill: str, actor: Actor) -> None:
+        """Let a drill fire no more. Raises as `declare_drill`, and if there is no such drill."""
+        call = made(self.clock(), actor)
+        self._write(actor, lambda connection: drills.retiring(connection, drill, call))
+
+    def drills(self, actor: Actor) -> tuple[Drill, ...]:
+        """Read the drills that an actor sees, those that were retired as well."""
+        return self.gate.read(lambda connection: drills.listing(connection, actor.id))
+
+    def fire_due_drills(self, actor: Actor) -> tuple[Ticked, ...]:
+        """Decide the ticks that are due where the actor may execute runs: each fires one run, or was missed.
+
+        A run that fired is a draft: whoever called prepares and queues it; `unprepared_drills` has what others left behind.
+        """
+        return drills.fire_due(self.gate, self.clock, actor)
+
+    def unprepared_drills(self, actor: Actor, seconds: float) -> tuple[Unprepared, ...]:
+        """Read the runs of drills that nobody has moved for so long, and that wait for no approval."""
+
+        def look(connection: Connection) -> tuple[Unprepared, ...]:
+            return drills.unprepared(connection, actor.id, workers.now_us(connection) - round(seconds * 1_000_000))
 
         return self.gate.read(look)
 

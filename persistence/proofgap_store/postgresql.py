@@ -117,7 +117,7 @@ POSTGRESQL = Dialect(
     is_lost=_is_lost,
     settled="SELECT settled_number()",
     clock="clock_us()",
-    skip_locked="FOR UPDATE OF r SKIP LOCKED",
+    skip_locked="FOR NO KEY UPDATE OF e SKIP LOCKED",
     soundness=None,  # amcheck is an extension that the owner of the server installs
 )
 Connection.dialect = POSTGRESQL

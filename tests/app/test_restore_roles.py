@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from proofgap.access import Role
+from proofgap.audit import Actor
 from proofgap.errors import ForbiddenError, NotFoundError, ProofgapError, StaleError
+from proofgap.facts import RunEvent
 from proofgap_app.cli.ledgers import me
 from proofgap_app.cli.problems import exit_of
 from proofgap_store import Fleet, Ledger, NewRun

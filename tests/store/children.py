@@ -79,7 +79,7 @@ def sign_or_live(path: str, number: int) -> str:
             if number % 2:
                 _answer(ledger.audit.checkpoint)
             else:
-                fire(ledger, ledger.create(NewRun(), ADA).run_id, *PATHS["completed"])
+                fire(ledger, ledger.create(NewRun(environment=f"e{number}"), ADA).run_id, *PATHS["completed"])
         return _answer(lambda: type(ledger.audit.checkpoint()).__name__)
 
 
@@ -111,10 +111,10 @@ def try_key(path: str, number: int, run_id: str) -> str:
 
 
 def live_alone(path: str, number: int) -> str:
-    """Lead a run of one's own from its birth to its end."""
+    """Lead a run of one's own, in an environment of one's own, from its birth to its end."""
     with open_file(path) as ledger:
         ready()
-        run_id = ledger.create(NewRun(), ADA).run_id
+        run_id = ledger.create(NewRun(environment=f"e{number}"), ADA).run_id
         fire(ledger, run_id, *PATHS["completed"])
         return ledger.show(run_id, ADA.id, ADA).record.status.value
 

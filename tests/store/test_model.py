@@ -71,7 +71,7 @@ ENDINGS = {
     "cancelled": "cancel",
 }
 EVIDENCE_LIVES = [("generate",), ("generate", "activate"), ("generate", "activate", "expire"), ("fail",)]
-GUARDED = {"approve", "queue", "complete", "complete_with_errors", "block"}
+GUARDED = {"approve", "queue", "start", "complete", "complete_with_errors", "block"}
 REFUSED = (NotAllowedError, GuardRefusedError)
 
 COUNTS = st.builds(Counts, total=st.none() | st.integers(0, 9), failed=st.none() | st.integers(0, 1))
@@ -165,14 +165,19 @@ class LedgerMachine(RuleBasedStateMachine):
             self.refused += 1
         except REFUSED as error:
             assert before not in MOVES[event] or event in GUARDED
+            assert (event, before) != ("start", "queued") or self.is_live(), "one run is live in an environment"
             self.guarded(error, before in MOVES[event])
         else:
             target = MOVES[event][before]
+            assert event != "start" or not self.is_live()
             is_untouched = given.nothing_written and run not in self.reported
             target = "cancelled" if event == "cancel" and before == "running" and is_untouched else target
             self.reported |= {run} if event == "report" else set()
             assert (receipt.source, receipt.status, receipt.version) == (before, target, number + 1)
             self.status[run] = (target, number + 1)
+
+    def is_live(self) -> bool:
+        return any(status == "running" for status, _ in self.status.values())
 
     def guarded(self, error: Any, has_move: bool) -> None:
         assert isinstance(error, GuardRefusedError) is has_move

@@ -35,6 +35,8 @@ def test_eight_processes_report_on_one_run_and_every_report_counts(path, ledger)
 
 
 def test_eight_processes_with_runs_of_their_own_all_come_to_their_end(path, ledger):
+    for number in range(8):
+        ledger.access.declare_environment(("default", f"e{number}"), ADA)
     assert together(live_alone, path) == ["completed"] * 8
     assert chain_faults(log(ledger)) == []
     assert len(ledger.list_runs(ADA.id, ADA).rows) == 8

@@ -50,7 +50,8 @@ def test_an_item_comes_with_its_report_and_not_once_something_else_happened(ledg
 
 
 def test_an_item_is_not_added_to_a_report_of_a_run_that_is_over_nor_to_that_of_another_run(ledger, connection):
-    over, other = live(ledger, "running"), live(ledger, "running")
+    ledger.access.declare_environment(("default", "annex"), ADA)
+    over, other = live(ledger, "running"), live(ledger, "running", environment="annex")
     ledger.fire(over, RunEvent.REPORT, ADA, items=[Item(key="a", result=ItemResult.SUCCEEDED)])
     report = last_event(connection, "restore_run", over)
     assert refused(connection, ITEM, other, "b", report) == TOO_LATE

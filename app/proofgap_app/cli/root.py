@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _PIPED_WIDTH = 160
 _GROUPS = frozenset(
-    {"audit", "db", "decision", "diagram", "evidence", "help", "items", "machine", "run", "token"}
+    {"audit", "db", "decision", "diagram", "drill", "evidence", "help", "items", "machine", "run", "token"}
 )  # named alone, they print their page
 _COMMANDS = {
     "restore": (
@@ -28,6 +28,9 @@ _COMMANDS = {
     "show": ("show:app", "Show what one run means: decision, reason, impact, next action, proof and evidence."),
     "list": ("listing:app", "List runs, newest first, each with its decision."),
     "run": ("runs:app", "Prepare, queue, execute, follow and cancel runs."),
+    "queue": ("queue:app", "Show what waits, what runs where, and which environments are held; release one."),
+    "worker": ("worker:app", "Execute what is queued, until told to end: one on each machine."),
+    "drill": ("drill:app", "Declare restores that are due by the calendar, as tests."),
     "items": ("items:app", "Report what became of each item, and read it."),
     "evidence": ("evidence:app", "Add evidence about the restored target, and read it."),
     "import": ("importing:app", "Take in records of other systems."),

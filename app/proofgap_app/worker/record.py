@@ -14,6 +14,7 @@ from proofgap.records import Check, CheckResult, Completeness, Level, PreviewFac
 from proofgap.text import TEXT_LENGTH_MAX, safe
 from proofgap_app.drivers.base import EvidenceReport, Plan, Preview, Request, TargetChangedError
 from proofgap_app.worker.target_lock import BusyError
+from proofgap_store import Drill
 
 BLOCKED_BY = {
     "selection_is_not_empty": EndReason.EMPTY_SELECTION,
@@ -100,3 +101,15 @@ def no_expectation(plan: Plan) -> EvidenceReport:
         observed="source_changed",
     )
     return EvidenceReport(SnapshotDetails(subjects_checked=0), (check,))
+
+
+def wanted_of(drill: Drill) -> RunDetails:
+    """Give what the runs of a drill are scoped with."""
+    new = drill.wanted
+    return replace(
+        new.details,
+        manifest=new.manifest,
+        select=new.select,
+        overwrite=new.overwrite,
+        purpose=new.details.purpose or "test",
+    )

@@ -14,30 +14,25 @@ Owns the order of the steps and what a failing one leads to. Refuses to know for
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 from proofgap.access import Action
-from proofgap.audit import Actor
 from proofgap.errors import FencedError, GuardRefusedError, ProofgapError, RefusedError
 from proofgap.facts import EndReason, RunEvent, RunStatus, SnapshotEvent
 from proofgap.hooks import ProjectForRecord
 from proofgap.moves import move
 from proofgap.outcome import ExecutionFacts, Outcome, outcome_of
 from proofgap.records import (
-    Item,
     Moment,
     PreviewFacts,
     RunDetails,
     RunRecord,
-    SnapshotDetails,
 )
 from proofgap_app.drivers.base import (
     Driver,
-    EvidenceReport,
     Execution,
     Plan,
     Request,
@@ -46,36 +41,25 @@ from proofgap_app.drivers.base import (
 )
 from proofgap_app.worker import record
 from proofgap_app.worker.lease import Grip, Lease, here
-from proofgap_app.worker.stop import Heard, Stop
+from proofgap_app.worker.recording import Recorder
+from proofgap_app.worker.stop import Heard
 from proofgap_app.worker.target_lock import BusyError, EnvironmentHeldError, hold
-from proofgap_app.worker.watching import Watcher
-from proofgap_store import Claim, Ledger, NewRun, Receipt, UnavailableError
+from proofgap_store import Claim, NewRun
 
 PREVIEW_VALID_US = 3_600_000_000
 """How long a preview may be acted on: one hour, in microseconds."""
 
 _NO_FACTS = RunDetails()
-_BATCH_ITEMS = 1000
-_PAUSE_SECONDS = 1.0
 
 
 @dataclass(slots=True, kw_only=True)
-class Restore:
+class Restore(Recorder):
     """One restore under way."""
 
-    ledger: Ledger
     driver: Driver
     request: Request
-    actor: Actor
-    watcher: Watcher
-    stop: Stop
     clock: Callable[[], int]
-    run_id: str = ""
-    patience_s: float = 0  # for how long a write is tried again while the database is away
     _is_resumed: bool = False
-    _grip: Grip | None = None  # once the run is claimed
-    _writes: int = 0
-    _unreported: list[Item] = field(default_factory=list)
 
     def run(self, new: NewRun) -> str:
         """Take a new run as far as it goes; gives its id. Look at the ledger for how it ended.
@@ -94,6 +78,22 @@ class Restore:
         if plan is not None:
             self._go_on(plan)
         return self.run_id
+
+    def prepare(self, run_id: str, new: NewRun) -> None:
+        """Take a run that is there already to the queue, for any worker that may have it.
+
+        Raises:
+            StaleError: somebody else prepares it.
+            ProofgapError, OSError: as for `run`.
+
+        """
+        self.run_id = run_id
+        plan = self._prepare(new, self.ledger.peek(run_id, self.actor).version)
+        if plan is None:
+            return
+        with self._looking():
+            found = self.driver.fingerprint(plan)
+        self._queued(RunDetails(plan_digest=plan.digest, target_fingerprint=found))
 
     def resume(self, run_id: str) -> None:
         """Go on with a run that was previewed, by now approved or not, if it still is what was previewed.
@@ -180,9 +180,9 @@ class Restore:
         if holder is not None:
             raise EnvironmentHeldError("/".join(scope), holder.run, needs_release=holder.needs_release)
 
-    def _prepare(self, new: NewRun) -> Plan | None:
+    def _prepare(self, new: NewRun, version: int | None = None) -> Plan | None:
         """Scope, check and preview; nothing is written. ``None``: there is nothing to go on with."""
-        self._fire(RunEvent.SCOPE, record.scoped(new.details, self.request))
+        self._fire(RunEvent.SCOPE, record.scoped(new.details, self.request), expected_version=version)
         with self._looking():
             plan = self.driver.plan(self.request)
             known = self.ledger.peek(self.run_id, self.actor).details
@@ -349,49 +349,3 @@ class Restore:
     def _cancel_is_requested(self) -> bool:
         with self.stop.heard(Heard.NEVER):
             return self.ledger.peek(self.run_id, self.actor).details.cancel_requested_by is not None
-
-    def _report(self, item: Item) -> None:
-        self._unreported.append(item)
-        if len(self._unreported) >= _BATCH_ITEMS:
-            self._flush()
-
-    def _flush(self) -> None:
-        """Report the items that were not reported yet."""
-        if self._unreported:
-            with self.stop.heard(Heard.NEVER):
-                items, self._unreported = self._unreported, []
-                self._write(partial(self.ledger.fire, self.run_id, RunEvent.REPORT, self.actor, items=items))
-
-    def _fire(
-        self,
-        event: RunEvent,
-        given: RunDetails = _NO_FACTS,
-        *,
-        expected_version: int | None = None,
-        note: str | None = None,
-    ) -> None:
-        fire = partial(self.ledger.fire, self.run_id, event, self.actor, given=given, note=note)
-        self._write(partial(fire, expected_version=expected_version))
-
-    def _fire_evidence(self, snapshot: str, event: SnapshotEvent, report: EvidenceReport | None = None) -> None:
-        found, checks = report or EvidenceReport(SnapshotDetails(), ())
-        self._write(partial(self.ledger.fire_evidence, snapshot, event, self.actor, given=found, checks=checks))
-
-    def _write(self, write: Callable[..., Receipt]) -> Receipt:
-        """Write with the token of the claim; while the database is away, again under the same key, as patience allows."""
-        token = None if self._grip is None else self._grip.token
-        if not self.patience_s:
-            return self._moved(write(token=token))
-        self._writes += 1
-        key, until = f"{self.run_id}#{self._writes}", time.monotonic() + self.patience_s
-        while True:
-            try:
-                return self._moved(write(token=token, key=key))
-            except UnavailableError:
-                if time.monotonic() > until:
-                    raise
-            time.sleep(_PAUSE_SECONDS)
-
-    def _moved(self, receipt: Receipt) -> Receipt:
-        self.watcher.moved(receipt)
-        return receipt

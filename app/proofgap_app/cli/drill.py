@@ -1,0 +1,129 @@
+"""``proofgap drill``: restores that are due by the calendar, with purpose test; every missed tick is on record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from proofgap.records import RunDetails
+from proofgap.text import check_id, check_text
+from proofgap_app.cli import output
+from proofgap_app.cli.ledgers import me, opened
+from proofgap_app.cli.options import ACCESS, OBJECTIVES, SCOPE, Access, Objectives, Scope, naming, seconds
+from proofgap_app.cli.telling import moment
+from proofgap_app.drivers import driver_for
+from proofgap_app.drivers.base import Request
+from proofgap_store import Drill, NewDrill
+
+app = App(name="drill", help="Declare restores that are due by the calendar, as tests.")
+
+
+@app.command(
+    name="declare",
+    help_prologue="""Examples:
+  proofgap drill declare '30 2 * * sun' backup.tar.gz --into /srv/drill --environment drills
+  proofgap drill declare '0 4 1 * *' app.db --into /srv/drill/app.db --rto 4h --grace 2h
+""",
+)
+def declare(  # noqa: PLR0913 - one argument per group of options
+    cron: str,
+    backup: Path,
+    /,
+    *,
+    into: Annotated[Path, Parameter(name="--into")],
+    driver: str | None = None,
+    manifest: Path | None = None,
+    select: tuple[str, ...] = (),
+    keep: bool = False,
+    grace: str = "15m",
+    objectives: Objectives = OBJECTIVES,
+    scope: Scope = SCOPE,
+    access: Access = ACCESS,
+) -> int:
+    """Declare a drill: at each tick one run is created, prepared and queued, if a worker serves the environment then.
+
+    Args:
+        cron: minute, hour, day of month, month and day of week, as in crontab, in UTC; a sixth field in front: seconds.
+        backup: what is restored: the same path at every tick.
+        into: where to; what is there and differs is replaced, unless --keep.
+        driver: files or sqlite; recognised by the backup's content now, unless given.
+        manifest: file of SHA-256 sums of the content, as sha256sum writes them.
+        select: glob pattern of items to restore; may be given several times. Everything, unless given.
+        keep: leave what is there and differs; it counts as skipped then.
+        grace: how late a tick may still fire, such as 2h; what is later was missed, and that is recorded.
+
+    """
+    workspace, environment = scope.chosen()
+    wanted = Request(
+        backup=backup.resolve(), target=into.resolve(), manifest=manifest, overwrite=not keep, select=select
+    )
+    chosen = driver_for(driver, wanted.backup)
+    details = RunDetails(backup=str(wanted.backup), target=str(chosen.settled(wanted).target), driver=chosen.name)
+    new = NewDrill(
+        cron=check_text("CRON", cron),
+        details=objectives.on(details),
+        workspace=workspace,
+        environment=environment,
+        manifest=None if manifest is None else str(manifest.resolve()),
+        select=select,
+        overwrite=not keep,
+        grace_us=round(seconds("--grace", grace) * 1_000_000),
+    )
+    with opened(access, create=True) as ledger, naming(cron="CRON", backup="BACKUP", target="--into"):
+        found = ledger.fleet.declare_drill(new, me())
+    _tell(found, as_json=access.json)
+    return 0
+
+
+@app.command(
+    name="list",
+    help_prologue="""Examples:
+  proofgap drill list
+  proofgap drill list --json | jq 'select(.is_active)'
+""",
+)
+def list_drills(*, access: Access = ACCESS) -> int:
+    """List drills, those that were retired as well."""
+    with opened(access) as ledger:
+        found = ledger.fleet.drills(me())
+    for drill in found:
+        _tell(drill, as_json=access.json)
+    if not found:
+        output.note("No drills.")
+    return 0
+
+
+@app.command(
+    name="retire",
+    help_prologue="""Examples:
+  proofgap drill retire dr_01KB2M95QF7T3ZC8H
+""",
+)
+def retire(drill: str, /, *, access: Access = ACCESS) -> int:
+    """Let a drill fire no more; its runs and their evidence stay.
+
+    Args:
+        drill: the drill's id.
+
+    """
+    check_id("DRILL", drill)
+    with opened(access) as ledger:
+        ledger.fleet.retire_drill(drill, me())
+    if access.json:
+        output.json_line({"drill": drill, "is_active": False})
+    else:
+        output.data(f"{drill} fires no more")
+    return 0
+
+
+def _tell(drill: Drill, *, as_json: bool) -> None:
+    if as_json:
+        output.json_line(drill)
+        return
+    new = drill.wanted
+    upcoming = "retired" if drill.next_us is None else f"next {moment(drill.next_us)}"
+    output.columns(
+        (drill.id, new.cron, f"{new.workspace}/{new.environment}", new.details.backup, new.details.target, upcoming)
+    )
