@@ -6,6 +6,7 @@ Knows SQL and transactions, and is the only part of proofgap that does.
 from proofgap_store.access import Access
 from proofgap_store.audit import Audit
 from proofgap_store.declaring import Gap, RestoredLedger
+from proofgap_store.desk import Around, CheckPage, Desk, LogPart, NumberedCheck, Step
 from proofgap_store.dispatching import Deliverable, RunDispatcher
 from proofgap_store.durations import StayQuery, Stays
 from proofgap_store.engine import RefusedByDatabaseError, UnavailableError, shown_address
@@ -70,11 +71,13 @@ from proofgap_store.workers import WorkerLostError
 __all__ = [
     "Access",
     "Anchors",
+    "Around",
     "Audit",
     "Backlog",
     "Beat",
     "Cause",
     "Change",
+    "CheckPage",
     "Checkpointed",
     "Claim",
     "CustodyError",
@@ -82,6 +85,7 @@ __all__ = [
     "DatabaseCheck",
     "Deliverable",
     "Depth",
+    "Desk",
     "Diagnosis",
     "Drill",
     "Entrance",
@@ -106,6 +110,7 @@ __all__ = [
     "LogKey",
     "LogListing",
     "LogPage",
+    "LogPart",
     "LogQuery",
     "LoggedEvent",
     "Look",
@@ -116,6 +121,7 @@ __all__ = [
     "NewToken",
     "NewWorker",
     "News",
+    "NumberedCheck",
     "Opening",
     "Page",
     "PruneOrder",
@@ -136,6 +142,7 @@ __all__ = [
     "Signing",
     "StayQuery",
     "Stays",
+    "Step",
     "Tallies",
     "Ticked",
     "Token",

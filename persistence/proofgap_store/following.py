@@ -169,8 +169,10 @@ def moves(connection: Connection, run_id: str, principal: str, page: PageOf) -> 
 def shown(connection: Connection, run_id: str, event_id: int, principal: str) -> LoggedEvent:
     """Read a decision as it was shown: to whom it was shown themselves, or to whoever reads the log there.
 
+    Who lost a role since is not told again what they may not see now.
+
     Raises:
-        NotFoundError: there is none, or it was shown to somebody else.
+        NotFoundError: there is none, or it was shown to somebody else, or tells what they may not see now.
         PrunedError: what it said was pruned.
 
     """
@@ -180,8 +182,8 @@ def shown(connection: Connection, run_id: str, event_id: int, principal: str) ->
         raise NotFoundError("decision", str(event_id))
     event = _event(row)
     with reading(event) as data:
-        viewer, trigger = data["viewer"]["id"], data["trigger"]
-        is_theirs = viewer == principal and trigger == "show"
+        viewer, seen_now = data["viewer"], viewer_of(principal, found.roles, found.record.facts()).may_view
+        is_theirs = viewer["id"] == principal and data["trigger"] == "show" and seen_now.issuperset(viewer["may_view"])
     if not is_theirs and not found.roles & MAY[Action.AUDIT]:
         raise NotFoundError("decision", str(event_id))
     return event

@@ -12,39 +12,37 @@ and how people ask (`proofgap_app`).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Self
 
-from proofgap.access import Action, Place, action_of
+from proofgap.access import Action, Place
 from proofgap.admission import admitted, known
 from proofgap.audit import Actor, run_stream
-from proofgap.effects import refuse_results_at_birth, tally
-from proofgap.errors import RefusedError, StaleError
+from proofgap.effects import refuse_results_at_birth
+from proofgap.errors import RefusedError
 from proofgap.facts import Facts, RunEvent, SnapshotEvent
 from proofgap.hooks import ProjectForRecord
-from proofgap.moves import begin, move, retry
-from proofgap.records import Check, Item, Moment, RunDetails, RunRecord, SnapshotDetails, draft
+from proofgap.moves import begin, retry
+from proofgap.records import Check, Item, RunDetails, RunRecord, SnapshotDetails, draft
 from proofgap.text import check_words
-from proofgap_store import administration, denials, evidencing, expiry, health, importing, views
+from proofgap_store import administration, denials, evidencing, expiry, firing, health, importing, lists, views
 from proofgap_store.access import Access
 from proofgap_store.audit import Audit
 from proofgap_store.audit_log import head_of
-from proofgap_store.calls import check_report, check_time, digest_of_items, made
+from proofgap_store.calls import check_report, check_time, made
 from proofgap_store.clock import new_id, now_us
 from proofgap_store.custody import Custody
+from proofgap_store.desk import Desk
 from proofgap_store.engine import Connection, make_engine
-from proofgap_store.environments import demand_free
 from proofgap_store.feed import Feed
-from proofgap_store.fencing import demand_token
 from proofgap_store.fleet import Fleet
 from proofgap_store.gate import Answer, Gate, Writing
 from proofgap_store.maintenance import Database
-from proofgap_store.read import Found, law
+from proofgap_store.read import law
 from proofgap_store.schema import Drift
 from proofgap_store.sessions import Sessions
 from proofgap_store.shapes import Diagnosis, HistoryEvent, ImportResult, Listing, NewRun, Receipt, Shown
-from proofgap_store.transitions import Attempt, Call, Plan, carry_out, item_rows, record_refusal, replayed, writing
+from proofgap_store.transitions import Attempt, Call, Plan, record_refusal, replayed, writing
 from proofgap_store.verification import Anchors, Depth, Verification
 from proofgap_store.verifying import verify, verify_file
 
@@ -167,24 +165,11 @@ class Ledger:
 
         """
         event, given = known(RunEvent, "event", event), admitted("given", given)
-        items = admitted("items", tuple(items), length_max=_FOUND_LENGTH_MAX)
-        check_report(event, given, items)
-        call = self._call(actor, at_us, key, "fire", run_id, event, given, items, expected_version)
+        found = admitted("items", tuple(items), length_max=_FOUND_LENGTH_MAX)
+        check_report(event, given, found)
+        call = self._call(actor, at_us, key, "fire", run_id, event, given, found, expected_version)
         call = call._replace(note=None if note is None else check_words("note", note))
-        moment = Moment(at_us=call.rec_us, actor=actor.id, new_id=new_id("op"))  # no caller moves the clock
-
-        def compute(found: Found) -> Plan:
-            if expected_version not in {None, found.record.version}:
-                raise StaleError(run_id, expected_version, found.record.version)
-            demand_token(found.record, event, token)
-            demand_free(found, event)
-            facts = tally(found.record.details, items) if items else given
-            step = move(found.record, event, facts, moment=moment, hooks=_HOOKS)
-            return Plan(run_id, step, partial(item_rows, run_id, items), digest_of_items(items))
-
-        return carry_out(
-            self._gate, Attempt(run_id, event, lambda record: action_of(event, record.status), run_id), call, compute
-        )
+        return firing.fire(self._gate, firing.Fired(run_id, event, given, found, expected_version, token), call)
 
     def retry(self, run_id: str, actor: Actor, *, key: str | None = None, at_us: int | None = None) -> Receipt:
         """Create a new run that tries again what a run did that has ended; the old one stays as it is.
@@ -276,7 +261,7 @@ class Ledger:
     def list_runs(self, viewer: str, actor: Actor, query: views.Query = views.EVERYTHING) -> Listing:
         """Show somebody a page of runs, newest first; one audit event names each row's run, state and facts."""
         asked = views.Asked(actor, viewer, self._clock())
-        return self._shown(asked, lambda connection: views.listing(connection, asked, query))
+        return self._shown(asked, lambda connection: lists.listing(connection, asked, query))
 
     def history(self, run_id: str, viewer: str, *, after: int = 0) -> list[HistoryEvent]:
         """Read the log of a run, oldest first; only what came after an event, where its id is given.
@@ -313,6 +298,11 @@ class Ledger:
     def access(self) -> Access:
         """Give who may do what where, for its administrators."""
         return Access(self._gate, self._clock)
+
+    @property
+    def desk(self) -> Desk:
+        """Give what the page of a run shows beside its decision."""
+        return Desk(self._gate, self._clock)
 
     @property
     def audit(self) -> Audit:

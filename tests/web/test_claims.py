@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -12,7 +13,6 @@ from proofgap_app.web.problems import Code
 from proofgap_app.web.site_settings import SiteSettings
 from tests.web.world import ROLES
 
-LIST = re.compile(r'"forbidden":\s*\[[^\]]*\]')
 ROUTES = [
     route
     for route in site.routes_of(SiteSettings(origin="http://127.0.0.1:1"))
@@ -20,9 +20,26 @@ ROUTES = [
 ]
 
 
+def words(document):
+    """Give every text of a JSON document, but for what stands under a key that says it is forbidden."""
+    if isinstance(document, dict):
+        return [part for key, value in document.items() if key != "forbidden" for part in (key, *words(value))]
+    if isinstance(document, list):
+        return [part for value in document for part in words(value)]
+    return [str(document)]
+
+
+def texts(body):
+    """Give every text of an answer, whether it is JSON, JSON lines, or something else."""
+    try:
+        return words([json.loads(line) for line in ([body] if body.count("\n") < 2 else body.splitlines())])
+    except ValueError:
+        return [body]
+
+
 def claims(text):
-    """Give the forbidden claims that a text makes: the list that forbids them makes none."""
-    said = LIST.sub("", text).lower()
+    """Give the forbidden claims that an answer makes: the list that forbids them makes none."""
+    said = "\n".join(texts(text)).lower()
     return [claim for claim in FORBIDDEN_CLAIMS if re.search(rf"\b{re.escape(claim.lower())}\b", said)]
 
 

@@ -21,7 +21,7 @@ from proofgap_app.cli import output
 from proofgap_app.cli.ledgers import me, opened
 from proofgap_app.cli.options import ACCESS, Access, Whole, naming, seconds
 from proofgap_app.cli.problems import Exit
-from proofgap_app.drivers import DRIVERS
+from proofgap_app.drivers import names
 from proofgap_app.worker.health import served
 from proofgap_app.worker.lease import here
 from proofgap_app.worker.serve import Crew
@@ -112,14 +112,15 @@ def _worker(person: Actor) -> Actor:
 def _wanted(labels: Labels, times: Times) -> NewWorker:
     for label in labels.serve:
         check_id("--serve", label)
-    unknown = [name for name in labels.driver if name not in DRIVERS]
+    installed = names()
+    unknown = [name for name in labels.driver if name not in installed]
     if unknown:
-        raise BadInputError("--driver", f"{unknown[0]!r} is not a driver", f"Use one of: {', '.join(sorted(DRIVERS))}.")
+        raise BadInputError("--driver", f"{unknown[0]!r} is not a driver", f"Use one of: {', '.join(installed)}.")
     return here(
         NewWorker(
             name="-",
             environments=labels.serve,
-            drivers=labels.driver or tuple(sorted(DRIVERS)),
+            drivers=labels.driver or installed,
             concurrency=labels.concurrency,
             lease_us=round(seconds("--lease", times.lease) * 1_000_000),
         )

@@ -26,6 +26,7 @@ from proofgap.hooks import ProjectForRecord
 from proofgap.moves import move
 from proofgap.outcome import ExecutionFacts, Outcome, outcome_of
 from proofgap.records import (
+    Completeness,
     Moment,
     PreviewFacts,
     RunDetails,
@@ -284,7 +285,7 @@ class Restore(Recorder):
             self._end_torn()
             raise
         try:
-            outcome = self._end(execution)
+            outcome = self._end(execution, plan.source_completeness)
         except FencedError:
             raise
         except ProofgapError:
@@ -301,18 +302,11 @@ class Restore(Recorder):
         given = RunDetails(outcome_rule=outcome.rule, end_reason=outcome.end_reason, counts_are_lower_bounds=True)
         self._fire(outcome.event, given)
 
-    def _end(self, execution: Execution) -> Outcome:
+    def _end(self, execution: Execution, source: Completeness) -> Outcome:
         """Fire what the outcome rule says."""
         self._flush()
         outcome = outcome_of(execution.facts(cancel_requested=self._stop_is_wanted()))
-        given = RunDetails(
-            counts=execution.counts,
-            outcome_rule=outcome.rule,
-            end_reason=outcome.end_reason,
-            exit_code=execution.exit_code,
-            nothing_written=execution.nothing_written,
-        )
-        self._fire(outcome.event, given)
+        self._fire(outcome.event, record.ended(execution, outcome, source))
         return outcome
 
     def _stop_is_wanted(self) -> bool:
