@@ -24,9 +24,10 @@ from typing import Any, NamedTuple
 
 import psycopg
 from psycopg import sql
+from sqlalchemy import make_url
 
-from proofgap_store import catalog_postgresql
-from proofgap_store.engine import connected, make_engine
+from proofgap_store import catalog_postgresql, roles_postgresql
+from proofgap_store.engine import connected, execute, make_engine, transaction
 from proofgap_store.migrations.scripts import NAMES, statements
 from proofgap_store.postgresql import SCHEMA
 from proofgap_store.schema import migrate
@@ -155,8 +156,30 @@ def _template() -> str:
         atexit.register(administer, "DROP DATABASE {} WITH (FORCE)", name)
     engine = make_engine(named(name))
     migrate(engine, None)
+    with connected(engine) as connection, transaction(connection, writes=True):
+        for statement in list(roles_postgresql.statements(connection)):
+            execute(connection, statement)
     engine.dispose()
     return name
+
+
+@cache
+def _login(groups: tuple[str, ...]) -> str:
+    """Make somebody who can log in and is a member of some roles of the ledger."""
+    name = "_".join(("proofgap_test", str(os.getpid()), *groups))
+    administer(
+        f"CREATE ROLE {{}} LOGIN PASSWORD '{name}' IN ROLE {', '.join(f'proofgap_{group}' for group in groups)}", name
+    )
+    if VARIABLE in os.environ:
+        atexit.register(administer, "DROP ROLE {}", name)
+    return name
+
+
+def as_member(url: str, *groups: str) -> str:
+    """Give the URL of a database for somebody who is a member of some roles of the ledger, and nothing else."""
+    _template()  # the roles come with it
+    name = _login(groups)
+    return make_url(url).set(username=name, password=name).render_as_string(hide_password=False)
 
 
 @contextmanager

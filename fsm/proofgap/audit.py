@@ -61,6 +61,8 @@ class EventType(StrEnum):
     HOLD_RELEASED = "audit.hold_released"
     PRUNED = "audit.pruned"
     RESTORE_DECLARED = "audit.restore_declared"
+    MOVED = "audit.moved"
+    ARRIVED = "audit.arrived"
     WORKER_REGISTERED = "worker.registered"
     WORKER_RETIRED = "worker.retired"
     WORKER_LOST = "worker.lost"

@@ -149,11 +149,11 @@ class Desk:
             NotFoundError: there is no such run, or they cannot see it.
 
         """
-        return self.gate.read(lambda connection: _around(connection, run_id, principal))
+        return self.gate.read(lambda connection: _around(connection, run_id, principal), (principal,))
 
     def roles(self, principal: str) -> dict[tuple[str, str], frozenset[Role]]:
         """Read every role that somebody holds, by workspace and environment (``*``: all of them)."""
-        return self.gate.read(lambda connection: read.grants(connection, principal))
+        return self.gate.read(lambda connection: read.grants(connection, principal), (principal,))
 
     def steps(self, run_id: str, principal: str) -> tuple[Step, ...] | None:
         """Read when a run came to each status, oldest first; ``None``: not for them. The last fifty at most.
@@ -162,7 +162,7 @@ class Desk:
             NotFoundError: there is no such run, or they cannot see it.
 
         """
-        return self.gate.read(lambda connection: _steps(connection, run_id, principal))
+        return self.gate.read(lambda connection: _steps(connection, run_id, principal), (principal,))
 
     def checks(self, snapshot_id: str, actor: Actor, page: CheckPage) -> tuple[NumberedCheck, ...]:
         """Read a page of the checks of an evidence snapshot, in the order they were made.
@@ -172,7 +172,7 @@ class Desk:
 
         """
         with denials.recorded(self.gate, actor, self.clock):
-            return self.gate.read(lambda connection: _checks(connection, snapshot_id, actor.id, page))
+            return self.gate.read(lambda connection: _checks(connection, snapshot_id, actor.id, page), (actor.id,))
 
     def sources(self, scope: tuple[str, str], actor: Actor) -> tuple[Source, ...]:
         """Read which backups the newest runs of an environment restored, for whoever may create runs there.
@@ -214,7 +214,7 @@ class Desk:
 
         """
         with denials.recorded(self.gate, actor, self.clock):
-            return self.gate.read(lambda connection: _log(connection, run_id, actor.id, (after, limit)))
+            return self.gate.read(lambda connection: _log(connection, run_id, actor.id, (after, limit)), (actor.id,))
 
 
 def _around(connection: Connection, run_id: str, principal: str) -> Around:

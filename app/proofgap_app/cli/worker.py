@@ -92,7 +92,7 @@ def worker(
         raise BadInputError("--metrics", f"{metrics} is no port", "Use 0 to 65535.")
     new, patience_s = _wanted(labels, times), seconds("--patience", times.patience)
     actor = _worker(me())
-    names = {"environments": "--serve", "concurrency": "--concurrency", "lease_us": "--lease"}
+    names = {"environments": "--serve", "new.concurrency": "--concurrency", "new.lease_us": "--lease"}
     with opened(access) as ledger, naming(**names):
         hands = Hands(ledger=ledger, actor=actor, patience_s=patience_s)
         crew = Crew(ledger=ledger, actor=actor, new=new, body=hands.execute, look_after=hands.look_after)

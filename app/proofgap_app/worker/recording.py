@@ -16,12 +16,13 @@ from functools import partial
 
 from proofgap.audit import Actor
 from proofgap.facts import RunEvent, SnapshotEvent
-from proofgap.records import Item, RunDetails, SnapshotDetails
+from proofgap.records import Item, RunDetails
 from proofgap_app.drivers.base import EvidenceReport
 from proofgap_app.worker.lease import Grip
 from proofgap_app.worker.stop import Heard, Stop
 from proofgap_app.worker.watching import Watcher
 from proofgap_store import Ledger, Receipt, UnavailableError
+from proofgap_store.fencing import new_token
 
 _BATCH_ITEMS = 1000
 _PAUSE_SECONDS = 1.0
@@ -39,6 +40,7 @@ class Recorder:
     run_id: str = ""
     patience_s: float = 0  # for how long a write is tried again while the database is away
     _grip: Grip | None = None  # once the run is claimed
+    _series: str = field(default_factory=new_token)  # of idempotency keys: another process may write about the same run
     _writes: int = 0
     _unreported: list[Item] = field(default_factory=list)
 
@@ -65,9 +67,9 @@ class Recorder:
         fire = partial(self.ledger.fire, self.run_id, event, self.actor, given=given, note=note)
         self._write(partial(fire, expected_version=expected_version))
 
-    def _fire_evidence(self, snapshot: str, event: SnapshotEvent, report: EvidenceReport | None = None) -> None:
-        found, checks = report or EvidenceReport(SnapshotDetails(), ())
-        self._write(partial(self.ledger.fire_evidence, snapshot, event, self.actor, given=found, checks=checks))
+    def _fire_evidence(self, snapshot: str, event: SnapshotEvent, report: EvidenceReport) -> Receipt:
+        fire = partial(self.ledger.fire_evidence, snapshot, event, self.actor)
+        return self._write(partial(fire, given=report.found, checks=report.checks))
 
     def _write(self, write: Callable[..., Receipt]) -> Receipt:
         """Write with the token of the claim; while the database is away, again under the same key, as patience allows."""
@@ -75,7 +77,7 @@ class Recorder:
         if not self.patience_s:
             return self._moved(write(token=token))
         self._writes += 1
-        key, until = f"{self.run_id}#{self._writes}", time.monotonic() + self.patience_s
+        key, until = f"{self.run_id}#{self._series}#{self._writes}", time.monotonic() + self.patience_s
         while True:
             try:
                 return self._moved(write(token=token, key=key))

@@ -26,6 +26,9 @@ import structlog
 
 from proofgap.audit import Actor
 from proofgap.errors import FencedError, ProofgapError
+from proofgap.facts import RunStatus
+from proofgap.outcome import ExecutionFacts, outcome_of
+from proofgap.records import RunDetails
 from proofgap_app.worker.lease import Grip, Lease
 from proofgap_app.worker.stop import Stop
 from proofgap_store import Claim, Ledger, NewWorker, UnavailableError
@@ -174,7 +177,24 @@ class Crew:
             log.exception("worker.run_went_wrong")
         finally:
             self._stops.discard(stop)
+        self._see_ended(lease, claim)
         return True
+
+    def _see_ended(self, lease: Lease, claim: Claim) -> None:
+        """See that a run is not left running whose execution is over: a worker that lives on keeps nobody waiting."""
+        outcome = outcome_of(ExecutionFacts(reached_end=False))
+        given = RunDetails(outcome_rule=outcome.rule, end_reason=outcome.end_reason, counts_are_lower_bounds=True)
+        while not lease.is_lost and not self._halted.is_set():
+            try:
+                if self.ledger.peek(claim.run.id, self.actor).status is RunStatus.RUNNING:
+                    self.ledger.fire(claim.run.id, outcome.event, self.actor, given=given, token=claim.token)
+            except UnavailableError:
+                time.sleep(_PAUSE_SECONDS)
+            except ProofgapError as error:
+                _LOG.warning("worker.could_not_end_a_run", run=claim.run.id, error=str(error))
+                return
+            else:
+                return
 
     def _claim(self, lease: Lease, run_id: str | None) -> Claim | None:
         """Claim a run; an answer that may have got lost is asked for again, with the same token."""

@@ -55,7 +55,8 @@ def test_a_clean_restore_is_held_against_the_repositorys_own_digests(
     ((status, found),) = told.evidence
     assert (status, found.verdict, found.level, found.checks_passed) == ("active", "match", "L5", 8)
     assert told.details.recovery_point_basis == "backup_time"
-    assert told.details.backup == f"{place_of(backup)}#latest"
+    assert str(told.details.backup).startswith((f"{place_of(backup)}#", f"{place_of(backup)}::a1"))
+    assert "latest" not in str(told.details.backup)  # a newer snapshot does not take its place
     assert is_nowhere(PASSWORD, tmp_path, ran.out, ran.err)
 
 
