@@ -37,8 +37,8 @@ def environment() -> Environment:
         finalize=_shown,
         auto_reload=False,
     )
-    given: Any = made.globals  # a template may be given anything
-    given |= {"asset": asset, "at": addresses}
+    ours: Any = {"asset": asset, "at": addresses}
+    made.globals.update(ours)
     return made
 
 
