@@ -5,6 +5,9 @@ PYTHON ?= python3
 # What is handed on to pytest, such as PYTEST_ARGS="-k decision -x".
 PYTEST_ARGS ?=
 
+# Debian packages whose programs the tests start.
+DEBIAN_PACKAGES := borgbackup chromium restic
+
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -20,7 +23,7 @@ export UV_COMPILE_BYTECODE := 1
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types imports diagrams verify bench cov all clean
+.PHONY: help setup programs demo test lint types imports diagrams verify bench cov all clean
 .DELETE_ON_ERROR:
 
 help: ## List the targets
@@ -42,10 +45,21 @@ $(READY): pyproject.toml uv.lock
 		{ echo "make: the packages of uv.lock could not be installed; the reason is above. Try again: make setup" >&2; exit 1; }
 	@touch $@
 
+# The programs that tests start: installed where that may be done; else it is said how, and the tests that miss one fail.
+programs:
+	@missing=""; for package in $(DEBIAN_PACKAGES); do \
+		dpkg-query -W -f '$${db:Status-Status}' $$package 2>/dev/null | grep -qx installed || missing="$$missing $$package"; done; \
+	test -z "$$missing" || \
+		if test "$$(id -u)" = 0 && command -v apt-get >/dev/null; then \
+			DEBIAN_FRONTEND=noninteractive; export DEBIAN_FRONTEND; \
+			apt-get -qq update && apt-get -qq install --no-install-recommends $$missing >/dev/null; \
+		else \
+			echo "make: tests start programs of these packages, and will fail: sudo apt-get install --no-install-recommends$$missing" >&2; fi
+
 demo: $(READY) ## Show one restore run from draft to outcome, in a ledger of its own
 	$(BIN)/python -m proofgap_app.demo
 
-test: $(READY) ## Run all tests
+test: $(READY) programs ## Run all tests
 	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
 
 lint: $(READY) ## Look for mistakes, form, spelling, and dependencies that are missing or too many
@@ -73,7 +87,7 @@ verify: diagrams ## Fail if diagrams/ is not what the code draws
 bench: $(READY) ## Measure what the ledger adds to its writes, as ratios to a floor in the same run
 	$(BIN)/python -m benchmarks
 
-cov: $(READY) ## Run all tests and say which lines and branches they miss
+cov: $(READY) programs ## Run all tests and say which lines and branches they miss
 	$(BIN)/python -m pytest -n 2 --cov --cov-report=term $(PYTEST_ARGS)
 
 all: lint types imports test verify ## All that must pass before a commit

@@ -6,6 +6,7 @@ import ast
 import io
 import re
 import tokenize
+import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from itertools import chain
@@ -22,7 +23,7 @@ MODULE_LINES_MAX = 400
 TEST_NAME_WORDS_MIN = 4
 HOME_OF_FORBIDDEN_CLAIMS = "fsm/proofgap/claims.py"
 ENTRY_POINTS = re.compile(
-    r".*/__main__\.py|.*/__init__\.py|.*/migrations/(env|versions/\w+)\.py|app/proofgap_app/demo\.py"
+    r".*/__main__\.py|.*/__init__\.py|.*/migrations/(env|versions/\w+)\.py|app/proofgap_app/(demo|drivers/conformance)\.py"
 )
 WRITTEN = {".py", ".pyi", ".md", ".sql", ".html", ".css", ".js", ".json", ".toml", ".txt", ".svg", ".mmd", ".dot"}
 NO_PLACE_FOR_TEXT = {"__pycache__", "node_modules"}
@@ -78,6 +79,13 @@ def files(*places: str, suffixes: set[str]) -> list[Source]:
 
 PRODUCT = files(*ROOTS, suffixes={".py"})
 CORE = [source for source in PRODUCT if source.path.startswith("fsm/")]
+DRIVERS = {
+    value.partition(":")[0]
+    for value in tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["entry-points"][
+        "proofgap.drivers"
+    ].values()
+}
+"""Modules that are loaded by their name in the metadata of the package."""
 TESTS = files("tests", suffixes={".py"})
 READ_BY_SOMEBODY = files(
     *ROOTS, "docs", "diagrams", "benchmarks", "tests", "README.md", "CHANGELOG.md", suffixes=WRITTEN
@@ -114,7 +122,7 @@ def forbidden_claims(sources: Sequence[Source]) -> Findings:
 
 def orphans(sources: Sequence[Source]) -> Findings:
     """A module that no other module imports, and that is no entry point, is dead."""
-    used = {name for source in sources for name in imports(source)}
+    used = {name for source in sources for name in imports(source)} | DRIVERS
     return (source.path for source in sources if not ENTRY_POINTS.fullmatch(source.path) and source.module not in used)
 
 

@@ -67,7 +67,7 @@ def main() -> None:
     _say("All of it is signed, so that nobody can change it unseen, not even its owner, once somebody kept this line:")
     _proofgap("audit", "checkpoint", must=False)
     _say(f"The ledger is {_HOME / 'ledger.db'}; the diagrams of its machines are in {Path('diagrams')}.")
-    print("Look around:  proofgap list")
+    print("Look around:  proofgap list\nOr in a browser:  proofgap serve")
 
 
 def _introduce(ledger: str) -> None:

@@ -19,6 +19,7 @@ ENVIRONMENT_VARIABLE = "PROOFGAP_ENVIRONMENT"
 KEY_VARIABLE = "PROOFGAP_KEY"
 HEAD_VARIABLE = "PROOFGAP_HEAD"
 LOG_VARIABLE = "PROOFGAP_LOG"
+COMMANDS_VARIABLE = "PROOFGAP_COMMANDS"
 DEBUG_VARIABLE = "PROOFGAP_DEBUG"
 _FILE_URL = "sqlite:///"
 DEFAULT_WORKSPACE = "default"
@@ -51,6 +52,11 @@ def default_ledger_file() -> Path:
     from platformdirs import user_data_path  # noqa: PLC0415 - not needed where a ledger is named
 
     return user_data_path("proofgap", appauthor=False) / "proofgap.db"
+
+
+def commands_folder() -> Path:
+    """Give the folder of the programs that the driver `command` may run; the default is in the user's data folder."""
+    return _file(COMMANDS_VARIABLE) or default_ledger_file().with_name("commands")
 
 
 def key_file() -> Path | None:

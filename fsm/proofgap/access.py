@@ -73,6 +73,11 @@ MAY = MappingProxyType(
         Action.ADMINISTER: frozenset({Role.ADMIN}),
     }
 )
+TOKEN_ROLES = _ALL - {Role.ADMIN}
+"""What a token may be: whoever holds a file must not be able to let in others."""
+
+_OF_TOKENS = "tk_"
+_IN_PERSON = frozenset({Action.APPROVE})  # a second person is one, and no file that the first one holds
 _EXECUTES = frozenset(
     {
         *(RunEvent.START, RunEvent.REPORT, RunEvent.COMPLETE, RunEvent.COMPLETE_WITH_ERRORS),
@@ -80,6 +85,16 @@ _EXECUTES = frozenset(
     }
 )
 _SEES_OPERATIONS = frozenset({Role.OPERATOR, Role.WORKER, Role.AUDITOR, Role.ADMIN})
+
+
+def is_token(principal: str) -> bool:
+    """Tell whether a principal is an API token: no person can be called so."""
+    return principal.startswith(_OF_TOKENS)
+
+
+def token_id(name: str, suffix: str) -> str:
+    """Give the id of a new token: what it is called, and what makes it another than the one before."""
+    return f"{_OF_TOKENS}{name}_{suffix}"
 
 
 def action_of(event: RunEvent, status: RunStatus) -> Action:
@@ -107,14 +122,20 @@ def authorize(
 
     Raises:
         NotFoundError: they hold no role there: a foreign id answers exactly like an unknown one.
-        ForbiddenError: they can see the subject, but may not do this.
+        ForbiddenError: they can see the subject, but may not do this; an approval is a person's, and no token's.
 
     """
     held = frozenset(roles)
     if not held:
         raise NotFoundError(*subject)
-    if not held & MAY[action]:
+    if not may(principal, held, action):
         raise ForbiddenError(principal, action, sorted(MAY[action]), subject=subject, place=place)
+
+
+def may(principal: str, roles: Iterable[Role], action: Action) -> bool:
+    """Tell whether a principal with these roles may do something."""
+    is_somebody = action not in _IN_PERSON or not is_token(principal)
+    return is_somebody and not MAY[action].isdisjoint(roles)
 
 
 def as_seen(record: RunRecord, viewer: Viewer) -> RunRecord:

@@ -39,12 +39,18 @@ class EventType(StrEnum):
     EVIDENCE_CREATED = "restore.evidence.created"
     EVIDENCE_IMPORTED = "restore.evidence.imported"
     EVIDENCE_TRANSITIONED = "restore.evidence.transitioned"
+    EVIDENCE_REVIEWED = "restore.evidence.reviewed"
     LINK_CONFLICTED = "restore.link.conflicted"
     DECISION_PROJECTED = "restore.decision.projected"
     DECISIONS_LISTED = "restore.decision.listed"
     ACCESS_GRANTED = "access.granted"
     ACCESS_REVOKED = "access.revoked"
     ACCESS_DENIED = "access.denied"
+    TOKEN_CREATED = "token.created"  # noqa: S105 - a kind of event
+    TOKEN_REVOKED = "token.revoked"  # noqa: S105 - as above
+    LINK_MADE = "access.link_made"
+    SIGNED_IN = "access.signed_in"
+    SIGNED_OUT = "access.signed_out"
     ENVIRONMENT_DECLARED = "environment.declared"
     MACHINE_DEFINED = "machine.defined"
     KEY_ROTATED = "audit.key_rotated"
@@ -55,6 +61,8 @@ class EventType(StrEnum):
     HOLD_RELEASED = "audit.hold_released"
     PRUNED = "audit.pruned"
     RESTORE_DECLARED = "audit.restore_declared"
+    MOVED = "audit.moved"
+    ARRIVED = "audit.arrived"
     WORKER_REGISTERED = "worker.registered"
     WORKER_RETIRED = "worker.retired"
     WORKER_LOST = "worker.lost"
@@ -84,8 +92,8 @@ class Actor(Struct):
     """
 
     id: str
-    kind: str = "user"  # user, worker or system
-    via: str = "library"  # cli, api, worker or library
+    kind: str = "user"  # user, worker, token or system
+    via: str = "library"  # cli, api, page, worker or library
     name: str | None = None
 
     def author(self) -> Author:

@@ -32,6 +32,7 @@ _COUNTED = {
 }
 _BASIS = {
     RecoveryPointBasis.STATED: "stated by whoever asked for the run",
+    RecoveryPointBasis.BACKUP_TIME: "as the backup says itself, not attested",
     RecoveryPointBasis.FILE_TIME: "file time, not attested",
 }
 _SUPERSEDED = " (of an earlier preview; it no longer counts)"
@@ -214,7 +215,7 @@ _BEYOND = (
 
 
 def _since(basis: str | None) -> str:
-    attested = "" if basis != RecoveryPointBasis.FILE_TIME else ", read off a file and not attested,"
+    attested = "" if basis in {None, RecoveryPointBasis.STATED} else ", read off the backup and not attested,"
     return f"from the recovery point{attested} to the request"
 
 

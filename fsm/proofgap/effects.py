@@ -34,7 +34,7 @@ from proofgap.records import (
 
 _ENDING = frozenset(
     {
-        *("counts", "counts_are_lower_bounds", "attention", "end_reason"),
+        *("counts", "counts_are_lower_bounds", "counts_source", "attention", "end_reason"),
         *("outcome_rule", "exit_code", "nothing_written", "source_completeness"),
     }
 )
@@ -45,9 +45,10 @@ _WANTED = (
     | _RECOVERY_POINT
     | _PLACE_IN_LINE
 )
-_CHOSEN = frozenset({"manifest", "select", "overwrite"})
+_CHOSEN = frozenset({"manifest", "select", "overwrite", "options", "password_file"})
 _FOUND = _RECOVERY_POINT | {
     *("plan_digest", "selected", "expects_nothing", "source_completeness", "target_fingerprint"),
+    *("backup", "marker", "tool", "unit"),
 }
 ACCEPTED: MappingProxyType[str, frozenset[str]] = MappingProxyType(
     {
@@ -214,6 +215,8 @@ def _details(record: RunRecord, event: RunEvent, given: RunDetails, moment: Mome
                 manifest=None,
                 select=(),
                 overwrite=False,
+                options=(),
+                password_file=None,
             )
             before = _without_foreign_point(before, given)
         case RunEvent.CHECK:
@@ -235,16 +238,25 @@ def _details(record: RunRecord, event: RunEvent, given: RunDetails, moment: Mome
 
 
 def _without_foreign_point(details: RunDetails, given: RunDetails) -> RunDetails:
-    """Forget a recovery point that was read off a file, or that was stated of another backup."""
+    """Forget a recovery point that was read off a backup, or that was stated of another backup."""
     is_other = given.backup not in {None, details.backup}
-    if not is_other and details.recovery_point_basis is not RecoveryPointBasis.FILE_TIME:
+    if not is_other and details.recovery_point_basis in {None, RecoveryPointBasis.STATED}:
         return details
     return replace(details, recovery_point_us=None, recovery_point_basis=None)
 
 
 def _unseen(details: RunDetails) -> RunDetails:
     """Forget the plan, the preview and the approvals: they were for something else."""
-    return replace(details, plan_digest=None, target_fingerprint=None, preview=None, approvals=())
+    return replace(
+        details,
+        tool=None,
+        unit=None,
+        marker=None,
+        plan_digest=None,
+        target_fingerprint=None,
+        preview=None,
+        approvals=(),
+    )
 
 
 def _preview(details: RunDetails, shown: PreviewFacts) -> PreviewFacts:

@@ -192,6 +192,14 @@ class Struct(msgspec.Struct, metaclass=_Frozen, frozen=True, kw_only=True, forbi
     """An immutable record whose unknown fields are refused, never ignored."""
 
 
+class CountsSource(StrEnum):
+    """Where the counts of an execution come from. A tool's own summary is none of them: it is no fact about the target."""
+
+    ITEMS = "items"  # added up from what was reported of each item
+    TOOL_ERRORS = "tool_errors"  # what the plan selects, less what the tool's error messages name
+    METADATA = "metadata"  # what the target was seen to hold, by name and size
+
+
 class Counts(Struct, omit_defaults=True):
     """How many items ended how; a count that is not known is ``None`` and is left out when written.
 

@@ -18,6 +18,7 @@ from proofgap.facts import (
     Attention,
     Count,
     Counts,
+    CountsSource,
     EndReason,
     Facts,
     Instant,
@@ -67,6 +68,7 @@ class RecoveryPointBasis(StrEnum):
     """Where the time of a recovery point comes from."""
 
     STATED = "stated"  # whoever asked for the run says so
+    BACKUP_TIME = "backup_time"  # when the backup was taken, as it says itself; nobody attested it
     FILE_TIME = "file_time"  # when the file of the backup last changed; nobody attested it
 
 
@@ -127,6 +129,8 @@ class RunDetails(Struct, omit_defaults=True):
     manifest: str | None = None
     select: tuple[str, ...] = ()  # patterns over items; none selects everything
     overwrite: bool = False  # replace what exists and differs
+    options: tuple[str, ...] = ()  # KEY=VALUE, for the driver; never a secret
+    password_file: str | None = None  # where the executing machine has the password, never what it is
     rto_us_stated: Count | None = None  # within which time the restore was to be done
     rpo_us_stated: Count | None = None  # how old the recovery point may be
     recovery_point_us: Count | None = None  # the moment whose data the backup holds
@@ -143,6 +147,9 @@ class RunDetails(Struct, omit_defaults=True):
     selected: Count | None = None  # items that the plan selects
     expects_nothing: bool = False  # the plan says that an empty selection is right
     source_completeness: Completeness | None = None
+    tool: str | None = None  # what restores, with its version
+    unit: str | None = None  # what is counted: file, table, toc_entry, item
+    marker: str | None = None  # of the target when the plan was made: evidence tells by it what was written since
     plan_digest: str | None = None
     target_fingerprint: str | None = None  # of the target as it was found last
     preview: PreviewFacts | None = None
@@ -150,6 +157,7 @@ class RunDetails(Struct, omit_defaults=True):
     cancel_requested_by: str | None = None
     counts: Counts | None = None  # as reported for the whole run
     counts_are_lower_bounds: bool = False
+    counts_source: CountsSource | None = None
     item_counts: Counts | None = None  # added up from item rows; wins over ``counts``
     items: Count | None = None  # number of item rows
     attention: Attention | None = None

@@ -6,10 +6,12 @@ Knows SQL and transactions, and is the only part of proofgap that does.
 from proofgap_store.access import Access
 from proofgap_store.audit import Audit
 from proofgap_store.declaring import Gap, RestoredLedger
+from proofgap_store.desk import Around, CheckPage, Desk, LogPart, NumberedCheck, Review, Source, Step
 from proofgap_store.dispatching import Deliverable, RunDispatcher
 from proofgap_store.durations import StayQuery, Stays
 from proofgap_store.engine import RefusedByDatabaseError, UnavailableError, shown_address
 from proofgap_store.exporting import Export, Manifest
+from proofgap_store.feed import Feed
 from proofgap_store.fleet import Fleet
 from proofgap_store.fleet_shapes import (
     Beat,
@@ -25,20 +27,24 @@ from proofgap_store.fleet_shapes import (
     WorkerInfo,
     WorkerState,
 )
+from proofgap_store.following import Backlog, Following, Look, Moved, News, Tallies
 from proofgap_store.formats import ExportFormat
 from proofgap_store.holds import Hold, HoldOn
 from proofgap_store.inline import InlineDispatcher
 from proofgap_store.ledger import Ledger
 from proofgap_store.maintenance import Database, upgrade
+from proofgap_store.moving import MovedLedger
 from proofgap_store.outside import CustodyError
 from proofgap_store.pruning import Pruned, PruneOrder
 from proofgap_store.reasons import Cause, Change, Why
 from proofgap_store.redaction import Erasure, Redaction
 from proofgap_store.replaying import Replay
+from proofgap_store.roles_postgresql import RoleCheck
 from proofgap_store.rotation import LogKey
 from proofgap_store.schema import GuardsError
 from proofgap_store.seen import Seen
 from proofgap_store.sequencer import Checkpointed, UnsignedError
+from proofgap_store.sessions import Sessions
 from proofgap_store.shapes import (
     DatabaseCheck,
     Diagnosis,
@@ -57,6 +63,8 @@ from proofgap_store.shapes import (
     Signing,
     Upgraded,
 )
+from proofgap_store.signing_in import Entrance, Session
+from proofgap_store.tokens import Issued, NewToken, Token
 from proofgap_store.verification import Anchors, Depth, Verification
 from proofgap_store.verifying import verify_file
 from proofgap_store.views import Page, Query
@@ -65,10 +73,13 @@ from proofgap_store.workers import WorkerLostError
 __all__ = [
     "Access",
     "Anchors",
+    "Around",
     "Audit",
+    "Backlog",
     "Beat",
     "Cause",
     "Change",
+    "CheckPage",
     "Checkpointed",
     "Claim",
     "CustodyError",
@@ -76,12 +87,16 @@ __all__ = [
     "DatabaseCheck",
     "Deliverable",
     "Depth",
+    "Desk",
     "Diagnosis",
     "Drill",
+    "Entrance",
     "Erasure",
     "Export",
     "ExportFormat",
+    "Feed",
     "Fleet",
+    "Following",
     "Gap",
     "GuardsError",
     "Held",
@@ -90,18 +105,26 @@ __all__ = [
     "HoldOn",
     "ImportResult",
     "InlineDispatcher",
+    "Issued",
     "Ledger",
     "ListedRun",
     "Listing",
     "LogKey",
     "LogListing",
     "LogPage",
+    "LogPart",
     "LogQuery",
     "LoggedEvent",
+    "Look",
     "Manifest",
+    "Moved",
+    "MovedLedger",
     "NewDrill",
     "NewRun",
+    "NewToken",
     "NewWorker",
+    "News",
+    "NumberedCheck",
     "Opening",
     "Page",
     "PruneOrder",
@@ -114,13 +137,21 @@ __all__ = [
     "RefusedByDatabaseError",
     "Replay",
     "RestoredLedger",
+    "Review",
+    "RoleCheck",
     "RunDispatcher",
     "Seen",
+    "Session",
+    "Sessions",
     "Shown",
     "Signing",
+    "Source",
     "StayQuery",
     "Stays",
+    "Step",
+    "Tallies",
     "Ticked",
+    "Token",
     "UnavailableError",
     "UnsignedError",
     "Upgraded",

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from proofgap.access import ANY_ENVIRONMENT, Action, Place, Role, authorize
+from proofgap.access import ANY_ENVIRONMENT, Action, Place, Role, authorize, is_token
 from proofgap.admission import known
 from proofgap.audit import Actor, EventType, system_stream
 from proofgap.errors import BadInputError
@@ -164,11 +164,14 @@ def granting(
     """Compute the event of a grant, or of its revocation; only an admin of the scope may."""
     principal, role, revoke = check_id("principal", grant[0]), known(Role, "role", grant[1]), grant[2]
     check_scope(scope)
-    _demand_admin(call.actor.id, roles_over(connection, call.actor.id, scope), scope)
+    demand_admin(call.actor.id, roles_over(connection, call.actor.id, scope), scope)
+    if is_token(principal):
+        remedy = "Make a token with other roles, and revoke this one."
+        raise BadInputError("principal", f"{principal!r} is a token, whose roles are those it was made with", remedy)
     if revoke and role is Role.ADMIN:
         _demand_another_admin(connection, principal, scope)
-    draft = _grant_draft(principal, role, scope, EventType.ACCESS_REVOKED if revoke else EventType.ACCESS_GRANTED)
-    return _system_writing(connection, [draft], call)
+    draft = grant_draft(principal, role, scope, EventType.ACCESS_REVOKED if revoke else EventType.ACCESS_GRANTED)
+    return system_writing(connection, [draft], call)
 
 
 def _demand_another_admin(connection: Connection, principal: str, scope: tuple[str, str]) -> None:
@@ -220,8 +223,8 @@ def declaring(connection: Connection, scope: tuple[str, str], rules: Rules, call
     check_valid(rules.evidence_valid_us)
     drafts = [_environment_draft(scope, _completed(connection, scope, rules))]
     if not may_administer(connection, scope, call.actor.id):
-        drafts.append(_grant_draft(call.actor.id, Role.ADMIN, scope))
-    return _system_writing(connection, drafts, call)
+        drafts.append(grant_draft(call.actor.id, Role.ADMIN, scope))
+    return system_writing(connection, drafts, call)
 
 
 def _completed(connection: Connection, scope: tuple[str, str], rules: Rules) -> Rules:
@@ -246,27 +249,30 @@ def may_administer(connection: Connection, scope: tuple[str, str], principal: st
     else:
         found = grants(connection, principal).items()
         held = frozenset(role for place, held in found if place[0] == scope[0] or not known for role in held)
-    _demand_admin(principal, held, scope)
+    demand_admin(principal, held, scope)
     return is_known
 
 
-def _demand_admin(principal: str, held: frozenset[Role], scope: tuple[str, str]) -> None:
+def demand_admin(principal: str, held: frozenset[Role], scope: tuple[str, str]) -> None:
+    """Let an admin of a scope through. Raises as `authorize` does."""
     authorize(principal, held, Action.ADMINISTER, ("environment", "/".join(scope)), Place(*scope))
 
 
 def opening(scope: tuple[str, str], admin: str) -> list[Draft]:
     """Give the events by which an environment comes into being, with its first admin."""
-    return [_environment_draft(scope, _NO_RULES), _grant_draft(admin, Role.ADMIN, scope)]
+    return [_environment_draft(scope, _NO_RULES), grant_draft(admin, Role.ADMIN, scope)]
 
 
-def _system_writing(connection: Connection, drafts: Sequence[Draft], call: Call) -> Writing[int]:
+def system_writing(connection: Connection, drafts: Sequence[Draft], call: Call) -> Writing[int]:
+    """Put events at the end of the ledger's own stream; the number of the first is the answer."""
     events = link(head_of(connection, _LEDGER), drafts, call.actor, call.at_us, call.rec_us)
     return Writing(events=events, answer=lambda written: written[0].event_id)
 
 
-def _grant_draft(
+def grant_draft(
     principal: str, role: Role, scope: tuple[str, str], kind: EventType = EventType.ACCESS_GRANTED
 ) -> Draft:
+    """Give the event of a grant, or of its revocation."""
     environment = None if scope[1] == "*" else scope[1]
     return Draft(kind, scope[0], environment, None, None, {"principal": principal, "role": role})
 

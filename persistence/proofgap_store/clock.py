@@ -8,10 +8,13 @@ from __future__ import annotations
 import os
 import pwd
 import time
+from base64 import urlsafe_b64encode
 
 from uuid_utils import uuid7
 
 _SALT_BYTES = 16
+_SECRET_BYTES = 32
+_SUFFIX_BYTES = 5
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32: no letter that reads like a digit
 _PAIRS = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
 
@@ -35,6 +38,16 @@ def new_id(prefix: str) -> str:
 def new_salt() -> str:
     """Give a new salt for a commitment: 128 random bits, in hex."""
     return os.urandom(_SALT_BYTES).hex()
+
+
+def new_secret(prefix: str) -> str:
+    """Give a new secret of 256 random bits that whoever finds it can tell apart by its prefix."""
+    return prefix + urlsafe_b64encode(os.urandom(_SECRET_BYTES)).decode().rstrip("=")
+
+
+def new_suffix() -> str:
+    """Give 40 random bits, in hex: what makes one name another than the one before."""
+    return os.urandom(_SUFFIX_BYTES).hex()
 
 
 def display_name() -> str | None:

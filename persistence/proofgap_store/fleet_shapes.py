@@ -160,6 +160,8 @@ class NewDrill(Struct, omit_defaults=True):
         manifest: file of SHA-256 sums of the content.
         select: patterns over items; none selects everything.
         overwrite: replace what exists and differs: a drill restores into the same target again and again.
+        options: KEY=VALUE for the driver, never a secret.
+        password_file: the file of the backup's password, on the machine that executes.
         grace_us: how late a tick may still fire; what is later was missed.
 
     """
@@ -171,6 +173,8 @@ class NewDrill(Struct, omit_defaults=True):
     manifest: str | None = None
     select: tuple[str, ...] = ()
     overwrite: bool = False
+    options: tuple[str, ...] = ()
+    password_file: str | None = None
     grace_us: Count = 900_000_000
 
 

@@ -12,47 +12,38 @@ and how people ask (`proofgap_app`).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
-from proofgap.access import Action, Place, action_of, authorize
+from proofgap.access import Action, Place
 from proofgap.admission import admitted, known
 from proofgap.audit import Actor, run_stream
-from proofgap.effects import refuse_results_at_birth, tally
-from proofgap.errors import RefusedError, StaleError
+from proofgap.effects import refuse_results_at_birth
+from proofgap.errors import RefusedError
 from proofgap.facts import Facts, RunEvent, SnapshotEvent
 from proofgap.hooks import ProjectForRecord
-from proofgap.moves import begin, move, retry
-from proofgap.records import Check, Item, Moment, RunDetails, RunRecord, SnapshotDetails, draft
+from proofgap.moves import begin, retry
+from proofgap.records import Check, Item, RunDetails, RunRecord, SnapshotDetails, draft
 from proofgap.text import check_words
-from proofgap_store import administration, denials, evidencing, expiry, health, importing, views
+from proofgap_store import administration, denials, evidencing, expiry, firing, health, importing, lists, views
 from proofgap_store.access import Access
 from proofgap_store.audit import Audit
 from proofgap_store.audit_log import head_of
-from proofgap_store.calls import check_report, check_time, digest_of_items, made
+from proofgap_store.calls import check_report, check_time, made
 from proofgap_store.clock import new_id, now_us
 from proofgap_store.custody import Custody
+from proofgap_store.desk import Desk
+from proofgap_store.dialect import Readers
 from proofgap_store.engine import Connection, make_engine
-from proofgap_store.environments import demand_free
-from proofgap_store.fencing import demand_token
+from proofgap_store.feed import Feed
 from proofgap_store.fleet import Fleet
-from proofgap_store.gate import Answer, Gate, Writing
+from proofgap_store.gate import Answer, Gate, Prepare, Writing
 from proofgap_store.maintenance import Database
-from proofgap_store.read import Found, law, roles
+from proofgap_store.read import law
 from proofgap_store.schema import Drift
+from proofgap_store.sessions import Sessions
 from proofgap_store.shapes import Diagnosis, HistoryEvent, ImportResult, Listing, NewRun, Receipt, Shown
-from proofgap_store.transitions import (
-    Attempt,
-    Call,
-    Plan,
-    carry_out,
-    item_rows,
-    record_refusal,
-    replayed,
-    writing,
-)
+from proofgap_store.transitions import Attempt, Call, Plan, record_refusal, replayed, writing
 from proofgap_store.verification import Anchors, Depth, Verification
 from proofgap_store.verifying import verify, verify_file
 
@@ -107,9 +98,7 @@ class Ledger:
         """Give the ledger itself."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         """Close it."""
         self.close()
 
@@ -132,14 +121,13 @@ class Ledger:
         record = draft(new_id("rr"), (new.workspace, new.environment), new.details, actor.id, is_dry_run=new.is_dry_run)
 
         def prepare(connection: Connection) -> Writing[Receipt] | Receipt:
-            held = roles(connection, actor.id, new.workspace, new.environment)
-            authorize(actor.id, held, Action.CREATE, ("environment", f"{new.workspace}/{new.environment}"), place)
+            views.permit_in(connection, Action.CREATE, place, actor.id)
             plan = Plan(record.id, begin(record, hooks=_HOOKS))
             return replayed(connection, call) or writing(
                 call, head_of(connection, run_stream(record.id)), plan, law(connection)
             )
 
-        return self._write(actor, prepare)
+        return self._write(actor, prepare, (actor.id,))
 
     def fire(  # noqa: PLR0913 - the one gate: every argument is part of the public contract
         self,
@@ -178,24 +166,11 @@ class Ledger:
 
         """
         event, given = known(RunEvent, "event", event), admitted("given", given)
-        items = admitted("items", tuple(items), length_max=_FOUND_LENGTH_MAX)
-        check_report(event, given, items)
-        call = self._call(actor, at_us, key, "fire", run_id, event, given, items, expected_version)
+        found = admitted("items", tuple(items), length_max=_FOUND_LENGTH_MAX)
+        check_report(event, given, found)
+        call = self._call(actor, at_us, key, "fire", run_id, event, given, found, expected_version)
         call = call._replace(note=None if note is None else check_words("note", note))
-        moment = Moment(at_us=call.rec_us, actor=actor.id, new_id=new_id("op"))  # no caller moves the clock
-
-        def compute(found: Found) -> Plan:
-            if expected_version not in {None, found.record.version}:
-                raise StaleError(run_id, expected_version, found.record.version)
-            demand_token(found.record, event, token)
-            demand_free(found, event)
-            facts = tally(found.record.details, items) if items else given
-            step = move(found.record, event, facts, moment=moment, hooks=_HOOKS)
-            return Plan(run_id, step, partial(item_rows, run_id, items), digest_of_items(items))
-
-        return carry_out(
-            self._gate, Attempt(run_id, event, lambda record: action_of(event, record.status), run_id), call, compute
-        )
+        return firing.fire(self._gate, firing.Fired(run_id, event, given, found, expected_version, token), call)
 
     def retry(self, run_id: str, actor: Actor, *, key: str | None = None, at_us: int | None = None) -> Receipt:
         """Create a new run that tries again what a run did that has ended; the old one stays as it is.
@@ -269,7 +244,7 @@ class Ledger:
             NotFoundError: there is no such run, or the actor cannot see it.
 
         """
-        return self._gate.read(lambda connection: views.peek(connection, run_id, actor.id))
+        return self._gate.read(lambda connection: views.peek(connection, run_id, actor.id), (actor.id,))
 
     def project(self, run_id: str, viewer: str, actor: Actor) -> Shown:
         """Project a run's decision for one person, and log that they were shown it.
@@ -287,7 +262,7 @@ class Ledger:
     def list_runs(self, viewer: str, actor: Actor, query: views.Query = views.EVERYTHING) -> Listing:
         """Show somebody a page of runs, newest first; one audit event names each row's run, state and facts."""
         asked = views.Asked(actor, viewer, self._clock())
-        return self._shown(asked, lambda connection: views.listing(connection, asked, query))
+        return self._shown(asked, lambda connection: lists.listing(connection, asked, query))
 
     def history(self, run_id: str, viewer: str, *, after: int = 0) -> list[HistoryEvent]:
         """Read the log of a run, oldest first; only what came after an event, where its id is given.
@@ -300,7 +275,7 @@ class Ledger:
 
     def items(self, run_id: str, viewer: str, page: views.Page = views.FIRST_PAGE) -> list[Item]:
         """Read item outcomes of a run, ordered by key."""
-        return self._gate.read(lambda connection: views.items(connection, run_id, viewer, page))
+        return self._gate.read(lambda connection: views.items(connection, run_id, viewer, page), (viewer,))
 
     def checks(self, snapshot_id: str, viewer: str) -> list[Check]:
         """Read the checks of an evidence snapshot, in the order they were made."""
@@ -318,12 +293,17 @@ class Ledger:
 
         """
         call = self._call(actor, None, None)
-        return self._write(actor, lambda connection: importing.writing(connection, lines, call))
+        return self._write(actor, lambda connection: importing.writing(connection, lines, call), None)
 
     @property
     def access(self) -> Access:
         """Give who may do what where, for its administrators."""
         return Access(self._gate, self._clock)
+
+    @property
+    def desk(self) -> Desk:
+        """Give what the page of a run shows beside its decision."""
+        return Desk(self._gate, self._clock)
 
     @property
     def audit(self) -> Audit:
@@ -336,9 +316,19 @@ class Ledger:
         return Fleet(self._gate, self._clock)
 
     @property
+    def feed(self) -> Feed:
+        """Give what moves, for whoever follows it."""
+        return Feed(self._gate, self._clock)
+
+    @property
+    def sessions(self) -> Sessions:
+        """Give who is let in by the network: tokens, links and sessions."""
+        return Sessions(self._gate, self._clock)
+
+    @property
     def database(self) -> Database:
         """Give the database that the ledger lives in, for whoever operates it."""
-        return Database(self._gate)
+        return Database(self._gate, self._custody, self._clock)
 
     def verify(self, *, anchors: Anchors | None = None, is_quick: bool = False) -> Verification:
         """Verify the log of this ledger, and that its records follow from it; held against its own head file.
@@ -373,21 +363,21 @@ class Ledger:
         expiry.expire(self._gate, runs, now_us)
         return len(runs)
 
-    def _shown(self, asked: views.Asked, look: Callable[[Connection], Writing[Answer] | Answer]) -> Answer:
+    def _shown(self, asked: views.Asked, look: Prepare[Answer]) -> Answer:
         """Show something, once nothing of it rests on evidence that has stopped counting."""
         while True:
             try:
-                return self._write(asked.actor, look)
+                return self._write(asked.actor, look, (asked.actor.id, asked.viewer))
             except expiry.EvidenceOverError as over:
                 expiry.expire(self._gate, over.runs, asked.at_us)
 
     def _read(self, actor: Actor, look: Callable[[Connection], Answer]) -> Answer:
         with denials.recorded(self._gate, actor, self._clock):
-            return self._gate.read(look)
+            return self._gate.read(look, (actor.id,))
 
-    def _write(self, actor: Actor, prepare: Callable[[Connection], Writing[Answer] | Answer]) -> Answer:
+    def _write(self, actor: Actor, prepare: Prepare[Answer], readers: Readers) -> Answer:
         with denials.recorded(self._gate, actor, self._clock):
-            return self._gate.write(prepare)
+            return self._gate.write(prepare, readers)
 
     def _call(self, actor: Actor, at_us: int | None, key: str | None, *request: object) -> Call:
         return made(self._clock(), actor, at_us, key, *request)

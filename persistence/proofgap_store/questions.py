@@ -3,7 +3,8 @@
 Owns every SELECT over the log of a whole scope. An event is visible to
 whoever audits the workspace and environment that it names. One that names no environment is visible where all that it
 speaks of is: the runs of a list, the scopes of an export; what concerns a workspace, to whoever audits any part of
-it; what concerns the ledger itself, to every auditor. A list that was pruned does not tell any more which runs it
+it; that somebody signed in, to whoever audits all that this person ever held a role for; what concerns the ledger
+itself, to every auditor. A list that was pruned does not tell any more which runs it
 named, so nobody sees it. Whatever is not visible answers like what does not exist.
 
 Reading changes nothing and is not recorded. Refuses to know what the events mean.
@@ -53,6 +54,8 @@ _VISIBLE = """CASE
   WHEN e.type = 'audit.exported' THEN NOT EXISTS (
     SELECT 1 FROM json_each(e.payload, '$.data.scopes') AS line WHERE NOT ({scope_held}))
   WHEN e.ws IS NOT NULL THEN e.ws IN ({workspaces})
+  WHEN e.type IN ('access.link_made', 'access.signed_in', 'access.signed_out') THEN NOT EXISTS (
+    SELECT 1 FROM access_grant AS g WHERE g.principal = e.actor AND NOT ({grant_held}))
   ELSE TRUE END"""
 
 
@@ -61,6 +64,10 @@ NEWEST = LogPage()
 Scope = tuple[str, str]
 Progress = Callable[[int, int, int], None]
 """Told how far work over the log is: number of the event reached, number of the last event, how many were taken."""
+
+
+def silent(_reached: int, _last: int, _count: int) -> None:
+    """Report no progress."""
 
 
 class PrunedError(ProofgapError):
@@ -128,6 +135,7 @@ def _visibility(scopes: Sequence[Scope]) -> Selection:
     condition = _VISIBLE.format(
         event_held=held("e.ws", "e.env"),
         run_held=held("r.workspace", "r.environment"),
+        grant_held=held("g.workspace", "g.environment"),
         scope_held=held("(line.value ->> 0)", "(line.value ->> 1)"),
         workspaces=", ".join(f":w{n}" for n in range(len(scopes))),
     )

@@ -16,6 +16,7 @@ from proofgap.errors import NotFoundError
 from proofgap.records import RunRecord
 from proofgap.text import check_id
 from proofgap_store.audit_log import Head
+from proofgap_store.dialect import Statement
 from proofgap_store.documents import run_record
 from proofgap_store.engine import Connection, Row, rows
 from proofgap_store.shapes import Opening
@@ -71,21 +72,12 @@ _OWNER_OF_SNAPSHOT = "SELECT run FROM evidence_snapshot WHERE id = :snapshot AND
 
 _GRANTS = "SELECT workspace, environment, role FROM access_grant WHERE principal = :principal AND active = 1"
 _PAGE = f"""
-{_RUN}
-WHERE EXISTS (
-    SELECT 1 FROM json_each(:scopes) AS scope
-    WHERE scope.value ->> 0 = r.workspace AND scope.value ->> 1 IN (r.environment, :any))
-  AND (CAST(:workspace AS TEXT) IS NULL OR r.workspace = :workspace)
-  AND (CAST(:environment AS TEXT) IS NULL OR r.environment = :environment)
-  AND (CAST(:created AS BIGINT) IS NULL OR (r.created_at_us, r.id) < (:created, :run))
-ORDER BY r.created_at_us DESC, r.id DESC LIMIT :limit
+{_RUN} WHERE r.id IN (SELECT value FROM json_each(:runs)) ORDER BY r.created_at_us DESC, r.id DESC
 """  # noqa: S608 - as above
 _EVIDENCE_OF_PAGE = """
 SELECT * FROM evidence_snapshot WHERE operation_run_id IN (SELECT value FROM json_each(:operations))
 ORDER BY id
 """
-BATCH = 200
-"""How many runs a list reads at a time."""
 
 
 class Found(NamedTuple):
@@ -151,9 +143,13 @@ def run_of_snapshot(connection: Connection, snapshot_id: str) -> str:
     return owner
 
 
+LAW: Statement = "SELECT coalesce(max(seq), -1) AS seq FROM audit_stream WHERE stream = 'system/ledger'", {}
+"""Gives the number of the last event on grants and environments: what a permission rests on."""
+
+
 def law(connection: Connection) -> int:
-    """Read the number of the last event on grants and environments: what a permission rests on."""
-    number: int = rows(connection, "SELECT seq FROM audit_stream WHERE stream = 'system/ledger'")[0]["seq"]
+    """Read that number."""
+    number: int = rows(connection, LAW[0])[0]["seq"]
     return number
 
 
@@ -201,26 +197,11 @@ def grants(connection: Connection, principal: str) -> dict[tuple[str, str], froz
     return held
 
 
-def page_of_runs(
-    connection: Connection,
-    scopes: Sequence[tuple[str, str]],
-    narrowed: tuple[str | None, str | None],
-    position: tuple[int, str] | None,
-) -> list[tuple[RunRecord, int]]:
-    """Read one batch of runs in these scopes, newest first, each with its time of creation: two queries in all."""
-    found = rows(
-        connection,
-        _PAGE,
-        scopes=canonical(scopes).decode(),
-        any=ANY_ENVIRONMENT,
-        workspace=narrowed[0],
-        environment=narrowed[1],
-        created=position and position[0],
-        run=position and position[1],
-        limit=BATCH,
-    )
+def runs(connection: Connection, ids: Sequence[str]) -> list[RunRecord]:
+    """Read runs by their ids, newest first: two queries in all."""
+    found = rows(connection, _PAGE, runs=canonical(ids).decode())
     operations = [row["operation_run_id"] for row in found if row["operation_run_id"] is not None]
     evidence: dict[str, list[Row]] = {}
     for row in rows(connection, _EVIDENCE_OF_PAGE, operations=canonical(operations).decode()):
         evidence.setdefault(row["operation_run_id"], []).append(row)
-    return [(run_record(row, evidence.get(row["operation_run_id"], [])), row["created_at_us"]) for row in found]
+    return [run_record(row, evidence.get(row["operation_run_id"], [])) for row in found]

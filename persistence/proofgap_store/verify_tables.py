@@ -35,6 +35,16 @@ _FOREIGN = {
         *("t.snapshot || ' ' || t.number", "event_id"),
         f"{_SUBJECT} IS DISTINCT FROM t.snapshot",
     ),
+    "access_session": (
+        "t.id",
+        "event_id",
+        f"e.actor IS DISTINCT FROM t.principal OR {said('data.session', 'e.payload')} IS DISTINCT FROM t.id",
+    ),
+    "access_link": (
+        "t.id",
+        "event_id",
+        f"e.actor IS DISTINCT FROM t.principal OR {said('data.link', 'e.payload')} IS DISTINCT FROM t.id",
+    ),
     "audit_private": ("t.event_id || ' ' || t.path", "event_id", _NO_COMMITMENT),
 }
 """Table: what names a row, the column that leads to its event, and what makes it one that the log does not know."""
@@ -57,13 +67,16 @@ _MISNAMED = (
 _SYSTEM = """
 SELECT event_id, type, ws, env, run, payload FROM audit_event
 WHERE type IN ('access.granted', 'access.revoked', 'environment.declared', 'machine.defined', 'audit.held',
-               'audit.hold_released') ORDER BY event_id
+               'audit.hold_released', 'token.created', 'token.revoked') ORDER BY event_id
 """
 _TABLES = {
     "access_grant": "SELECT principal, workspace, environment, role, active, last_event_id FROM access_grant",
     "environment": "SELECT workspace, id, approvals_required, last_event_id FROM environment",
     "machine_definition": "SELECT definition, machine, last_event_id FROM machine_definition",
     "machine_edge": "SELECT definition, source, event, target FROM machine_edge",
+    "access_token": """
+        SELECT id, sha256, workspace, environment, expires_at_us, created_event_id, active, last_event_id FROM access_token
+    """,
     "audit_hold": "SELECT id, workspace, environment, run, active, last_event_id FROM audit_hold",
 }
 _RECEIPTS = """
@@ -115,7 +128,7 @@ def _followed(connection: Connection) -> dict[str, set[tuple[Any, ...]]]:
     keyed: dict[str, dict[tuple[Any, ...], tuple[Any, ...]]] = {table: {} for table in _TABLES}
     for row in rows(connection, _SYSTEM):
         try:
-            effects = list(_effects(row, decoded(row["payload"])["data"], keyed["audit_hold"]))
+            effects = list(_effects(row, decoded(row["payload"])["data"], keyed))
             for table, key, rest in effects:
                 keyed[table][key] = _hashable((*key, *rest))
         except UNREADABLE:
@@ -124,7 +137,7 @@ def _followed(connection: Connection) -> dict[str, set[tuple[Any, ...]]]:
 
 
 def _effects(
-    row: dict[str, Any], data: dict[str, Any], holds: dict[tuple[Any, ...], tuple[Any, ...]]
+    row: dict[str, Any], data: dict[str, Any], keyed: dict[str, dict[tuple[Any, ...], tuple[Any, ...]]]
 ) -> Iterator[tuple[str, tuple[Any, ...], tuple[Any, ...]]]:
     """Give what one event of the ledger's own affairs leaves: table, key, and the other columns."""
     event_id, workspace, environment = row["event_id"], row["ws"], row["env"]
@@ -140,8 +153,18 @@ def _effects(
                 yield "machine_edge", (data["definition"], *edge), ()
         case "audit.held":
             yield "audit_hold", (data["hold"],), (workspace, environment, row["run"], 1, event_id)
+        case "token.created":
+            scope = (workspace, environment or "*")
+            yield (
+                "access_token",
+                (data["token"],),
+                (data["sha256"], *scope, data["expires_at_us"], event_id, 1, event_id),
+            )
+        case "token.revoked":
+            made = keyed["access_token"].get((data["token"],), (None,) * 8)
+            yield "access_token", (data["token"],), (*made[1:6], 0, event_id)
         case _:
-            held = holds.get((data["hold"],), (None,) * 6)
+            held = keyed["audit_hold"].get((data["hold"],), (None,) * 6)
             yield "audit_hold", (data["hold"],), (*held[1:4], 0, event_id)
 
 

@@ -361,7 +361,7 @@ def carried_out(
         restore = Restore(
             ledger=ledger,
             driver=driver or driver_for(None, backup.path),
-            request=Request(backup=backup.path, target=shell.target),
+            request=Request(backup=str(backup.path), target=str(shell.target)),
             actor=me(),
             watcher=witness,
             stop=stop or Stop(),

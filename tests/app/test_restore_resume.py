@@ -165,7 +165,7 @@ def test_a_preview_that_expired_blocks_the_run(shell: Shell, tmp_path: Path) -> 
         ledger.access.declare_environment(HOME, me(), approvals_required=0)
         backup = backup_of("zip", tmp_path)
         work = Restore(
-            ledger=ledger, driver=driver_for(None, backup.path), request=Request(backup=backup.path, target=shell.target),
+            ledger=ledger, driver=driver_for(None, backup.path), request=Request(backup=str(backup.path), target=str(shell.target)),
             actor=me(), watcher=Witness(agreeing=_vanish), stop=Stop(), clock=lambda: now_us() - PREVIEW_VALID_US,
         )  # fmt: skip
         with suppress(_VanishedError):
@@ -234,7 +234,7 @@ def test_of_two_who_resume_one_run_one_restores(shell: Shell, tmp_path: Path) ->
 
     with Ledger.open(shell.url, create=False) as ledger:
         work = Restore(
-            ledger=ledger, driver=driver_for(None, backup.path), request=Request(backup=backup.path, target=shell.target),
+            ledger=ledger, driver=driver_for(None, backup.path), request=Request(backup=str(backup.path), target=str(shell.target)),
             actor=me(), watcher=Witness(agreeing=other), stop=Stop(), clock=now_us,
         )  # fmt: skip
         with pytest.raises(Exception, match='cannot "queue" a completed run'):
@@ -270,7 +270,7 @@ def test_a_run_that_names_no_backup_cannot_be_resumed(shell: Shell) -> None:
     with Ledger.open(shell.url, create=False) as ledger:
         run_id = ledger.create(NewRun(), me()).run_id
     ran = shell.inside("restore", "--resume", run_id, "--yes")
-    assert (ran.code, "Name a run of proofgap restore" in ran.err) == (2, True)
+    assert (ran.code, "Say both when it is created or scoped" in ran.err) == (2, True)
     assert shell.inside("restore", "--resume", "rr_none", "--yes").code == 7
 
 
@@ -280,7 +280,7 @@ def test_the_guard_is_raised_to_whoever_resumes_in_python(shell: Shell, tmp_path
     run_id = waiting(shell, backup)
     with Ledger.open(shell.url, create=False) as ledger:
         work = Restore(
-            ledger=ledger, driver=driver_for(None, backup.path), request=Request(backup=backup.path, target=shell.target),
+            ledger=ledger, driver=driver_for(None, backup.path), request=Request(backup=str(backup.path), target=str(shell.target)),
             actor=me(), watcher=Witness(), stop=Stop(), clock=now_us,
         )  # fmt: skip
         with pytest.raises(GuardRefusedError) as caught:

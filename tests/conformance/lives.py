@@ -114,6 +114,12 @@ def after_the_end(ledger: Ledger, run_id: str, offset_us: int) -> int:
     return ledger.peek(run_id, ADA).moved_at_us + offset_us
 
 
+def later(ledger: Ledger, microseconds: int) -> None:
+    """Let the ledger's clock stand at so long after now."""
+    moment = ledger._clock() + microseconds
+    ledger._clock = lambda: moment
+
+
 def prove(ledger: Ledger, run_id: str, *, captured_at_us: int = 1_000, actor: Actor = ADA) -> str:
     """Add active evidence to a run that has ended, captured so long after its end; give the snapshot's id."""
     when = after_the_end(ledger, run_id, captured_at_us)

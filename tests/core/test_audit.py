@@ -175,7 +175,15 @@ def test_the_set_of_event_types_is_closed():
         *("restore.evidence.transitioned", "restore.link.conflicted", "restore.decision.projected"),
         *("restore.decision.listed", "access.granted", "access.revoked", "environment.declared", "machine.defined"),
         *("audit.exported", "audit.key_rotated", "audit.gap_declared", "audit.redacted", "audit.held"),
-        *("audit.hold_released", "audit.pruned", "audit.restore_declared", "access.denied"),
+        *(
+            "audit.hold_released",
+            "audit.pruned",
+            "audit.restore_declared",
+            "audit.moved",
+            "audit.arrived",
+            "access.denied",
+        ),
+        *("token.created", "token.revoked", "access.link_made", "access.signed_in", "access.signed_out"),
         *("worker.registered", "worker.retired", "worker.lost", "environment.released"),
         *("drill.declared", "drill.retired", "drill.fired", "drill.missed"),
     }

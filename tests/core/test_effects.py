@@ -18,7 +18,7 @@ from proofgap.effects import (
     tally,
 )
 from proofgap.errors import BadInputError
-from proofgap.facts import Attention, Counts, EndReason, ItemResult, OperationStatus, RunEvent, RunStatus
+from proofgap.facts import Attention, Counts, CountsSource, EndReason, ItemResult, OperationStatus, RunEvent, RunStatus
 from proofgap.records import (
     Approval,
     Check,
@@ -41,6 +41,8 @@ SAMPLES = {
     "manifest": "SUMS",
     "select": ("etc/*",),
     "overwrite": True,
+    "options": ("strip=1",),
+    "password_file": "/etc/p",
     "rto_us_stated": 1,
     "rpo_us_stated": 1,
     "recovery_point_us": 1,
@@ -55,6 +57,9 @@ SAMPLES = {
     "selected": 5,
     "expects_nothing": True,
     "source_completeness": Completeness.COMPLETE,
+    "tool": "tar 1.34",
+    "unit": "file",
+    "marker": "4711",
     "plan_digest": "d" * 64,
     "target_fingerprint": "t9",
     "preview": PreviewFacts(depth="data"),
@@ -62,6 +67,7 @@ SAMPLES = {
     "cancel_requested_by": "eve",
     "counts": Counts(total=1),
     "counts_are_lower_bounds": True,
+    "counts_source": CountsSource.ITEMS,
     "item_counts": Counts(total=1),
     "items": 1,
     "attention": Attention.PARTIAL,
@@ -75,12 +81,23 @@ POINT = {"recovery_point_us", "recovery_point_basis"}
 IN_LINE = {"priority", "deadline_us"}
 WANTED = {"backup", "target", "driver", "purpose", "rto_us_stated", "rpo_us_stated", *POINT, *IN_LINE}
 ENDING = {
-    *("counts", "counts_are_lower_bounds", "attention", "end_reason"),
+    *("counts", "counts_are_lower_bounds", "counts_source", "attention", "end_reason"),
     *("outcome_rule", "exit_code", "nothing_written", "source_completeness"),
 }
 TAKES = {
-    "scope": WANTED | {"selected", "expects_nothing", "manifest", "select", "overwrite"},
-    "check": POINT | {"plan_digest", "selected", "expects_nothing", "source_completeness", "target_fingerprint"},
+    "scope": WANTED | {"selected", "expects_nothing", "manifest", "select", "overwrite", "options", "password_file"},
+    "check": POINT
+    | {
+        "plan_digest",
+        "selected",
+        "expects_nothing",
+        "source_completeness",
+        "target_fingerprint",
+        "tool",
+        "unit",
+        "backup",
+        "marker",
+    },
     "preview": {"preview"},
     "approve": set(),
     "queue": {"plan_digest", "target_fingerprint", "worker", *IN_LINE},

@@ -6,7 +6,7 @@ import pytest
 
 from proofgap.facts import TERMINAL_RUN_STATUSES, ItemResult, RunEvent, SnapshotEvent
 from proofgap.records import Item
-from proofgap_store import Ledger
+from proofgap_store import Ledger, NewToken
 from proofgap_store.sqlite_library import sqlite
 from tests.conformance.lives import ADA, PASSED, TERMINAL, live, prove, settle
 from tests.store.raw import SETTINGS, connect, contents, refused
@@ -30,6 +30,13 @@ def sealed(tmp_path_factory):
         ledger.fire_evidence(ids["evidence_snapshot", "failed"], SnapshotEvent.FAIL, ADA, checks=PASSED)
         running = live(ledger, "running")
         ledger.fire(running, RunEvent.REPORT, ADA, items=[Item(key="a", result=ItemResult.SUCCEEDED)], key="k1")
+        token = NewToken(
+            name="ci", workspace="default", environment="*", roles=("worker",), expires_at_us=ledger._clock() + 10**12
+        )
+        ledger.sessions.revoke_token(ledger.sessions.create_token(token, ADA).token, ADA)
+        ledger.sessions.create_token(token, ADA)
+        ledger.sessions.begin(ADA, 10**6)
+        ledger.sessions.offer(ADA, 10**6)
         ledger.audit.checkpoint()
         live(ledger, "draft")
     return path, ids
@@ -140,7 +147,7 @@ APPEND_ONLY = ("audit_event", "machine_definition", "machine_edge", "result_item
 NEVER_DELETED = (
     *APPEND_ONLY,
     *("audit_leaf", "audit_node", "audit_checkpoint"),
-    *("evidence_check", "audit_stream", "environment", "access_grant"),
+    *("evidence_check", "audit_stream", "environment", "access_grant", "access_token"),
     *("restore_run", "operation_run", "evidence_snapshot"),
 )
 
@@ -200,6 +207,21 @@ INSERTS = {
         "INSERT INTO access_grant SELECT 'sam', workspace, environment, role, 1, last_event_id FROM access_grant"
     ),
     "a higher role": "UPDATE access_grant SET role = 'admin' WHERE principal = 'vera'",
+    "a token": "INSERT INTO access_token VALUES ('tk_x', printf('%064d', 7), 'default', 'local', 9, 1, 1, 1)",
+    "a token with another secret": "UPDATE access_token SET sha256 = printf('%064d', 7)",
+    "a token that never expires": "UPDATE access_token SET expires_at_us = 9000000000000000",
+    "a token of everything": "UPDATE access_token SET environment = '*', workspace = 'w9'",
+    "a token in force again": "UPDATE access_token SET active = 1",
+    "a token in the place of another": "REPLACE INTO access_token SELECT * FROM access_token",
+    "a session of somebody else": (
+        "INSERT INTO access_session SELECT printf('%064d', 7), 'mallory', NULL, 1, expires_at_us, event_id FROM access_session"
+    ),
+    "a session that changes its owner": "UPDATE access_session SET principal = 'mallory'",
+    "a session that never ends": "UPDATE access_session SET expires_at_us = 9000000000000000",
+    "a link for somebody else": (
+        "INSERT INTO access_link SELECT printf('%064d', 7), 'mallory', NULL, expires_at_us, event_id FROM access_link"
+    ),
+    "a link that changes its owner": "UPDATE access_link SET principal = 'mallory'",
     "an environment": "INSERT INTO environment VALUES ('w9', 'e9', 0, 1)",
     "fewer approvals": "UPDATE environment SET approvals_required = 7",
     "a stream": "INSERT INTO audit_stream VALUES ('run/x', 0, printf('%064d', 0), 1)",

@@ -219,6 +219,19 @@ def seconds(field: str, text: str) -> float:
     return int(found[1]) * _SECONDS[found[2]]
 
 
+def key_and_value(given: str) -> tuple[str, str]:
+    """Read an option for a driver.
+
+    Raises:
+        BadInputError: it is no KEY=VALUE.
+
+    """
+    key, equals, value = given.partition("=")
+    if not (key and equals):
+        raise BadInputError("option", f"'{shown(key)}' is no KEY=VALUE", "Write it with an equals sign.")
+    return key, value
+
+
 def moment(field: str, text: str) -> str:
     """Read an RFC 3339 time.
 

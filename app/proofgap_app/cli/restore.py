@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter, Token
-from msgspec.structs import replace
 
 from proofgap import text
 from proofgap.access import Action
@@ -26,14 +25,15 @@ from proofgap.text import check_id, check_text
 from proofgap.wording import DecisionState
 from proofgap_app.cli import output
 from proofgap_app.cli.ledgers import me, opened, sign_off
-from proofgap_app.cli.options import ACCESS, OBJECTIVES, SCOPE, Access, Objectives, Scope, option
+from proofgap_app.cli.options import ACCESS, OBJECTIVES, SCOPE, Access, Objectives, Scope, key_and_value, naming, option
 from proofgap_app.cli.problems import EXIT_OF_STATE, Exit, exit_of, report
 from proofgap_app.cli.progress import ProgressBars
 from proofgap_app.cli.show import present
-from proofgap_app.drivers import driver_for
+from proofgap_app.drivers import chosen, driver_for
 from proofgap_app.drivers.base import Driver, Plan, Preview, Progress, Request
+from proofgap_app.drivers.places import whole
 from proofgap_app.settings import is_terminal
-from proofgap_app.worker.record import request_of
+from proofgap_app.worker.record import requested
 from proofgap_app.worker.restore import Restore
 from proofgap_app.worker.stop import Stop
 from proofgap_store import Ledger, NewRun, Receipt, Shown
@@ -46,8 +46,8 @@ app = App(
     help_prologue="""Examples:
   proofgap restore backup.tar.gz --into /srv/restored
   proofgap restore backup.tar.gz --into /srv/restored --dry-run
-  proofgap restore app.db --into /srv/app.db --yes --exit-status
   proofgap restore backup.zip --into /srv/restored --manifest SHA256SUMS --select 'etc/*' --yes
+  proofgap restore restic:/srv/repo#latest --into /srv/restored --password-file /etc/restic.pw
   proofgap restore --resume rr_01KB2M95QF7T3ZC8H
 """,
 )
@@ -63,7 +63,9 @@ class Selection:
         select: glob pattern of items to restore; may be given several times. Everything, unless given.
         overwrite: replace what exists and differs; otherwise it is skipped, and counted as skipped.
         expects_nothing: an empty selection is right; otherwise it blocks the run.
-        driver: files or sqlite; recognised by the backup's content, unless given.
+        driver: how to restore; as the name before the colon says or the backup's content, unless given.
+        option: KEY=VALUE for the driver, never a secret; may be given several times.
+        password_file: the file whose first line is the backup's password, on the machine that executes.
 
     """
 
@@ -72,6 +74,8 @@ class Selection:
     overwrite: bool = False
     expects_nothing: bool = False
     driver: str | None = None
+    option: tuple[str, ...] = ()
+    password_file: Path | None = None
 
 
 @Parameter(name="*")
@@ -94,21 +98,27 @@ class Conduct:
 
 
 _SELECTION, _CONDUCT = Selection(), Conduct()
+_NAMES = {
+    "backup": "BACKUP",
+    "target": "--into",
+    **{name: f"--{name}" for name in ("driver", "manifest", "option", "password-file", "select")},
+}
+"""What the driver's words for parts of a request are called here."""
 
 
-def _path(_type: object, tokens: Sequence[Token]) -> Path:
-    """Read a path; an empty one, as a variable gives that was never set, is not the current directory."""
+def _place(_type: object, tokens: Sequence[Token]) -> str:
+    """Read a place; an empty one, as a variable gives that was never set, is not the current directory."""
     if not tokens[0].value:
         raise BadInputError(tokens[0].keyword or "BACKUP", "is empty", "Name a file or a directory.")
-    return Path(tokens[0].value)
+    return tokens[0].value
 
 
 @app.default
 def restore(  # noqa: PLR0913 - groups of options, and the two ways to say what to restore
-    backup: Annotated[Path | None, Parameter(converter=_path)] = None,
+    backup: Annotated[str | None, Parameter(converter=_place)] = None,
     /,
     *,
-    into: Annotated[Path | None, Parameter(name="--into", converter=_path)] = None,
+    into: Annotated[str | None, Parameter(name="--into", converter=_place)] = None,
     resume: str | None = None,
     selection: Selection = _SELECTION,
     conduct: Conduct = _CONDUCT,
@@ -119,7 +129,7 @@ def restore(  # noqa: PLR0913 - groups of options, and the two ways to say what 
     """Restore a backup, track it from draft to outcome, look at the target, and show the decision.
 
     Args:
-        backup: a tar or zip archive, a directory, a SQLite database or a SQL dump.
+        backup: a tar or zip archive, a directory, a SQLite database or a SQL dump; or DRIVER:WHERE, such as restic:/srv/repo#latest.
         into: the directory to restore into; for a database, the path of the database file, or a directory that is there, in which
             it keeps its name.
         resume: go on with a run that was previewed, such as one that was approved; needs no BACKUP and no --into.
@@ -134,11 +144,9 @@ def restore(  # noqa: PLR0913 - groups of options, and the two ways to say what 
     if into is None:
         raise BadInputError("--into", "is missing", "Name where to restore it.")
     _check(conduct)
-    details = objectives.on(_details(backup, into, conduct))
-    wanted = _request(details, selection)
-    driver = driver_for(selection.driver, wanted.backup)
-    request = driver.settled(wanted)
-    new = _new_run(replace(details, target=str(request.target)), driver.name, conduct, scope)
+    with naming(**_NAMES):
+        driver, request = chosen(selection.driver, _request(backup, into, selection))
+    new = _new_run(objectives.on(_details(driver, request, conduct)), conduct, scope)
     with opened(access, create=True) as ledger:
         return _conducted(ledger, (driver, request), new, conduct, access)
 
@@ -146,12 +154,9 @@ def restore(  # noqa: PLR0913 - groups of options, and the two ways to say what 
 def _resumed(run: str, conduct: Conduct, access: Access) -> int:
     """Go on with a run as its record says what was wanted."""
     with opened(access) as ledger:
-        details = ledger.peek(run, me()).details
-        request = request_of(details)
-        if request is None or details.driver is None:
-            problem = f"{run} does not say which backup goes where, and with which driver"
-            raise BadInputError("--resume", problem, "Name a run of proofgap restore.")
-        driver = driver_for(details.driver, request.backup)
+        with naming(run="--resume"):
+            name, request = requested(ledger.peek(run, me()).details)
+        driver = driver_for(name, request.backup_path)
         return _conducted(ledger, (driver, request), run, conduct, access)
 
 
@@ -186,8 +191,8 @@ def _conducted(
 
 
 def _refuse_besides_resume(
-    backup: Path | None,
-    into: Path | None,
+    backup: str | None,
+    into: str | None,
     selection: Selection,
     conduct: Conduct,
     scope: Scope,
@@ -257,53 +262,30 @@ def _check(conduct: Conduct) -> None:
         raise BadInputError("--yes", "is missing, and nobody can be asked", "Add --yes, or --dry-run to only look.")
 
 
-def _details(backup: Path, into: Path, conduct: Conduct) -> RunDetails:
-    """Say what is wanted; refuse what cannot be meant, before anything is stored."""
-    found = _resolved("BACKUP", backup)
-    if not backup.exists():
-        raise BadInputError(
-            "BACKUP", f"{text.shown(str(backup))} does not exist", "Name an archive, directory or database."
-        )
+def _details(driver: Driver, request: Request, conduct: Conduct) -> RunDetails:
+    """Say what is wanted, as the driver says it: a resumed run must find the same plan."""
     purpose = None if conduct.purpose is None else check_text("--purpose", conduct.purpose)
-    return RunDetails(backup=found, target=_resolved("--into", into), purpose=purpose)
+    return RunDetails(backup=request.backup, target=request.target, driver=driver.name, purpose=purpose)
 
 
-def _request(details: RunDetails, selection: Selection) -> Request:
-    """Give what is asked of the driver, with the paths that are put on record: a resumed run must find the same plan."""
-    for pattern in selection.select:
-        check_text("--select", pattern)
-    manifest = selection.manifest
+def _request(backup: str, into: str, selection: Selection) -> Request:
+    """Give what is asked of the driver."""
+    manifest, password_file = selection.manifest, selection.password_file
     return Request(
-        backup=Path(details.backup or ""),
-        target=Path(details.target or ""),
-        manifest=None if manifest is None else Path(_resolved("--manifest", manifest)),
+        backup=backup,
+        target=into,
+        manifest=None if manifest is None else Path(whole("manifest", str(manifest))),
         overwrite=selection.overwrite,
         select=selection.select,
         expects_nothing=selection.expects_nothing,
+        options=dict(map(key_and_value, selection.option)),
+        password_file=None if password_file is None else Path(whole("password-file", str(password_file))),
     )
 
 
-def _resolved(field: str, path: Path) -> str:
-    """Give where a path leads. That it does not exist or is not ours is for the run to find; that it can never be is not."""
-    check_text(field, str(path))
-    try:
-        path.stat()
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
-        pass
-    except OSError as error:
-        problem = f"{text.shown(str(path))} leads nowhere ({error.strerror})"
-        raise BadInputError(field, problem, "Name a path that can exist.") from error
-    return check_text(field, str(path.resolve()))
-
-
-def _new_run(details: RunDetails, driver: str, conduct: Conduct, scope: Scope) -> NewRun:
+def _new_run(details: RunDetails, conduct: Conduct, scope: Scope) -> NewRun:
     workspace, environment = scope.chosen()
-    return NewRun(
-        workspace=workspace,
-        environment=environment,
-        is_dry_run=conduct.dry_run,
-        details=replace(details, driver=driver),
-    )
+    return NewRun(workspace=workspace, environment=environment, is_dry_run=conduct.dry_run, details=details)
 
 
 class Console:
@@ -340,7 +322,7 @@ class Console:
         if not self._ask:
             return True
         what = f"{output.amount(plan.selected, 'item')}, {_known(shown.overwritten)} over existing ones,"
-        output.note(f"Restore {what} into {text.shown(str(plan.request.target))}? Type yes to go on:")
+        output.note(f"Restore {what} into {text.shown(plan.request.target)}? Type yes to go on:")
         try:
             answer = sys.stdin.buffer.readline()
         except OSError:  # the terminal is gone: nobody agrees

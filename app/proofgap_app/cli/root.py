@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _PIPED_WIDTH = 160
 _GROUPS = frozenset(
-    {"audit", "db", "decision", "diagram", "drill", "evidence", "help", "items", "machine", "run"}
+    {"audit", "db", "decision", "diagram", "drill", "evidence", "help", "items", "machine", "run", "token"}
 )  # named alone, they print their page
 _COMMANDS = {
     "restore": (
@@ -41,8 +41,10 @@ _COMMANDS = {
     "diagram": ("diagram:app", "Draw the machines and the decision rules."),
     "init": ("init:app", "Make a ledger, or declare how many approvals an environment needs."),
     "grant": ("grant:app", "Grant a role to somebody, or revoke it."),
+    "serve": ("serve:app", "Serve the console and the HTTP API."),
+    "token": ("tokens:app", "Make, list and revoke API tokens."),
     "doctor": ("doctor:app", "Look whether the ledger and its database are sound."),
-    "db": ("db:app", "Bring the ledger's database up, look for damage, copy it."),
+    "db": ("db:app", "Bring the ledger's database up, look for damage, copy it, give roles their rights."),
     "completion": ("completion:app", "Print a completion script for a shell."),
     "help": ("topics:app", "Explain a topic, such as exit-codes."),
 }

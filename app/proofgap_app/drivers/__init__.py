@@ -1,29 +1,115 @@
 """Drivers: each turns one kind of backup into a plan, a preview, an execution and evidence.
 
-`base` has the interface. Owns the choice of the driver. Refuses to know runs, ledgers and workers.
+Theory. A driver is an entry point of the group ``proofgap.drivers``, our own as well as anybody's: its name is what
+``--driver`` takes, and its value a class without arguments that offers what `base.Driver` says. It is loaded when it is asked
+for, so that one that is broken is an error of that driver, and of nothing else.
+
+A backup is named as ``NAME:WHERE``, such as ``restic:/srv/repo#latest``, where NAME is an installed driver; what WHERE means
+is that driver's business. Anything else is the path of a file or a directory, and its content says which driver it needs.
+What a request says goes on record as it is, so that any worker can execute it; a secret in it is refused.
+
+Owns the choice of the driver. Refuses to know runs, ledgers and workers.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from proofgap.errors import BadInputError
-from proofgap_app.drivers.base import Driver
+from proofgap.text import check_text, shown
+from proofgap_app.drivers.base import Driver, Request
 from proofgap_app.drivers.detect import is_database
-from proofgap_app.drivers.files import FilesDriver
-from proofgap_app.drivers.sqlite import SqliteDriver
+from proofgap_app.drivers.places import existing
+from proofgap_app.drivers.secrets import refuse_secrets
 
-__all__ = ["DRIVERS", "driver_for"]
+__all__ = ["GROUP", "chosen", "driver_for", "names"]
 
-DRIVERS: dict[str, type[Driver]] = {FilesDriver.name: FilesDriver, SqliteDriver.name: SqliteDriver}
+GROUP = "proofgap.drivers"
+"""The group of entry points that drivers are found in."""
+
+_OFFERED = ("name", "settled", "plan", "preview", "place", "fingerprint", "execute", "collect")
+
+
+def names() -> tuple[str, ...]:
+    """List the names of all installed drivers, broken ones included."""
+    return tuple(sorted({point.name for point in _installed()}))
+
+
+def chosen(name: str | None, wanted: Request) -> tuple[Driver, Request]:
+    """Give the driver that a request asks for, and the request as it goes on record.
+
+    Args:
+        name: the driver; ``None``: as the backup's name, or its content, says.
+        wanted: the request as its user put it; its backup may begin with the name of a driver and a colon.
+
+    Raises:
+        BadInputError: there is no such driver, or it is broken, or it cannot mean this; or the request holds a secret.
+        SourceError: the backup cannot be read, and nobody said which driver it needs.
+
+    """
+    _check_texts(wanted)
+    refuse_secrets(wanted)
+    scheme, colon, where = wanted.backup.partition(":")
+    if name is None and colon and scheme in names():
+        name, wanted = scheme, replace(wanted, backup=where)
+    if name is None:
+        existing("backup", wanted.backup)
+    driver = driver_for(name, wanted.backup_path)
+    return driver, driver.settled(wanted)
 
 
 def driver_for(name: str | None, backup: Path) -> Driver:
     """Give the driver of that name; without one, the driver that the backup's content asks for.
 
-    Raises `BadInputError` for a name that does not exist, and `SourceError` when the backup cannot be read.
+    Raises `BadInputError` for a name that does not exist, or stands for no driver, and `SourceError` when the backup cannot
+    be read.
     """
-    chosen = name or (SqliteDriver.name if is_database(backup) else FilesDriver.name)
-    if chosen not in DRIVERS:
-        raise BadInputError("driver", f"{chosen!r} is not a driver", f"Use one of: {', '.join(sorted(DRIVERS))}.")
-    return DRIVERS[chosen]()
+    wanted = name or ("sqlite" if is_database(backup) else "files")
+    found = [point for point in _installed() if point.name == wanted]
+    if not found:
+        remedy = f"Use one of: {', '.join(names())}; or install the package that has it."
+        raise BadInputError("driver", f"'{shown(wanted)}' is not a driver", remedy)
+    if len(found) > 1:
+        packages = ", ".join(sorted(map(_package, found)))
+        raise BadInputError("driver", f"'{wanted}' is offered by several packages: {packages}", "Remove all but one.")
+    return _loaded(found[0])
+
+
+def _installed() -> Iterable[EntryPoint]:
+    # The same package may be on the path twice, as in a virtual environment that sees another one.
+    return set(entry_points(group=GROUP))
+
+
+def _loaded(point: EntryPoint) -> Driver:
+    try:
+        driver: Driver = point.load()()
+        missing = [name for name in _OFFERED if not hasattr(driver, name)]
+    except Exception as error:
+        raise _broken(point, f"{type(error).__name__}: {error}") from error
+    if missing:
+        raise _broken(point, f"it lacks {', '.join(missing)}")
+    if driver.name != point.name:
+        raise _broken(point, f"it calls itself '{driver.name}'")
+    return driver
+
+
+def _broken(point: EntryPoint, reason: str) -> BadInputError:
+    problem = f"'{point.name}' of {_package(point)} cannot be used ({shown(reason, length_max=300)})"
+    return BadInputError("driver", problem, "Install that package anew, or another version of it.")
+
+
+def _package(point: EntryPoint) -> str:
+    return "a package without a name" if point.dist is None else f"{point.dist.name} {point.dist.version}"
+
+
+def _check_texts(wanted: Request) -> None:
+    for field, value in (("backup", wanted.backup), ("target", wanted.target)):
+        if not check_text(field, value):
+            raise BadInputError(field, "is empty", "Say what is to be restored, and where to.")
+    for pattern in wanted.select:
+        check_text("select", pattern)
+    for key, value in wanted.options.items():
+        check_text("option", f"{key}={value}")

@@ -110,9 +110,9 @@ def demand_same_bytes(plan: Plan, identity: Callable[[], Identity]) -> None:
     try:
         found = identity()
     except SourceError as error:
-        raise SourceChangedError(shown(plan.request.backup)) from error
+        raise SourceChangedError(shown(plan.request.backup_path)) from error
     if found != plan.identity:
-        raise SourceChangedError(shown(plan.request.backup))
+        raise SourceChangedError(shown(plan.request.backup_path))
 
 
 def unreadable(path: Path, error: OSError) -> SourceError:

@@ -12,14 +12,14 @@ Owns the interface and its values; what is reported of an item or of evidence ha
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 from proofgap.errors import BadInputError, ProofgapError
-from proofgap.facts import Counts
+from proofgap.facts import Counts, CountsSource
 from proofgap.outcome import ExecutionFacts
 from proofgap.records import Check, Completeness, Item, RecoveryPointBasis, RunDetails, SnapshotDetails
 
@@ -59,6 +59,8 @@ class Unit(StrEnum):
 
     FILE = "file"
     TABLE = "table"
+    TOC_ENTRY = "toc_entry"  # one line of a dump's table of contents
+    ITEM = "item"  # whatever the user's own program calls one
 
 
 class Kind(StrEnum):
@@ -70,6 +72,7 @@ class Kind(StrEnum):
     HARDLINK = "hardlink"  # restored as a copy of the content it names
     SPECIAL = "special"  # device, pipe, socket: never created
     TABLE = "table"
+    OBJECT = "object"  # anything else that has a name, such as an index or a sequence
     MISSING = "missing"  # the manifest names it, the backup does not hold it
     UNREADABLE = "unreadable"  # the part of a damaged backup that nobody can list
 
@@ -93,24 +96,38 @@ class Depth(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What to restore from where into what.
+    """What to restore from where into what. Everything in it goes on record, so none of it may be a secret.
 
     Attributes:
-        backup: archive, directory, database or dump.
-        target: directory for files, path of the database file for databases.
+        backup: which backup, in the words of its driver: a path, or a repository and what in it, such as ``/srv/repo#latest``.
+        target: where to, in the words of the driver: a directory, the path of a database file, the URL of a database.
         manifest: SHA-256 sums of the content, as ``sha256sum`` writes them.
         overwrite: replace what exists and differs; otherwise it is skipped, and counted as skipped.
         select: glob patterns over item keys; none selects everything.
         expects_nothing: an empty selection is right.
+        options: what else the driver is told; it refuses names that it does not know.
+        password_file: path, on the machine that executes, of the file whose first line is the backup's password.
 
     """
 
-    backup: Path
-    target: Path
+    backup: str
+    target: str
     manifest: Path | None = None
     overwrite: bool = False
     select: tuple[str, ...] = ()
     expects_nothing: bool = False
+    options: Mapping[str, str] = field(default_factory=dict)
+    password_file: Path | None = None
+
+    @property
+    def backup_path(self) -> Path:
+        """The backup, for drivers whose backups are files."""
+        return Path(self.backup)
+
+    @property
+    def target_path(self) -> Path:
+        """The target, for drivers that restore into files."""
+        return Path(self.target)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,19 +163,24 @@ class PlannedItem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """Which backup it is: its size in bytes, the SHA-256 of it (for a directory: of its listing), and when it last changed."""
+    """Which backup it is: its size in bytes, the SHA-256 of it, and when it last changed.
+
+    The SHA-256 of a directory is that of its listing; that of a snapshot in a repository is the snapshot's own id, which is over
+    all that it holds, and its time is when it was taken.
+    """
 
     size: int
     sha256: str
     mtime_ns: int
+    basis: RecoveryPointBasis = RecoveryPointBasis.FILE_TIME
 
     def recovery_point(self, known: RunDetails) -> dict[str, Any]:
-        """Give the time of the backup's file as facts on its recovery point, where nobody stated a better one."""
+        """Give the time of the backup as facts on its recovery point, where nobody stated a better one."""
         changed_us, basis = self.mtime_ns // 1000, known.recovery_point_basis
-        is_stated = known.recovery_point_us is not None and basis is not RecoveryPointBasis.FILE_TIME
+        is_stated = known.recovery_point_us is not None and basis is RecoveryPointBasis.STATED
         if is_stated or changed_us < 0:
             return {}
-        return {"recovery_point_us": changed_us, "recovery_point_basis": RecoveryPointBasis.FILE_TIME}
+        return {"recovery_point_us": changed_us, "recovery_point_basis": self.basis}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,7 +189,7 @@ class Plan:
 
     driver: str
     tool_version: str
-    request: Request
+    request: Request  # with the one backup that was meant, where it was asked for as the latest
     unit: Unit
     items: tuple[PlannedItem, ...]
     bytes_total: int | None
@@ -176,6 +198,7 @@ class Plan:
     problems: tuple[str, ...]
     digest: str
     folders: tuple[PlannedItem, ...] = ()  # directories that items lie in; not counted
+    marker: str | None = None  # of the target, when the plan was made: what was written since then is told by it
 
     @property
     def selected(self) -> int:
@@ -214,7 +237,22 @@ class Preview:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
-    """How an execution went. ``nothing_written`` is true only when no call that changes the target succeeded."""
+    """How an execution went.
+
+    Attributes:
+        reached_end: the tool went through everything it was given.
+        exit_code: of the tool; negative where a signal ended it.
+        errors_logged: error messages seen.
+        nothing_written: true only when it is proven that the target is as it was before.
+        counts: added up from the items that were reported; ``None`` where nobody can tell.
+        bytes_written: content that was put into the target, in bytes.
+        selected: items that the plan selects.
+        expects_nothing: an empty selection is right.
+        problems: what went wrong, for people.
+        counts_source: where the counts come from.
+        counts_are_lower_bounds: there may be more of each: nobody saw the end.
+
+    """
 
     reached_end: bool
     exit_code: int
@@ -225,11 +263,17 @@ class Execution:
     selected: int
     expects_nothing: bool
     problems: tuple[str, ...]
+    counts_source: CountsSource = CountsSource.ITEMS
+    counts_are_lower_bounds: bool = False
 
     def facts(
         self, *, cancel_requested: bool, lease_lost: bool = False, unrequested_signal: bool = False
     ) -> ExecutionFacts:
-        """Give what the outcome rule needs; what only the worker can know is handed in."""
+        """Give what the outcome rule needs; what only the worker can know is handed in.
+
+        A signal that ended the tool, while nobody had asked for an end, is one that nobody asked for.
+        """
+        unrequested_signal = unrequested_signal or (self.exit_code < 0 and not cancel_requested)
         return ExecutionFacts(
             lease_lost=lease_lost,
             unrequested_signal=unrequested_signal,
@@ -275,12 +319,16 @@ def no_progress(_bytes: int, _items: int) -> None:
 
 
 class Driver(Protocol):
-    """A way to restore one kind of backup."""
+    """A way to restore one kind of backup. It is made without arguments, and keeps nothing between two calls."""
 
     name: ClassVar[str]
 
     def settled(self, request: Request) -> Request:
-        """Give a request whose target is the path that is restored to, so that it is on record as what it is."""
+        """Give the request as it goes on record: whole paths, and the target that is really restored to.
+
+        Looks at nothing but local paths: whether a repository can be read is for the run to find out.
+        Raises `BadInputError`, with the field ``backup``, ``target`` or ``option``, for what can never be meant.
+        """
         ...
 
     def plan(self, request: Request) -> Plan:
@@ -298,7 +346,7 @@ class Driver(Protocol):
         ...
 
     def place(self, plan: Plan) -> Path:
-        """Give the path below which, or to which, the plan writes."""
+        """Give the path below which, or to which, the plan writes; for a target that is no file, any path that is the same for it."""
         ...
 
     def fingerprint(self, plan: Plan) -> str:

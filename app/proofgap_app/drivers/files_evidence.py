@@ -34,7 +34,7 @@ def collect(plan: Plan, archive: Archive, progress: Progress) -> EvidenceReport:
     checks: list[Check] = []
     done = 0
     damaged = from_damaged_stream(plan)
-    with Target(plan.request.target) as target:
+    with Target(plan.request.target_path) as target:
         for item in plan.items:
             checks.append(_skipped(item, DOUBTFUL) if damaged and is_unvouched(item) else _check(target, item, found))
             done += item.size or 0

@@ -15,7 +15,7 @@ from collections import Counter
 
 from msgspec.structs import replace
 
-from proofgap.facts import Counts, ItemResult
+from proofgap.facts import Counts, CountsSource, ItemResult
 from proofgap.records import Item
 from proofgap_app.drivers.archives import CHUNK_BYTES, Archive, Content, DamagedError
 from proofgap_app.drivers.base import (
@@ -38,7 +38,7 @@ from proofgap_app.drivers.target_state import EXISTS, SKIPPED_ON_PURPOSE, obstac
 def execute(plan: Plan, archive: Archive, *, report: Report, progress: Progress, should_stop: ShouldStop) -> Execution:
     """Restore the items of the plan; every one of them is reported once."""
     tally = Tally(plan, report, progress)
-    with Target(plan.request.target) as target:
+    with Target(plan.request.target_path) as target:
         restore = _Restore(plan, target, tally, should_stop)
         restore.refused()
         restore.contents(archive)
@@ -92,11 +92,24 @@ class Tally:
         return self._plan.selected - len(self.open)
 
     def execution(self, *, reached_end: bool, nothing_written: bool) -> Execution:
-        """Sum up."""
+        """Sum up what was done here: the exit code says whether anything went wrong."""
+        exit_code = 1 if self._problems or not reached_end else 0
+        return self.ended(exit_code, reached_end=reached_end, nothing_written=nothing_written)
+
+    def ended(
+        self,
+        exit_code: int,
+        *,
+        reached_end: bool,
+        nothing_written: bool,
+        source: CountsSource = CountsSource.ITEMS,
+    ) -> Execution:
+        """Sum up what a tool did that ended with this exit code."""
         results = {result.value: self._results[result] for result in ItemResult}
         return Execution(
             reached_end=reached_end,
-            exit_code=1 if self._problems or not reached_end else 0,
+            exit_code=exit_code,
+            counts_source=source,
             errors_logged=len(self._problems),
             nothing_written=nothing_written,
             counts=Counts(total=self._plan.selected, **results),

@@ -31,9 +31,15 @@ class Selection:
     folders: tuple[PlannedItem, ...]
 
 
-def select(listing: Listing, manifest: Manifest, patterns: tuple[str, ...]) -> Selection:
-    """Choose the items whose key matches one of the patterns; without patterns, all."""
-    latest = _latest(listing.entries)
+def select(
+    listing: Listing, manifest: Manifest, patterns: tuple[str, ...], *, takes_everything: bool = False
+) -> Selection:
+    """Choose the items whose key matches one of the patterns; without patterns, all.
+
+    ``takes_everything``: whoever restores makes links that lead outside and special files as well, because the backup is of a
+    whole system; where something may be written is then its own business.
+    """
+    latest = _latest(listing.entries, takes_everything=takes_everything)
     occupied = _with_children(latest)
     found = [item for item in latest.values() if item.parts not in occupied or item.kind is not Kind.DIRECTORY]
     found = [replace(item, sha256=manifest.get(item.parts)) if item.position is not None else item for item in found]
@@ -46,7 +52,7 @@ def select(listing: Listing, manifest: Manifest, patterns: tuple[str, ...]) -> S
     return Selection(items=tuple(items), folders=tuple(folders))
 
 
-def _latest(entries: tuple[Entry, ...]) -> dict[Parts, PlannedItem]:
+def _latest(entries: tuple[Entry, ...], *, takes_everything: bool) -> dict[Parts, PlannedItem]:
     latest: dict[Parts, PlannedItem] = {}
     contents: dict[Parts, Entry] = {}
     for entry in entries:
@@ -60,7 +66,8 @@ def _latest(entries: tuple[Entry, ...]) -> dict[Parts, PlannedItem]:
         if entry.kind is Kind.FILE:
             contents[parts] = entry
         latest.pop(parts, None)
-        latest[parts] = _item(entry, parts, contents)
+        is_plain = takes_everything and entry.kind in {Kind.SYMLINK, Kind.SPECIAL}
+        latest[parts] = _accepted(entry, parts) if is_plain else _item(entry, parts, contents)
     return latest
 
 

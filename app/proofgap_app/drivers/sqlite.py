@@ -44,12 +44,14 @@ from proofgap_app.drivers.base import (
 from proofgap_app.drivers.evidence import canonical_sha256
 from proofgap_app.drivers.manifest import read_manifest
 from proofgap_app.drivers.names import shown
+from proofgap_app.drivers.places import existing, whole
 from proofgap_app.drivers.selection import UNREADABLE_KEY
 from proofgap_app.drivers.sqlite_content import TableContent, side_files
 from proofgap_app.drivers.sqlite_evidence import collect
 from proofgap_app.drivers.sqlite_execute import TARGET_HAS_JOURNAL, execute
 from proofgap_app.drivers.sqlite_source import Contents, holds, is_dump, list_tables, read_backup, target_path
 from proofgap_app.drivers.target_state import EXISTS
+from proofgap_app.drivers.tool import demand_known_options
 from proofgap_store.sqlite_library import sqlite
 
 
@@ -59,17 +61,19 @@ class SqliteDriver:
     name: ClassVar[str] = "sqlite"
 
     def settled(self, request: Request) -> Request:
-        """Give the request with the path of the database file where its target is a directory."""
+        """Give the request with whole paths, and that of the database file where its target is a directory."""
+        demand_known_options(request, {})
+        request = replace(request, backup=existing("backup", request.backup), target=whole("target", request.target))
         try:
-            return replace(request, target=target_path(request))
+            return replace(request, target=str(target_path(request)))
         except OSError:  # it cannot be told; the run finds out, and says why
             return request
 
     def plan(self, request: Request) -> Plan:
         """List the tables of the backup. Raises `SourceError`, `TargetError`, and `BadInputError` for a part of a database."""
-        identity = file_identity(request.backup)
+        identity = file_identity(request.backup_path)
         _demand_a_target(request)
-        names, damage = list_tables(request.backup)
+        names, damage = list_tables(request.backup_path)
         refused = _manifest_refusal(request, identity)
         items = [
             PlannedItem(key=shown(name), kind=Kind.TABLE, parts=(name,), refused=refused)
@@ -115,26 +119,26 @@ class SqliteDriver:
         demand_same(plan)
         found = self.fingerprint(plan)
         if target_fingerprint is not None and found != target_fingerprint:
-            raise TargetChangedError(shown(plan.request.target), target_fingerprint, found)
+            raise TargetChangedError(shown(plan.request.target_path), target_fingerprint, found)
         return execute(plan, report=report, progress=progress, should_stop=should_stop)
 
     def collect(self, plan: Plan, *, progress: Progress = no_progress) -> EvidenceReport:
         """Compare every table of the target with the backup."""
         demand_same(plan)
         report = collect(plan, progress)
-        demand_same_bytes(plan, lambda: file_identity(plan.request.backup))
+        demand_same_bytes(plan, lambda: file_identity(plan.request.backup_path))
         return report
 
 
 def demand_same(plan: Plan) -> None:
     """Refuse a backup that is not the one that was planned. Raises `SourceChangedError`."""
-    if not file_unchanged(plan.request.backup, plan.identity):
-        raise SourceChangedError(shown(plan.request.backup))
+    if not file_unchanged(plan.request.backup_path, plan.identity):
+        raise SourceChangedError(shown(plan.request.backup_path))
 
 
 def _demand_a_target(request: Request) -> None:
     path = target_path(request)
-    if path.exists() and (not path.is_file() or path.samefile(request.backup)):
+    if path.exists() and (not path.is_file() or path.samefile(request.backup_path)):
         problem = f"{shown(path)} is the backup itself, or no file"
         raise TargetError("target", problem, "Name the path of a database file, apart from the backup.")
 
@@ -152,9 +156,11 @@ def _selected(request: Request, names: list[str]) -> list[str]:
 def _manifest_refusal(request: Request, identity: Identity) -> str | None:
     if request.manifest is None:
         return None
-    named = {digest for parts, digest in read_manifest(request.manifest).items() if parts[-1] == request.backup.name}
+    named = {
+        digest for parts, digest in read_manifest(request.manifest).items() if parts[-1] == request.backup_path.name
+    }
     if not named:
-        problem = f"it does not name {shown(request.backup.name)}"
+        problem = f"it does not name {shown(request.backup_path.name)}"
         raise SourceError("manifest", problem, "Hand in the manifest that was written with this backup.")
     return None if identity.sha256 in named else "manifest_mismatch"
 
@@ -166,7 +172,7 @@ def _plan(request: Request, identity: Identity, items: tuple[PlannedItem, ...], 
     content = {
         "driver": SqliteDriver.name,
         "backup": [identity.size, identity.sha256],
-        "target": shown(request.target),
+        "target": shown(request.target_path),
         "overwrite": request.overwrite,
         "expects_nothing": request.expects_nothing,
         "items": [[item.key, item.kind, item.refused] for item in items],
@@ -177,7 +183,7 @@ def _plan(request: Request, identity: Identity, items: tuple[PlannedItem, ...], 
         request=request,
         unit=Unit.TABLE,
         items=items,
-        bytes_total=None if is_dump(request.backup) else identity.size,
+        bytes_total=None if is_dump(request.backup_path) else identity.size,
         identity=identity,
         source_completeness=Completeness.INCOMPLETE if problems else Completeness.UNKNOWN,
         problems=tuple(problems),

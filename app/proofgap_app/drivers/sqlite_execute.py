@@ -126,7 +126,7 @@ class _Restore:
     def _build(self) -> None:
         os.close(os.open(self._draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
         with closing(sqlite.connect(self._draft, isolation_level=None)) as draft:
-            if is_dump(self._plan.request.backup):
+            if is_dump(self._plan.request.backup_path):
                 self._load(draft)
             else:
                 self._copy_pages(draft)
@@ -135,7 +135,7 @@ class _Restore:
         # Nobody needs this file after a crash, and it is flushed before it gets its name.
         draft.execute("PRAGMA journal_mode = MEMORY")
         draft.execute("PRAGMA synchronous = OFF")
-        load_dump(self._plan.request.backup, draft, self._tick)
+        load_dump(self._plan.request.backup_path, draft, self._tick)
 
     def _tick(self, done: int) -> bool:
         self._tally.read(max(0, done - self._pages_done))
@@ -143,7 +143,7 @@ class _Restore:
         return self._should_stop()
 
     def _copy_pages(self, draft: sqlite.Connection) -> None:
-        with reading(self._plan.request.backup, at_rest=True) as source:
+        with reading(self._plan.request.backup_path, at_rest=True) as source:
             size: int = source.execute("PRAGMA page_size").fetchone()[0]
 
             def step(_status: int, remaining: int, total: int) -> None:

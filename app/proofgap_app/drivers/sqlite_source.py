@@ -54,10 +54,10 @@ def is_dump(backup: Path) -> bool:
 
 def target_path(request: Request) -> Path:
     """Give the path of the database file to be: the target itself, or, in a directory, the backup's name."""
-    if not request.target.is_dir():
-        return request.target
-    name = request.backup.with_suffix(".db").name if request.backup.suffix.lower() == ".sql" else request.backup.name
-    return request.target / name
+    if not request.target_path.is_dir():
+        return request.target_path
+    backup = request.backup_path
+    return request.target_path / (backup.with_suffix(".db").name if backup.suffix.lower() == ".sql" else backup.name)
 
 
 def list_tables(backup: Path) -> tuple[list[str], DamagedError | None]:
@@ -110,7 +110,7 @@ def contents_of(connection: sqlite.Connection, progress: Progress) -> Contents:
 def read_backup(plan: Plan, progress: Progress) -> Contents:
     """Read all rows of the backup; what a damaged backup still gives is in it, and what is wrong."""
     try:
-        with expectation(plan.request.backup) as connection:
+        with expectation(plan.request.backup_path) as connection:
             return contents_of(connection, progress)
     except DamagedError as damage:
         lost: Tables = {item.key: damage for item in plan.items}

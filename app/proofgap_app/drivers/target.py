@@ -14,6 +14,7 @@ import errno
 import hashlib
 import os
 import stat
+from io import FileIO
 from pathlib import Path
 from typing import Self
 
@@ -84,11 +85,19 @@ class Target:
 
     def digest(self, parts: Parts) -> str | None:
         """Give the SHA-256 of a regular file, ``None`` when it is something else. Raises ``OSError``."""
+        content = self.opened(parts)
+        if content is None:
+            return None
+        with content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
+
+    def opened(self, parts: Parts) -> FileIO | None:
+        """Open a regular file to read it, ``None`` when it is something else. Raises ``OSError``."""
         descriptor = os.open(parts[-1], _READ_FLAGS, dir_fd=self._folder(parts[:-1], make=False))
-        with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123 - a descriptor has no path
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                return None
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            return None
+        return FileIO(descriptor, "rb")
 
     def link_text(self, parts: Parts) -> str | None:
         """Give the text of a symbolic link, ``None`` when it is something else. Raises ``OSError``."""

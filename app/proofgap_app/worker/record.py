@@ -9,10 +9,12 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from proofgap.facts import EndReason
-from proofgap.records import Check, CheckResult, Completeness, Level, PreviewFacts, RunDetails, SnapshotDetails
+from proofgap.errors import BadInputError
+from proofgap.facts import Attention, EndReason, RunStatus
+from proofgap.outcome import Outcome
+from proofgap.records import Completeness, PreviewFacts, RunDetails
 from proofgap.text import TEXT_LENGTH_MAX, safe
-from proofgap_app.drivers.base import EvidenceReport, Plan, Preview, Request, TargetChangedError
+from proofgap_app.drivers.base import Execution, Plan, Preview, Request, TargetChangedError
 from proofgap_app.worker.target_lock import BusyError
 from proofgap_store import Drill
 
@@ -28,20 +30,42 @@ BLOCKED_BY = {
 def scoped(wanted: RunDetails, request: Request) -> RunDetails:
     """Say what decides on the plan, so that whoever approves or resumes the run finds it on record."""
     manifest = None if request.manifest is None else str(request.manifest.resolve())
-    return replace(wanted, manifest=manifest, select=request.select, overwrite=request.overwrite)
+    options = tuple(sorted(f"{key}={value}" for key, value in request.options.items()))
+    password_file = None if request.password_file is None else str(request.password_file.resolve())
+    return replace(
+        wanted,
+        manifest=manifest,
+        select=request.select,
+        overwrite=request.overwrite,
+        expects_nothing=request.expects_nothing,
+        options=options,
+        password_file=password_file,
+    )
 
 
-def request_of(details: RunDetails) -> Request | None:
-    """Give the request that a run has on record; ``None``: it does not say which backup goes where."""
+def requested(details: RunDetails) -> tuple[str | None, Request]:
+    """Give the driver's name and the request that a run has on record, so that any worker can go on with it.
+
+    Without a name the backup's content says which driver it needs.
+
+    Raises:
+        BadInputError: the run does not say it; no restore was asked for with it.
+
+    """
     if details.backup is None or details.target is None:
-        return None
-    return Request(
-        backup=Path(details.backup),
-        target=Path(details.target),
+        raise BadInputError(
+            "run", "does not say which backup goes where", "Say both when it is created or scoped: --backup, --target."
+        )
+    options = dict(option.split("=", 1) for option in details.options)
+    return details.driver, Request(
+        backup=details.backup,
+        target=details.target,
         manifest=None if details.manifest is None else Path(details.manifest),
         overwrite=details.overwrite,
         select=details.select,
         expects_nothing=details.expects_nothing,
+        options=options,
+        password_file=None if details.password_file is None else Path(details.password_file),
     )
 
 
@@ -53,6 +77,10 @@ def checked(plan: Plan, target_fingerprint: str, known: RunDetails) -> RunDetail
         expects_nothing=plan.expects_nothing,
         source_completeness=plan.source_completeness,
         target_fingerprint=target_fingerprint,
+        backup=None if plan.request.backup == known.backup else plan.request.backup,
+        marker=plan.marker,
+        tool=plan.tool_version,
+        unit=plan.unit,
         **plan.identity.recovery_point(known),
     )
 
@@ -90,17 +118,20 @@ def holds_nothing(plan: Plan) -> bool:
     return is_incomplete and all(item.refused is not None for item in plan.items)
 
 
-def no_expectation(plan: Plan) -> EvidenceReport:
-    """Say why nothing could be compared: the backup that was restored is not there any more."""
-    check = Check(
-        subject="(backup)",
-        method="SHA-256 of the backup, as planned and after the comparison",
-        level=Level.L0,
-        result=CheckResult.SKIPPED,
-        expected=plan.identity.sha256,
-        observed="source_changed",
+def ended(execution: Execution, outcome: Outcome, source: Completeness) -> RunDetails:
+    """Say how the run ended; that all of a backup was restored which lacked something itself stays in sight: no status says it."""
+    is_completed = outcome.status in {RunStatus.COMPLETED, RunStatus.COMPLETED_WITH_ERRORS}
+    is_lacking = is_completed and source is Completeness.INCOMPLETE
+    return RunDetails(
+        attention=Attention.COMPLETED_WITH_FOLLOW_UP if is_lacking else None,
+        counts=execution.counts,
+        counts_source=execution.counts_source,
+        counts_are_lower_bounds=execution.counts_are_lower_bounds,
+        outcome_rule=outcome.rule,
+        end_reason=outcome.end_reason,
+        exit_code=execution.exit_code,
+        nothing_written=execution.nothing_written,
     )
-    return EvidenceReport(SnapshotDetails(subjects_checked=0), (check,))
 
 
 def wanted_of(drill: Drill) -> RunDetails:
@@ -111,5 +142,7 @@ def wanted_of(drill: Drill) -> RunDetails:
         manifest=new.manifest,
         select=new.select,
         overwrite=new.overwrite,
+        options=new.options,
+        password_file=new.password_file,
         purpose=new.details.purpose or "test",
     )

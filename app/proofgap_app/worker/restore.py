@@ -21,11 +21,12 @@ from functools import partial
 
 from proofgap.access import Action
 from proofgap.errors import FencedError, GuardRefusedError, ProofgapError, RefusedError
-from proofgap.facts import EndReason, RunEvent, RunStatus, SnapshotEvent
+from proofgap.facts import EndReason, RunEvent, RunStatus
 from proofgap.hooks import ProjectForRecord
 from proofgap.moves import move
 from proofgap.outcome import ExecutionFacts, Outcome, outcome_of
 from proofgap.records import (
+    Completeness,
     Moment,
     PreviewFacts,
     RunDetails,
@@ -33,6 +34,7 @@ from proofgap.records import (
 )
 from proofgap_app.drivers.base import (
     Driver,
+    EvidenceReport,
     Execution,
     Plan,
     Request,
@@ -40,6 +42,7 @@ from proofgap_app.drivers.base import (
     TargetChangedError,
 )
 from proofgap_app.worker import record
+from proofgap_app.worker.gathering import gather
 from proofgap_app.worker.lease import Grip, Lease, here
 from proofgap_app.worker.recording import Recorder
 from proofgap_app.worker.stop import Heard
@@ -284,7 +287,7 @@ class Restore(Recorder):
             self._end_torn()
             raise
         try:
-            outcome = self._end(execution)
+            outcome = self._end(execution, plan.source_completeness)
         except FencedError:
             raise
         except ProofgapError:
@@ -301,18 +304,11 @@ class Restore(Recorder):
         given = RunDetails(outcome_rule=outcome.rule, end_reason=outcome.end_reason, counts_are_lower_bounds=True)
         self._fire(outcome.event, given)
 
-    def _end(self, execution: Execution) -> Outcome:
+    def _end(self, execution: Execution, source: Completeness) -> Outcome:
         """Fire what the outcome rule says."""
         self._flush()
         outcome = outcome_of(execution.facts(cancel_requested=self._stop_is_wanted()))
-        given = RunDetails(
-            counts=execution.counts,
-            outcome_rule=outcome.rule,
-            end_reason=outcome.end_reason,
-            exit_code=execution.exit_code,
-            nothing_written=execution.nothing_written,
-        )
-        self._fire(outcome.event, given)
+        self._fire(outcome.event, record.ended(execution, outcome, source))
         return outcome
 
     def _stop_is_wanted(self) -> bool:
@@ -324,23 +320,13 @@ class Restore(Recorder):
 
     def _collect(self, plan: Plan) -> None:
         """Read the target and compare it with the backup; a snapshot that cannot be produced fails, the run does not."""
-        snapshot = self._write(partial(self.ledger.begin_evidence, self.run_id, self.actor)).subject
-        self._fire_evidence(snapshot, SnapshotEvent.GENERATE)
-        try:
+
+        def look() -> EvidenceReport:
             with self.stop.heard(Heard.IF_REPEATED):
-                report = self.driver.collect(plan, progress=self.watcher.working("collect", plan.bytes_total))
-        except SourceChangedError:
-            self._fire_evidence(snapshot, SnapshotEvent.FAIL, record.no_expectation(plan))
-            raise
-        except BaseException:
-            self._fire_evidence(snapshot, SnapshotEvent.FAIL)
-            raise
-        event = SnapshotEvent.ACTIVATE if report.can_activate else SnapshotEvent.FAIL
-        try:
-            self._fire_evidence(snapshot, event, report)
-        except ProofgapError:
-            self._fire_evidence(snapshot, SnapshotEvent.FAIL)
-            raise
+                return self.driver.collect(plan, progress=self.watcher.working("collect", plan.bytes_total))
+
+        begin = partial(self.ledger.begin_evidence, self.run_id, self.actor)
+        gather(lambda: self._write(begin), self._fire_evidence, look, plan)
 
     def _should_stop(self) -> bool:
         """Tell whether to stop: asked here, or, as the last beat said, by somebody else; or the run was taken away."""

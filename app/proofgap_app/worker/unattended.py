@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import structlog
 
 from proofgap.audit import Actor
-from proofgap.errors import BadInputError, ProofgapError
+from proofgap.errors import ProofgapError
 from proofgap.facts import EndReason, RunEvent
 from proofgap.records import PreviewFacts, RunDetails
 from proofgap_app.drivers import driver_for
@@ -114,11 +114,9 @@ def _what(details: RunDetails) -> tuple[Driver, Request]:
     """Give driver and request as a run has them on record.
 
     Raises:
-        BadInputError: it does not say which backup goes where.
+        BadInputError: it does not say which backup goes where, or its driver is not installed here.
         SourceError: the backup cannot be read.
 
     """
-    request = record.request_of(details)
-    if request is None:
-        raise BadInputError("backup", "or target is not on record", "Say both when the run is created or scoped.")
-    return driver_for(details.driver, request.backup), request
+    name, request = record.requested(details)
+    return driver_for(name, request.backup_path), request

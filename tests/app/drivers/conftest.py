@@ -78,8 +78,8 @@ def go(  # noqa: PLR0913 - a test names only what it is about
 ) -> Ran:
     """Plan, preview, execute and collect; check on the way what must hold for every run."""
     request = Request(
-        backup=backup,
-        target=target,
+        backup=str(backup),
+        target=str(target),
         manifest=manifest,
         overwrite=overwrite,
         select=select,

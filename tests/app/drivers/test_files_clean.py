@@ -87,7 +87,7 @@ def test_what_the_manifest_names_and_the_backup_lacks_is_not_applied(
 def test_a_manifest_that_is_not_understood_is_refused(source: Path, target: Path, tmp_path: Path, line: str) -> None:
     """The error names the manifest, the line, and how to write a good one; nothing is planned."""
     (tmp_path / "SUMS").write_text(f"{'1' * 64}  fine\n{line}\n")
-    request = Request(backup=source, target=target, manifest=tmp_path / "SUMS")
+    request = Request(backup=str(source), target=str(target), manifest=tmp_path / "SUMS")
     with pytest.raises(SourceError, match=r"manifest: line 2 .* sha256sum"):
         driver_for(None, source).plan(request)
 
@@ -194,14 +194,14 @@ def test_the_same_content_under_another_name_is_another_plan(source: Path, targe
     """The plan's digest is the same for the same plan, and another for another backup, target or request."""
     backup = tar_of(source, tmp_path / "b.tar")
     driver = driver_for(None, backup)
-    request = Request(backup=backup, target=target)
+    request = Request(backup=str(backup), target=str(target))
     digests = {
         driver.plan(other).digest
         for other in (
             request,
-            Request(backup=backup, target=tmp_path / "t2"),
-            Request(backup=backup, target=target, overwrite=True),
-            Request(backup=backup, target=target, select=("a.txt",)),
+            Request(backup=str(backup), target=str(tmp_path / "t2")),
+            Request(backup=str(backup), target=str(target), overwrite=True),
+            Request(backup=str(backup), target=str(target), select=("a.txt",)),
             Request(backup=tar_of(source, tmp_path / "c.tar.gz", "w:gz"), target=target),
         )
     }
@@ -213,7 +213,7 @@ def test_a_preview_may_leave_the_data_alone(source: Path, target: Path) -> None:
     """A preview of metadata says so, and calls what exists skipped because it cannot know better."""
     go(source, target)
     driver = driver_for(None, source)
-    preview = driver.preview(driver.plan(Request(backup=source, target=target)), depth=Depth.METADATA)
+    preview = driver.preview(driver.plan(Request(backup=str(source), target=str(target))), depth=Depth.METADATA)
     assert (Depth.METADATA, len(FILES)) == (preview.depth, preview.skipped)
 
 
@@ -229,13 +229,13 @@ def test_what_is_no_backup_is_refused_by_name(tmp_path: Path, target: Path) -> N
     }.items():
         backup = tmp_path / name
         with pytest.raises(SourceError, match=words):
-            driver_for(None, backup).plan(Request(backup=backup, target=target))
-    with pytest.raises(BadInputError, match=r"driver: 'tape' is not a driver\. Use one of: files, sqlite"):
+            driver_for(None, backup).plan(Request(backup=str(backup), target=str(target)))
+    with pytest.raises(BadInputError, match=r"driver: 'tape' is not a driver\. Use one of: .*files, .*sqlite"):
         driver_for("tape", tmp_path)
     with pytest.raises(TargetError, match="lie in each other"):
-        driver_for(None, tmp_path).plan(Request(backup=tmp_path / "d", target=tmp_path / "d/e"))
+        driver_for(None, tmp_path).plan(Request(backup=str(tmp_path / "d"), target=str(tmp_path / "d/e")))
     with pytest.raises(TargetError, match="is not a directory"):
-        driver_for(None, tmp_path).plan(Request(backup=tmp_path / "d", target=tmp_path / "empty"))
+        driver_for(None, tmp_path).plan(Request(backup=str(tmp_path / "d"), target=str(tmp_path / "empty")))
 
 
 def test_the_driver_is_chosen_by_content(source: Path, tmp_path: Path) -> None:

@@ -151,27 +151,27 @@ def test_a_source_file_that_cannot_be_read_costs_one_item(
 
 def refuses(plan: Plan) -> None:
     """See that no step accepts the backup any more."""
-    driver = driver_for("files", plan.request.backup)
+    driver = driver_for("files", plan.request.backup_path)
     with pytest.raises(SourceChangedError, match="Plan and preview again"):
         driver.preview(plan)
     with pytest.raises(SourceChangedError, match="Plan and preview again"):
         driver.collect(plan)
     with pytest.raises(SourceChangedError, match="Plan and preview again"):
         driver.execute(plan, target_fingerprint=None, report=print, progress=no_progress, should_stop=lambda: False)
-    assert not plan.request.target.exists()
+    assert not plan.request.target_path.exists()
 
 
 def test_an_archive_that_changed_after_the_plan_is_refused(source: Path, target: Path, tmp_path: Path) -> None:
     """Preview, execution and evidence all refuse a backup that is not the planned one, and nothing is written."""
     backup = tar_of(source, tmp_path / "b.tar")
-    plan = driver_for(None, backup).plan(Request(backup=backup, target=target))
+    plan = driver_for(None, backup).plan(Request(backup=str(backup), target=str(target)))
     tar_of(source / "deep", backup)
     refuses(plan)
 
 
 def test_a_directory_that_changed_after_the_plan_is_refused(source: Path, target: Path) -> None:
     """One more file is another backup."""
-    plan = driver_for(None, source).plan(Request(backup=source, target=target))
+    plan = driver_for(None, source).plan(Request(backup=str(source), target=str(target)))
     (source / "new").touch()
     refuses(plan)
 
@@ -180,7 +180,7 @@ def test_a_backup_that_vanished_after_the_plan_is_refused(source: Path, target: 
     """That it changed is all there is to say about it."""
     backup = tar_of(source, tmp_path / "b.tar")
     driver = driver_for(None, backup)
-    plan = driver.plan(Request(backup=backup, target=target))
+    plan = driver.plan(Request(backup=str(backup), target=str(target)))
     backup.unlink()
     with pytest.raises(SourceChangedError, match="it changed since the plan"):
         driver.preview(plan)
@@ -228,7 +228,7 @@ def test_a_file_that_grows_or_shrinks_while_it_is_restored_fails(source: Path, t
     """Never more than planned is written, and never less called a success."""
     for size in (10, 10_000_000):
         driver = driver_for(None, source)
-        plan = driver.plan(Request(backup=source, target=target, select=("e.txt",)))
+        plan = driver.plan(Request(backup=str(source), target=str(target), select=("e.txt",)))
         ended = []
         archive = directory_archive.DirectoryArchive(source)
         archive.listing()
@@ -283,7 +283,7 @@ class BreaksOff:
 def test_a_stream_that_breaks_off_late_costs_all_that_follows(target: Path, tmp_path: Path) -> None:
     """The disk under the backup fails after the plan was made: what is behind is not applied, and is not looked up twice."""
     backup = tar_with(CONTENTS, tmp_path / "b.tar")
-    plan = driver_for(None, backup).plan(Request(backup=backup, target=target))
+    plan = driver_for(None, backup).plan(Request(backup=str(backup), target=str(target)))
     broken: Any = BreaksOff(TarArchive(backup))
     ended: dict[str, str | None] = {}
 

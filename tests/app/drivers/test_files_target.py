@@ -113,7 +113,7 @@ def test_a_file_that_appears_while_it_is_restored_is_not_replaced(source: Path, 
     """Between the look and the write, somebody else creates the file: theirs stays, and the item fails."""
     target.mkdir()
     driver = driver_for(None, source)
-    plan = driver.plan(Request(backup=source, target=target, select=("b.bin",)))
+    plan = driver.plan(Request(backup=str(source), target=str(target), select=("b.bin",)))
     ended = []
 
     def appear(_done: int, _items: int) -> None:
@@ -160,7 +160,7 @@ def test_a_stop_that_comes_too_late_changes_nothing(four: Path, target: Path) ->
 def test_an_error_in_the_listener_leaves_no_half_file(four: Path, target: Path, after: int) -> None:
     """When whoever listens fails, the execution breaks off: neither the file in work nor one that waits for its name stays."""
     driver = driver_for(None, four)
-    plan = driver.plan(Request(backup=four, target=target))
+    plan = driver.plan(Request(backup=str(four), target=str(target)))
 
     def failing(done: int, _items: int) -> None:
         if done > after:
@@ -175,7 +175,7 @@ def test_an_error_in_the_listener_leaves_no_half_file(four: Path, target: Path, 
 def test_an_item_that_has_ended_stays_ended(source: Path, target: Path) -> None:
     """There is nothing to flush, to name or to drop any more."""
     (target / "a.txt").mkdir(parents=True)
-    plan = driver_for(None, source).plan(Request(backup=source, target=target, select=("a.txt",)))
+    plan = driver_for(None, source).plan(Request(backup=str(source), target=str(target), select=("a.txt",)))
     with Target(target) as place:
         sink = Sink(place, plan.items[0], overwrite=True)
         ended = sink.outcome
@@ -224,7 +224,7 @@ def test_a_leftover_that_cannot_be_removed_is_told(four: Path, target: Path, mon
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     driver = driver_for(None, four)
-    plan = driver.plan(Request(backup=four, target=target, select=("f0",)))
+    plan = driver.plan(Request(backup=str(four), target=str(target), select=("f0",)))
     ended: list[Item] = []
     monkeypatch.setattr(draft.os, "fsync", failing)
     monkeypatch.setattr(draft.os, "unlink", failing)
@@ -277,7 +277,7 @@ def test_a_link_on_a_failing_target_fails(four: Path, target: Path, monkeypatch:
 
     (four / "link").symlink_to("f0")
     driver = driver_for(None, four)
-    plan = driver.plan(Request(backup=four, target=target, select=("link",)))
+    plan = driver.plan(Request(backup=str(four), target=str(target), select=("link",)))
     monkeypatch.setattr(draft.os, "link", failing)
     monkeypatch.setattr(draft.os, "fsync", failing)
     execution = driver.execute(

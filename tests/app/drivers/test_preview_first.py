@@ -42,7 +42,7 @@ def test_a_file_that_appears_behind_the_back_of_a_preview_is_not_written_over(
     """It said that the file would be created; whoever agreed to that did not agree to lose one."""
     backup = zip_of(CONTENTS, tmp_path / "b.zip")
     driver = driver_for(None, backup)
-    plan = driver.plan(Request(backup=backup, target=target, overwrite=True))
+    plan = driver.plan(Request(backup=str(backup), target=str(target), overwrite=True))
     target.mkdir()
     changing(files, "foresee", lambda: (target / "f0").write_bytes(b"mine"), monkeypatch)
     preview = driver.preview(plan)
@@ -57,7 +57,7 @@ def test_a_database_that_appears_behind_the_back_of_a_preview_is_not_written_ove
     """The same for a database, which is one file."""
     target = tmp_path / "new.db"
     driver = driver_for(None, database)
-    plan = driver.plan(Request(backup=database, target=target, overwrite=True))
+    plan = driver.plan(Request(backup=str(database), target=str(target), overwrite=True))
     changing(sqlite, "_place", lambda: target.write_bytes(b"mine"), monkeypatch)
     preview = driver.preview(plan)
     with pytest.raises(TargetChangedError):

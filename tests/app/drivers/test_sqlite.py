@@ -73,7 +73,7 @@ def test_a_missing_source_is_refused_and_not_created(tmp_path: Path) -> None:
     """SQLite itself would create an empty database, call it ok, and exit with 0."""
     backup = tmp_path / "none.db"
     with pytest.raises(SourceError, match=r"backup: .*none\.db cannot be read"):
-        driver_for("sqlite", backup).plan(Request(backup=backup, target=tmp_path / "t.db"))
+        driver_for("sqlite", backup).plan(Request(backup=str(backup), target=str(tmp_path / "t.db")))
     assert names_in(tmp_path) == []
 
 
@@ -126,12 +126,12 @@ def test_a_table_that_hides_its_rowid_is_compared_by_all_its_columns(tmp_path: P
 def test_a_database_that_changed_or_vanished_after_the_plan_is_refused(database: Path, tmp_path: Path) -> None:
     """No step accepts it any more."""
     driver = driver_for(None, database)
-    plan = driver.plan(Request(backup=database, target=tmp_path / "t.db"))
+    plan = driver.plan(Request(backup=str(database), target=str(tmp_path / "t.db")))
     database.unlink()
     with pytest.raises(SourceChangedError):
         driver.collect(plan)
     with pytest.raises(SourceError, match="Is a directory"):
-        driver_for("sqlite", tmp_path).plan(Request(backup=tmp_path, target=tmp_path / "t.db"))
+        driver_for("sqlite", tmp_path).plan(Request(backup=str(tmp_path), target=str(tmp_path / "t.db")))
 
 
 def test_changed_payload_is_found_by_digest_only(database: Path, tmp_path: Path) -> None:
@@ -234,7 +234,7 @@ def test_a_part_of_a_database_cannot_be_selected(database: Path, tmp_path: Path)
     """Some tables: refused. None: nothing selected, which is never evidence. All: fine."""
     driver = driver_for(None, database)
     with pytest.raises(BadInputError, match=r"select: it chooses 1 of 3 tables, .* Leave the selection out"):
-        driver.plan(Request(backup=database, target=tmp_path / "t.db", select=("customer",)))
+        driver.plan(Request(backup=str(database), target=str(tmp_path / "t.db"), select=("customer",)))
     ran = go(database, tmp_path / "t.db", select=("nothing",))
     assert (ran.plan.selected, ran.outcome.rule, ran.can_activate) == (0, 3, False)
     assert not (tmp_path / "t.db").exists()
@@ -265,7 +265,7 @@ def test_a_manifest_is_held_against_the_database_file(database: Path, tmp_path: 
 def test_the_backup_is_never_its_own_target(database: Path) -> None:
     """Nor is a directory that is named like it."""
     with pytest.raises(TargetError, match="is the backup itself"):
-        driver_for(None, database).plan(Request(backup=database, target=database))
+        driver_for(None, database).plan(Request(backup=str(database), target=str(database)))
 
 
 def test_the_backup_is_left_exactly_as_it_was(database: Path, tmp_path: Path) -> None:
@@ -307,7 +307,7 @@ def test_a_temporary_database_that_cannot_be_removed_is_told(
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     driver = driver_for(None, database)
-    plan = driver.plan(Request(backup=database, target=tmp_path / "new" / "t.db"))
+    plan = driver.plan(Request(backup=str(database), target=str(tmp_path / "new" / "t.db")))
     monkeypatch.setattr(Path, "unlink", failing)
     execution = driver.execute(
         plan, target_fingerprint=None, report=lambda _: None, progress=no_progress, should_stop=Stop(after=1)

@@ -1,0 +1,85 @@
+"""Numbers for a monitoring system, in the text form of Prometheus: what was recorded, and what waits.
+
+Counters count what was recorded since the server began, by whichever process: each time somebody asks, only what is new
+is counted. They hold no id of a run or of a person. Owns the names. Refuses to know what the numbers mean for anybody.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from threading import Lock
+
+from proofgap.audit import Actor, EventType
+from proofgap_store import Ledger
+from proofgap_store.clock import now_us
+
+MEDIA_TYPE = "text/plain; version=0.0.4"
+_SECOND_US = 1_000_000
+_COUNTED = {
+    "proofgap_transitions_total": (
+        "Moves of runs, operation runs and evidence.",
+        {
+            *(EventType.RUN_CREATED, EventType.RUN_TRANSITIONED, EventType.OPERATION_CREATED),
+            *(EventType.OPERATION_TRANSITIONED, EventType.EVIDENCE_CREATED, EventType.EVIDENCE_TRANSITIONED),
+        },
+    ),
+    "proofgap_refusals_total": (
+        "Attempts that were refused.",
+        {EventType.RUN_TRANSITION_REFUSED, EventType.ACCESS_DENIED},
+    ),
+    "proofgap_projections_total": (
+        "Decisions made for the record or shown to somebody.",
+        {EventType.DECISION_PROJECTED, EventType.DECISIONS_LISTED},
+    ),
+}
+
+
+class Metrics:
+    """Counts what is recorded; one for each site."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        """Begin to count with what comes from now on."""
+        self._ledger, self._lock = ledger, Lock()
+        self._counts: Counter[str] = Counter()
+        self._reached: int | None = None
+
+    def begin(self) -> None:
+        """Take the end of the log for the beginning."""
+        self._reached = self._ledger.feed.settled()
+
+    def text(self, actor: Actor) -> bytes:
+        """Write every number.
+
+        Raises:
+            ForbiddenError: the actor audits nothing.
+
+        """
+        with self._lock:
+            found = self._ledger.feed.tallies(self._reached or 0, actor)
+            self._counts.update(found.counts)
+            self._reached = found.upto
+            counts = dict(self._counts)
+        return "".join([*_counters(counts), *self._gauges()]).encode()
+
+    def _gauges(self) -> list[str]:
+        backlog, failures = self._ledger.feed.backlog(), self._ledger.feed.log_failures()
+        since = backlog.unsequenced_since_us
+        lag = 0.0 if since is None else max(0, now_us() - since) / _SECOND_US
+        return [
+            _line("proofgap_queue_depth", "gauge", "Runs that wait for a worker.", backlog.queued_runs),
+            _line("proofgap_unsigned_events", "gauge", "Events that no checkpoint covers yet.", backlog.unsequenced),
+            _line("proofgap_integration_lag_seconds", "gauge", "How long the oldest of them waits.", lag),
+            _line("proofgap_log_copy_failures_total", "counter", "Log lines that could not be written.", failures),
+        ]
+
+
+def _counters(counts: dict[str, int]) -> list[str]:
+    lines = []
+    for name, (meaning, kinds) in _COUNTED.items():
+        lines.append(f"# HELP {name} {meaning}\n# TYPE {name} counter\n")
+        lines += [f'{name}{{type="{kind}"}} {counts.get(kind, 0)}\n' for kind in sorted(kinds)]
+    return lines
+
+
+def _line(name: str, kind: str, meaning: str, value: float) -> str:
+    return f"# HELP {name} {meaning}\n# TYPE {name} {kind}\n{name} {value}\n"

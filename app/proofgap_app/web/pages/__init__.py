@@ -1,0 +1,43 @@
+"""The operator's pages: what a person reads and presses in a browser, written on the server.
+
+Three functions are all that the site asks of them: `router`, `error_page` and `sign_in_page`. Each page has a view model (a pure
+function from what the ledger shows to what the template prints) and a template. Refuses to know how somebody signed
+in, and every rule of the product: what a run means is `proofgap.decision`, what may be done is the ledger's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from proofgap_app.web.calls import Call
+from proofgap_app.web.pages import acting, assets, auditing, behind, failing, listing, machine, reading
+from proofgap_app.web.pages.frames import answered
+from proofgap_app.web.problems import Problem
+from proofgap_app.web.site_settings import SiteSettings
+from proofgap_app.web.table import Route
+
+
+def router(_settings: SiteSettings) -> Sequence[Route]:
+    """Give the routes of the pages, each with what it asks of whoever comes."""
+    return (
+        *assets.ROUTES,
+        *reading.ROUTES,
+        *behind.ROUTES,
+        *listing.ROUTES,
+        *auditing.ROUTES,
+        *machine.ROUTES,
+        *acting.ROUTES,
+    )
+
+
+def error_page(request: Request, problem: Problem) -> Response:
+    """Give the page of a problem, with its status."""
+    return failing.page(request.url.path, problem)
+
+
+def sign_in_page(call: Call, wanted: str) -> Response:
+    """Give the page that says how to sign in; ``wanted`` is where to go then."""
+    return answered("sign_in.html", frame=None, wanted=wanted, provider=call.settings.sign_in)

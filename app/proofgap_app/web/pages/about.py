@@ -1,0 +1,56 @@
+"""The form of the pages that a primary action leads to: sections of facts, notes and rows, and what can be done next.
+
+Owns the shapes. Refuses to know what any page is about.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from proofgap_app.web.pages import words
+from proofgap_app.web.pages.forms import Form
+
+Pair = tuple[str, str]
+
+
+class Link(NamedTuple):
+    """A way to another page."""
+
+    label: str
+    page: str
+
+
+class Table(NamedTuple):
+    """Rows under a head; ``more`` continues them."""
+
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    more: Link | None = None
+
+
+class Section(NamedTuple):
+    """A part of a page."""
+
+    title: str
+    pairs: tuple[Pair, ...] = ()
+    notes: tuple[str, ...] = ()
+    table: Table | None = None
+    links: tuple[Link, ...] = ()
+    commands: tuple[str, ...] = ()
+
+
+class About(NamedTuple):
+    """A page about one run: what it is called, where in the run it is, and its parts."""
+
+    run_id: str
+    heading: str
+    here: str
+    sections: tuple[Section, ...]
+    forms: tuple[Form, ...] = ()
+
+
+def pairs(facts: dict[str, object]) -> tuple[Pair, ...]:
+    """Write facts under their names; what is not known says so."""
+    return tuple(
+        (name, words.NOT_REPORTED if value is None or value == "" else f"{value}") for name, value in facts.items()
+    )

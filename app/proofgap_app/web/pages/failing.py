@@ -1,0 +1,49 @@
+"""The page of what went wrong. It never shows an old decision, and tells nobody what they may not know.
+
+Owns the words of a run that is not there and of a decision that could not be computed; every other problem brings its
+own. Refuses to know what failed.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from starlette.responses import HTMLResponse, Response
+
+from proofgap_app.web.pages import addresses
+from proofgap_app.web.pages.rendering import render
+from proofgap_app.web.problems import MEANINGS, Problem
+
+_NO_RUN = (
+    "Either no run has this ID, or it belongs to a workspace or environment you cannot view. "
+    "The two cases look the same on purpose."
+)
+
+
+def page(path: str, problem: Problem) -> Response:
+    """Give the page of a problem that a request for a path met."""
+    run = _run_of(path)
+    title, detail = problem.title, problem.detail
+    if run is not None and problem.status == HTTPStatus.NOT_FOUND:
+        title, detail = "No restore run to show", _NO_RUN
+    elif run is not None and problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        title, detail = "Decision could not be computed", "Nothing is shown in its place; the log of the run stands."
+    log = (
+        addresses.run(run, "events") if run is not None and problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR else None
+    )
+    html = render(
+        "problem.html",
+        frame=None,
+        problem=problem,
+        title=title,
+        detail=detail,
+        log=log,
+        remedy=MEANINGS[problem.code].remedy,
+    )
+    return HTMLResponse(html, problem.status)
+
+
+def _run_of(path: str) -> str | None:
+    """Give the run that a path is about, if any."""
+    _, runs, *rest = path.split("/")
+    return addresses.text_of(rest[0]) if f"/{runs}" == addresses.RUNS and rest and rest[0] else None

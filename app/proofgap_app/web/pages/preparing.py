@@ -1,0 +1,106 @@
+"""What was previewed, and how far a run is prepared: the pages before anything is executed.
+
+Pure functions from what the ledger shows. Refuses to know whether a run may be queued: the machine says so when asked.
+"""
+
+from __future__ import annotations
+
+from proofgap.facts import RunStatus
+from proofgap.records import PreviewFacts, RunRecord
+from proofgap_app.web.pages import addresses, words
+from proofgap_app.web.pages.about import About, Link, Section, Table, pairs
+
+_ORDER = ("draft", "scoped", "checked", "previewed")
+_STEPS = (
+    ("scoped", "Choose what is restored into what"),
+    ("checked", "Look at backup and target, make a plan"),
+    ("previewed", "Show what the plan would do; nothing is written"),
+)
+
+
+def preview(record: RunRecord) -> About:
+    """Say what the plan would do, for how long that may be acted on, and who approved it."""
+    details, shown = record.details, record.details.preview or PreviewFacts()
+    would = pairs(
+        {
+            "Would be created": _count(shown.created),
+            "Would be overwritten": _count(shown.overwritten),
+            "Would be skipped": _count(shown.skipped),
+            "Depth": {
+                "data": "every byte of the backup was read",
+                "metadata": "listings were read, contents were not",
+            }.get(shown.depth or "", shown.depth),
+            "May be acted on until": "no end was set"
+            if shown.expires_at_us is None
+            else words.moment(shown.expires_at_us),
+            "Plan": shown.plan_digest,
+            "Approved by": ", ".join(approval.by for approval in details.approvals) or "nobody",
+            "Approvals needed": record.approvals_required,
+        }
+    )
+    notes = ("This is what the plan would do. Nothing was written, and nothing is proven about the environment.",)
+    return About(
+        record.id,
+        "Preview",
+        "Preview",
+        (Section("What would be restored", _wanted(record)), Section("Preview", would, notes)),
+    )
+
+
+def preparation(record: RunRecord) -> About:
+    """Say which steps of the preparation are done, and how to go on."""
+    reached = _ORDER.index(record.status) if record.status in _ORDER else len(_ORDER)
+    steps = tuple(
+        (words.sentence(name), what, "done" if _ORDER.index(name) <= reached else "to do") for name, what in _STEPS
+    )
+    table = Table(("Step", "What it is", "State"), steps)
+    parts = (
+        Section("What is to be restored", _wanted(record)),
+        Section("Steps", table=table),
+        Section(
+            "How to go on",
+            notes=_notes(record),
+            commands=_commands(record),
+            links=(Link("Cancel this run", addresses.run(record.id, "cancel")),),
+        ),
+    )
+    return About(record.id, "Preparation", "Preparation", parts)
+
+
+def _wanted(record: RunRecord) -> tuple[tuple[str, str], ...]:
+    details = record.details
+    return pairs(
+        {
+            "Backup": details.backup,
+            "Target": details.target,
+            "Environment": f"{record.workspace}, {record.environment}",
+            "Tool": details.driver,
+            "Only": ", ".join(details.select) or "everything",
+            "What exists and differs": "is overwritten" if details.overwrite else "is left as it is",
+            "Items selected": _count(details.selected),
+            "Backup is known to be": details.source_completeness,
+            "Kind": "dry run: nothing is ever written" if record.is_dry_run else "restore",
+            "Requested by": details.requested_by,
+        }
+    )
+
+
+def _count(number: int | None) -> str:
+    return words.known(number)
+
+
+def _notes(record: RunRecord) -> tuple[str, ...]:
+    if record.imported:
+        return ("This record was imported from another system, and never moves here. Retry it as a new run.",)
+    return ("Backup and target are looked at, and the preview is made, where the backup can be read.",)
+
+
+def _commands(record: RunRecord) -> tuple[str, ...]:
+    if record.imported:
+        return ()
+    following = {
+        RunStatus.DRAFT: f"proofgap run scope {record.id} --backup BACKUP --into TARGET",
+        RunStatus.SCOPED: f"proofgap run check {record.id} --plan-digest DIGEST --selected NUMBER",
+        RunStatus.CHECKED: f"proofgap run preview {record.id} --created NUMBER",
+    }
+    return (following[record.status],) if record.status in following else ()

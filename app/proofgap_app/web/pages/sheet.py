@@ -1,0 +1,177 @@
+"""The decision sheet: what one person is told of one run, field by field, as the template prints it.
+
+A pure function from what the ledger shows. Every word of the decision is the decision's own. Refuses to know how a
+decision came about and what a page looks like.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import NamedTuple
+
+from proofgap.facts import TERMINAL_RUN_STATUSES, EndReason, OperationOutcome, RunStatus
+from proofgap.records import RunRecord
+from proofgap.wording import DecisionState
+from proofgap_app.web.pages import addresses, facts, words
+from proofgap_store import Shown
+
+PAGE_OF_ACTION = MappingProxyType(
+    {
+        "Review preview": "preview",
+        "Continue preparation": "preparation",
+        "View operation progress": "operation",
+        "Open operation proof": "operation",
+        "Review proof gap": "proof-gap",
+        "Open evidence": "evidence",
+        "Review item outcomes": "items",
+        "Review failure details": "failure",
+        "Review blocker": "blocker",
+    }
+)
+"""Where each primary action leads: a page of the run that does what the action says."""
+
+_NOT_BLOCKING = {None, EndReason.CANCEL_REQUESTED}
+_NOTE_SHOWN_MAX = 140
+_STEPS = ("draft", "scoped", "checked", "previewed", "queued", "running")
+_OUTCOMES = {
+    RunStatus.COMPLETED: "Completed",
+    RunStatus.PARTIAL: "Partial",
+    RunStatus.COMPLETED_WITH_ERRORS: "With errors",
+    RunStatus.FAILED: "Failed",
+    RunStatus.CANCELLED: "Cancelled",
+}
+
+
+class Step(NamedTuple):
+    """A step of a run's life: ``passed``, ``current``, ``ahead``, or ``unknown`` where the record does not say."""
+
+    label: str
+    state: str
+
+
+class Rail(NamedTuple):
+    """How far a run came: the steps before execution ends, and the outcomes of which one is reached."""
+
+    steps: tuple[Step, ...]
+    outcomes: tuple[Step, ...]
+    end: str  # the line from the last step to the outcomes: ``passed`` or ``ahead``
+
+
+class Sheet(NamedTuple):
+    """One decision, one reason, one impact, one primary action, and what may not be claimed."""
+
+    state: DecisionState
+    status: str
+    reason: str
+    impact: str
+    action: str
+    action_page: str
+    hint: str | None
+    note: str | None
+    attention: str | None
+    allowed: tuple[str, ...]
+    forbidden: tuple[str, ...]
+    proof: facts.Fact
+    evidence: facts.Fact
+    result: facts.Result
+    rail: Rail
+    as_of: str
+    clock: str
+    viewer: str
+    event_id: int
+    event_page: str
+
+
+def sheet(shown: Shown, came_from: str | None, *, is_past: bool = False) -> Sheet:
+    """Give the sheet of what was shown.
+
+    Args:
+        shown: what one person was shown of one run.
+        came_from: the status that the run was in before this one; ``None`` where this person may not know, or nobody does.
+        is_past: whether it is read from the log, which does not hold why a run ended and what a comparison found.
+
+    """
+    decision, record = shown.decision, shown.record
+    return Sheet(
+        state=decision.state,
+        status=decision.status,
+        reason=decision.reason,
+        impact=decision.impact,
+        action=decision.primary_next_action,
+        action_page=addresses.run(record.id, PAGE_OF_ACTION[decision.primary_next_action]),
+        hint=None if is_past else hint(record, decision.state),
+        note=None if shown.note is None else words.short(shown.note, _NOTE_SHOWN_MAX),
+        attention=None if decision.attention is None else words.plain(decision.attention),
+        allowed=tuple(decision.claims.allowed),
+        forbidden=decision.claims.forbidden,
+        proof=facts.operation_proof(shown),
+        evidence=facts.evidence(shown, with_finding=not is_past),
+        result=facts.result(shown),
+        rail=rail(record, came_from),
+        as_of=words.moment(shown.at_us),
+        clock=f"{words.clock(shown.at_us)} UTC",
+        viewer=shown.viewer.id,
+        event_id=shown.event_id,
+        event_page=addresses.decision(record.id, shown.event_id),
+    )
+
+
+def hint(record: RunRecord, state: DecisionState) -> str | None:
+    """Say beside the action what it is about, where the record knows: the blocker, the reason of a failure."""
+    reason = record.details.end_reason
+    match state:
+        case DecisionState.BLOCKED_OR_CANCELLED:
+            kind = "Blocked" if is_blocked(record) else "Cancelled"
+            return f"{kind}: {words.NOT_REPORTED if reason is None else words.plain(reason)}"
+        case DecisionState.FAILED:
+            return f"Reason: {words.NOT_REPORTED if reason is None else words.plain(reason)}"
+        case DecisionState.IN_PROGRESS:
+            return _progress_hint(record)
+        case _:
+            return "Dry run: nothing is ever written" if record.is_dry_run else None
+
+
+def is_blocked(record: RunRecord) -> bool:
+    """Tell whether a run that did not execute was blocked, not cancelled: by its operation run, else by its reason."""
+    operation = record.operation
+    return (
+        operation is not None and operation.outcome is OperationOutcome.BLOCKED
+    ) or record.details.end_reason not in _NOT_BLOCKING
+
+
+def _progress_hint(record: RunRecord) -> str | None:
+    asked = record.details.cancel_requested_by
+    if asked is not None:
+        return f"Stop requested by {asked}"
+    return "Waits for a worker" if record.status is RunStatus.QUEUED else None
+
+
+def rail(record: RunRecord, came_from: str | None) -> Rail:
+    """Say which steps a run passed, which it stands at, and which it never reached; what is not recorded is not guessed."""
+    outcomes = tuple(
+        Step(label, "current" if record.status is status else "ahead") for status, label in _OUTCOMES.items()
+    )
+    if record.imported:
+        steps = tuple(Step(name.capitalize(), "current" if name == record.status else "unknown") for name in _STEPS)
+        return Rail(steps, outcomes, "ahead")
+    ended = record.status in TERMINAL_RUN_STATUSES
+    last = _last_step(record.status, came_from)
+    reached = _STEPS.index(last)
+    beyond = "unknown" if record.status is RunStatus.CANCELLED and came_from is None else "ahead"
+    steps = tuple(Step(name.capitalize(), _state(n, reached, beyond, ended=ended)) for n, name in enumerate(_STEPS))
+    return Rail(steps, outcomes, "passed" if ended and reached == len(_STEPS) - 1 else "ahead")
+
+
+def _last_step(status: RunStatus, came_from: str | None) -> str:
+    """Give the last step that is known to be reached: only a cancelled run can have ended before it was executed."""
+    if status not in TERMINAL_RUN_STATUSES:
+        return status
+    if status is not RunStatus.CANCELLED:
+        return _STEPS[-1]
+    return came_from if came_from in _STEPS else _STEPS[0]
+
+
+def _state(number: int, reached: int, beyond: str, *, ended: bool) -> str:
+    if number == reached and not ended:
+        return "current"
+    return "passed" if number <= reached else beyond

@@ -1,0 +1,89 @@
+/* What a page does beyond a page: it says when a newer decision exists and shows it in place. Everything works without
+   it. The stream tells ids only; the page is fetched anew, so that what may be seen is decided anew as well. */
+"use strict";
+(() => {
+  const find = (id) => document.getElementById(id);
+  const say = (text) => { find("announce").textContent = text; };
+  const offer = () => { for (const id of ["copy", "print"]) if (find(id)) find(id).hidden = false; };
+  addEventListener("click", (event) => {
+    const button = event.target.closest?.("#copy, #print");
+    if (button?.id === "print") window.print();
+    if (button?.id === "copy") navigator.clipboard.writeText(button.dataset.copy).then(() => say("ID copied"));
+  });
+  offer();
+  addEventListener("beforeprint", () => {
+    const details = find("diagnostics");
+    if (details && !details.open) {
+      details.open = true;
+      addEventListener("afterprint", () => { details.open = false; }, { once: true });
+    }
+    if (find("printed-from")) find("printed-from").textContent = location.origin + find("printed-from").dataset.path;
+  });
+
+  const live = find("live");
+  if (!live || !(live.dataset.stream || live.dataset.poll)) return;
+  const mark = (text, stale) => {
+    live.hidden = false;
+    live.textContent = text;
+    live.classList.toggle("stale", stale);
+  };
+  const seq = (page) => Number(page.querySelector("[data-seq]")?.dataset.seq || 0);
+  const label = () => document.querySelector("[data-seq]")?.dataset.label || "";
+  let busy = false, again = false, told = 0;
+
+  const swap = (page) => {
+    if (seq(page) <= seq(document)) return;
+    const focused = document.activeElement?.id, before = label();
+    for (const part of page.querySelectorAll("[data-part]")) {
+      const old = document.querySelector(`[data-part="${part.dataset.part}"]`);
+      if (old) old.replaceWith(document.adoptNode(part));
+    }
+    offer();
+    if (focused) find(focused)?.focus({ preventScroll: true });
+    document.title = page.title;
+    if (label() !== before) say(label());
+  };
+  const reload = async () => {
+    if (busy) { again = true; return; }
+    busy = true;
+    try {
+      const answer = await fetch(location.href, { headers: { accept: "text/html" }, cache: "no-store" });
+      if (!answer.ok || answer.redirected) throw new Error(String(answer.status));
+      swap(new DOMParser().parseFromString(await answer.text(), "text/html"));
+      mark("Live", false);
+    } catch {
+      mark("Not live: newer decision exists. Reload", true);
+    }
+    busy = false;
+    if (again) { again = false; reload(); }
+  };
+
+  const stale = () => mark(`Not live: showing ${live.dataset.asOf}. Retrying`, true);
+  const follow = () => {
+    const stream = new EventSource(live.dataset.stream);
+    stream.addEventListener("open", () => mark("Live", false));
+    stream.addEventListener("error", stale);
+    stream.addEventListener("decision", (event) => {
+      const id = Number(event.lastEventId);
+      if (id > told) { told = id; reload(); }
+    });
+    addEventListener("pagehide", () => stream.close());
+  };
+  const poll = async (after) => {
+    for (;;) {
+      try {
+        const answer = await fetch(`${live.dataset.poll}?wait=20&after=${after}`);
+        if (!answer.ok) throw new Error(String(answer.status));
+        const news = await answer.json();
+        after = news.next;
+        mark("Live", false);
+        if (news.items.length) await reload();
+      } catch {
+        stale();
+        await new Promise((done) => setTimeout(done, 5000));
+      }
+    }
+  };
+  if (live.dataset.stream) follow();
+  else { mark("Live", false); poll(live.dataset.after); }
+})();

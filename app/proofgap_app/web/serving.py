@@ -1,0 +1,131 @@
+"""How a site meets the network: a socket, and a server that waits for nobody for ever.
+
+uvicorn gives time to a connection between two requests, and none to one that is in the middle of its headers;
+`Protocol` does. On the way down, streams are told first, so that no reader of one holds the server up.
+
+Owns the server. Refuses to know what it serves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from types import FrameType
+from typing import ClassVar
+
+from starlette.applications import Starlette
+from typing_extensions import override
+from uvicorn import Config
+from uvicorn import Server as UvicornServer
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+
+from proofgap_app.web.site_settings import SiteSettings
+
+_BACKLOG = 128
+_GRACE_SECONDS = 10
+
+
+class Protocol(H11Protocol):
+    """HTTP/1.1 as h11 reads it, with an end to the patience for headers."""
+
+    head_seconds_max: ClassVar[float] = 10.0
+    _late: asyncio.TimerHandle | None = None
+
+    @override
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in its base
+        super().connection_made(transport)
+        self._wait()
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        self._wait()
+        super().data_received(data)
+
+    @override
+    def handle_events(self) -> None:
+        super().handle_events()
+        if self._is_answering():
+            self._be_patient()
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._be_patient()
+        super().connection_lost(exc)
+
+    def _is_answering(self) -> bool:
+        cycle: RequestResponseCycle | None = getattr(self, "cycle", None)  # None before the first request
+        return cycle is not None and not cycle.response_complete
+
+    def _wait(self) -> None:
+        """Start the clock, unless it runs already or there is a request that is being answered."""
+        if self._late is None and not self._is_answering():
+            self._late = self.loop.call_later(self.head_seconds_max, self._give_up)
+
+    def _be_patient(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+    def _give_up(self) -> None:
+        self._late = None
+        if not self._is_answering() and not self.transport.is_closing():
+            self.transport.close()
+
+
+class Server(UvicornServer):
+    """A server that tells those who wait for news that it stops."""
+
+    def __init__(self, config: Config, on_stop: Callable[[], None] = lambda: None) -> None:
+        """Wrap a configuration; ``on_stop`` is called once, in whichever thread stops the server."""
+        super().__init__(config)
+        self.on_stop = on_stop
+
+    @override
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop in good order when asked to, at once when asked again; being asked to is no failure."""
+        self.force_exit = self.should_exit
+        self.stop()
+
+    def stop(self) -> None:
+        """Stop: no new connections; requests that are under way are answered."""
+        self.on_stop()
+        self.should_exit = True
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """Take an address; port 0 is any that is free.
+
+    Raises:
+        OSError: it is taken, or not of this machine.
+
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def configured(site: Starlette, settings: SiteSettings) -> Config:
+    """Say how the server is to serve a site."""
+    limits = settings.limits
+    protocol = type("BoundProtocol", (Protocol,), {"head_seconds_max": limits.head_seconds_max})
+    return Config(
+        site,
+        http=protocol,
+        ws="none",
+        lifespan="on",
+        log_config=None,  # what is committed is logged by the ledger, what fails by the shield; nothing else is said
+        access_log=False,  # it would write the one-time token of a start link
+        server_header=False,
+        proxy_headers=False,  # what a client says of itself is not believed
+        h11_max_incomplete_event_size=limits.head_bytes_max,
+        timeout_keep_alive=int(limits.idle_seconds_max),
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )

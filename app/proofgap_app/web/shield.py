@@ -1,0 +1,267 @@
+"""What stands before every route: which requests come in at all, and which headers go out with every answer.
+
+Plain ASGI, each layer one question. From the outside in: headers on every answer and a last answer for what nobody
+caught (`Outside`), how many at once (`Crowd`), whose name the request calls (`Names`), from which site it was sent
+(`SameSite`), how much of a body and how slowly (`Bodies`).
+
+Owns these layers. Refuses to know routes and people.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import sys
+import traceback
+from collections.abc import Awaitable, Callable
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from proofgap_app.settings import is_debugging
+from proofgap_app.web.problems import Code, HttpError, answer, code_of, headers_of, is_failure, problem_of
+from proofgap_app.web.site_settings import SiteSettings
+
+_VERSIONS = frozenset({"1.0", "1.1"})
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_CSP = "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'; object-src 'none'"
+_HEADERS = {
+    "content-security-policy": _CSP,
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+}
+_YEAR_SECONDS = 31_536_000
+_LOG = structlog.get_logger("proofgap")
+
+
+async def refuse(error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer with the problem of an error; a failure of the server is logged under the id that the answer names."""
+    trace_id = secrets.token_hex(8) if is_failure(code_of(error)) else None
+    if trace_id is not None:
+        log_failure(error, scope, trace_id)
+    problem = problem_of(error, instance=place_of(scope), trace_id=trace_id)
+    await answer(problem, headers_of(error))(scope, receive, send)
+
+
+def place_of(scope: Scope) -> str:
+    """Give the path of a request as it was sent: percent-encoded, so that it can be shown."""
+    sent: bytes = scope["raw_path"]
+    return sent.decode("ascii", errors="replace")
+
+
+def log_failure(error: Exception, scope: Scope, trace_id: str) -> None:
+    """Say on standard error what failed; the traceback only where it is asked for: it may hold what people sent."""
+    if not structlog.is_configured():  # as the ledger has it: a program that did not set up its log is told nothing
+        return
+    _LOG.error("web.failed", trace_id=trace_id, method=scope.get("method"), path=place_of(scope), error=repr(error))
+    if is_debugging():
+        traceback.print_exception(error, file=sys.stderr)
+
+
+class Outside:
+    """Puts the headers on every answer, and answers for what nobody else caught."""
+
+    def __init__(self, app: ASGIApp, settings: SiteSettings) -> None:
+        """Wrap an application."""
+        self.app, self.headers = app, dict(_HEADERS)
+        if settings.is_secure:
+            self.headers["strict-transport-security"] = f"max-age={_YEAR_SECONDS}; includeSubDomains"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection."""
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        has_begun = False
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal has_begun
+            if message["type"] == "http.response.start":
+                has_begun = True
+                self._complete(MutableHeaders(scope=message))
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_with_headers)
+        except Exception as error:
+            if has_begun:  # the client must see that the answer is not whole: the connection is cut
+                raise
+            await refuse(error, scope, receive, send_with_headers)
+
+    def _complete(self, headers: MutableHeaders) -> None:
+        for name, value in self.headers.items():
+            headers[name] = value
+        headers.setdefault("cache-control", "no-store")
+
+
+class Crowd:
+    """Lets so many requests work at once; a stream that has begun counts no longer, it has a limit of its own."""
+
+    def __init__(self, app: ASGIApp, settings: SiteSettings) -> None:
+        """Wrap an application."""
+        self.app, self.requests_max, self.requests = app, settings.limits.requests_max, 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        if self.requests >= self.requests_max:
+            busy = HttpError(Code.UNAVAILABLE, "Too many requests are under way.", {"retry-after": "1"})
+            await refuse(busy, scope, receive, send)
+            return
+        self.requests += 1
+        has_left = False
+
+        def leave() -> None:
+            nonlocal has_left
+            self.requests -= 0 if has_left else 1
+            has_left = True
+
+        async def send_and_leave(message: Message) -> None:
+            if message["type"] == "http.response.start" and _is_stream(message):
+                leave()
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_and_leave)
+        finally:
+            leave()
+
+
+def _is_stream(message: Message) -> bool:
+    return Headers(raw=message["headers"]).get("content-type", "").startswith("text/event-stream")
+
+
+class Names:
+    """Lets in what calls the site by its name: any other name is a page of somebody else that found its way here."""
+
+    def __init__(self, app: ASGIApp, settings: SiteSettings) -> None:
+        """Wrap an application."""
+        self.app, self.hosts, self.head_bytes_max = app, settings.hosts, settings.limits.head_bytes_max
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection."""
+        if scope["type"] == "http" and (error := self._refusal(scope, Headers(scope=scope))):
+            await refuse(error, scope, receive, send)
+            return
+        await self.app(scope, receive, send)
+
+    def _refusal(self, scope: Scope, headers: Headers) -> HttpError | None:
+        if scope["http_version"] not in _VERSIONS:
+            return HttpError(Code.MALFORMED_REQUEST, "This server speaks HTTP/1.1.", {"connection": "close"})
+        head = [scope["raw_path"], scope["query_string"], *(part for pair in headers.raw for part in pair)]
+        if sum(map(len, head)) > self.head_bytes_max:  # the reader of HTTP holds only what comes in pieces against it
+            return HttpError(Code.TOO_LARGE, f"Headers may have {self.head_bytes_max} bytes.", {"connection": "close"})
+        named = headers.getlist("host")
+        if len(named) != 1 or named[0].lower() not in self.hosts:
+            return HttpError(Code.WRONG_HOST, "The Host header does not name this site.")
+        if (
+            "transfer-encoding" in headers and "content-length" in headers
+        ):  # RFC 9112, section 6.1: an attempt to smuggle
+            return HttpError(Code.MALFORMED_REQUEST, "The length of the body is given twice.", {"connection": "close"})
+        return None
+
+
+class SameSite:
+    """Lets in what changes something only from a page of this site, or from a program that brings a token itself."""
+
+    def __init__(self, app: ASGIApp, settings: SiteSettings) -> None:
+        """Wrap an application."""
+        self.app, self.origin, self.hosts = app, settings.origin, settings.hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection."""
+        if scope["type"] == "http" and scope["method"] not in _SAFE and not self._is_own(Headers(scope=scope)):
+            error = HttpError(Code.CROSS_SITE, "A request that changes something must come from this site.")
+            await refuse(error, scope, receive, send)
+            return
+        await self.app(scope, receive, send)
+
+    def _is_own(self, headers: Headers) -> bool:
+        """Tell by what browsers say, and pages cannot forge: Sec-Fetch-Site, else Origin. Programs send neither."""
+        site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+        if site is not None:
+            return site in {"same-origin", "none"}
+        if origin is not None:
+            scheme, _, host = origin.partition("://")
+            return host.lower() in self.hosts and scheme == self.origin.partition("://")[0]
+        return "cookie" not in headers
+
+
+class Bodies:
+    """Takes in the whole body before anybody looks at it: so much, and within so many seconds."""
+
+    def __init__(self, app: ASGIApp, settings: SiteSettings) -> None:
+        """Wrap an application."""
+        self.app, self.limits = app, settings.limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        try:
+            body = await self._whole(Headers(scope=scope), receive)
+        except HttpError as error:
+            await refuse(error, scope, receive, send)
+            return
+        if body is not None:
+            await self.app(scope, _replayed(body, receive), send)
+
+    async def _whole(self, headers: Headers, receive: Receive) -> bytes | None:
+        """Give the body; ``None``: the client is gone.
+
+        Raises:
+            HttpError: it is too large, or too slow. What is left of it is not read: the connection ends.
+
+        """
+        announced = headers.get("content-length", "0")
+        if len(announced) > len(str(self.limits.body_bytes_max)) or int(announced) > self.limits.body_bytes_max:
+            raise self._too_large()
+        try:
+            async with asyncio.timeout(self.limits.body_seconds_max):
+                return await self._gathered(receive)
+        except TimeoutError:
+            raise HttpError(Code.TOO_SLOW, "The body did not arrive in time.", {"connection": "close"}) from None
+
+    async def _gathered(self, receive: Receive) -> bytes | None:
+        body = bytearray()
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return None
+            body += message.get("body", b"")
+            if len(body) > self.limits.body_bytes_max:
+                raise self._too_large()
+            if not message.get("more_body", False):
+                return bytes(body)
+
+    def _too_large(self) -> HttpError:
+        most = f"A request may have {self.limits.body_bytes_max} bytes."
+        return HttpError(Code.TOO_LARGE, most, {"connection": "close"})
+
+
+def _replayed(body: bytes, receive: Receive) -> Callable[[], Awaitable[Message]]:
+    is_given = False
+
+    async def replay() -> Message:
+        nonlocal is_given
+        if is_given:
+            return await receive()
+        is_given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay
+
+
+LAYERS = (Outside, Crowd, Names, SameSite, Bodies)
+"""Every layer, from the outside in."""

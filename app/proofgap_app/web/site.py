@@ -1,0 +1,119 @@
+"""The site: every route, behind the shield, over one ledger.
+
+A request for a page gets errors as pages, any other as problems (RFC 9457). What changes in the ledger is committed
+before the answer is given; verbs of the ledger run in threads, so that none holds up the others.
+
+Owns how the parts are put together. Refuses to know what any of them does.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from urllib.parse import urlencode
+
+from anyio.to_thread import current_default_thread_limiter, run_sync
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from proofgap.errors import ProofgapError
+from proofgap_app.web import api, entrance, pages
+from proofgap_app.web.bell import Bell
+from proofgap_app.web.calls import Identify, Surroundings
+from proofgap_app.web.metrics import Metrics
+from proofgap_app.web.openapi import document
+from proofgap_app.web.problems import Code, HttpError, answer, code_of, headers_of, is_failure, problem_of
+from proofgap_app.web.shield import LAYERS, log_failure, place_of
+from proofgap_app.web.site_settings import SiteSettings
+from proofgap_app.web.table import Route, mounted
+from proofgap_store import Ledger
+
+_CODES = {HTTPStatus.NOT_FOUND: Code.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED: Code.METHOD_NOT_ALLOWED}
+_OF_PROGRAMS = ("/v1/", "/healthz", "/readyz", "/metrics", "/openapi.json")
+
+
+def routes_of(settings: SiteSettings) -> tuple[Route, ...]:
+    """Give every route of a site."""
+    return (*api.ROUTES, *entrance.ROUTES, *pages.router(settings))
+
+
+def create_site(ledger: Ledger, settings: SiteSettings, identify: Identify) -> Starlette:
+    """Put a site together.
+
+    Args:
+        ledger: what it works on; whoever opened it closes it, after the site has ended.
+        settings: how it is set up.
+        identify: tells who sent a request.
+
+    Returns:
+        The site; its ``state.stop`` ends what waits for news, so that a server which is to stop can.
+
+    """
+    bell = Bell(ledger, settings)
+    routes, metrics = routes_of(settings), Metrics(ledger)
+    around = Surroundings(
+        ledger=ledger,
+        settings=settings,
+        bell=bell,
+        metrics=metrics,
+        identify=identify,
+        described=lambda: document(routes, settings.origin),
+    )
+
+    @asynccontextmanager
+    async def lifespan(_site: Starlette) -> AsyncIterator[None]:
+        current_default_thread_limiter().total_tokens = settings.limits.threads_max
+        await run_sync(metrics.begin)
+        yield
+        bell.close()
+
+    site = Starlette(
+        routes=mounted(routes, around),
+        middleware=[Middleware(layer, settings=settings) for layer in LAYERS],
+        exception_handlers={ProofgapError: _refused, HTTPException: _unserved},
+        lifespan=lifespan,
+    )
+    site.router.redirect_slashes = False
+    site.state.stop = bell.close
+    return site
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    return _problem(request, error)
+
+
+async def _unserved(request: Request, error: Exception) -> Response:
+    """Answer for what no route serves. A 405 keeps its Allow."""
+    assert isinstance(error, HTTPException)  # noqa: S101 - the framework's own promise; says it to the type checkers
+    code = _CODES.get(HTTPStatus(error.status_code), Code.MALFORMED_REQUEST)
+    detail = (
+        f"{request.method} is not served at this path." if code is Code.METHOD_NOT_ALLOWED else "There is nothing here."
+    )
+    return _problem(request, HttpError(code, detail, error.headers))
+
+
+def _problem(request: Request, error: Exception) -> Response:
+    trace_id = secrets.token_hex(8) if is_failure(code_of(error)) else None
+    if trace_id is not None:
+        log_failure(error, request.scope, trace_id)
+    problem = problem_of(error, instance=place_of(request.scope), trace_id=trace_id)
+    if is_for_people(request):
+        return _sign_in_first(request) if problem.code is Code.UNAUTHENTICATED else pages.error_page(request, problem)
+    return answer(problem, headers_of(error))
+
+
+def _sign_in_first(request: Request) -> Response:
+    """Send somebody to sign in, and back to the page that they wanted; back to the start where they sent something."""
+    wanted = request.url.path if request.method in {"GET", "HEAD"} else "/"
+    query = f"?{request.url.query}" if request.url.query and wanted != "/" else ""
+    return RedirectResponse(f"/sign-in?{urlencode({'next': wanted + query})}", HTTPStatus.SEE_OTHER)
+
+
+def is_for_people(request: Request) -> bool:
+    """Tell whether a page is wanted: whatever is not made for programs, from whoever takes HTML."""
+    return not request.url.path.startswith(_OF_PROGRAMS) and "text/html" in request.headers.get("accept", "")

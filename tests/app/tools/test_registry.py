@@ -1,0 +1,92 @@
+"""Drivers are found by their entry points; one that is broken is an error of that driver alone."""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+from proofgap.errors import BadInputError
+from proofgap_app import drivers
+from proofgap_app.drivers.base import Request
+from proofgap_app.drivers.files import FilesDriver
+from tests.app.restoring import Shell, backup_of
+
+HERE = "tests.app.tools.test_registry"
+
+
+class Renamed(FilesDriver):
+    """Calls itself something else than its entry point."""
+
+    name = "other"
+
+
+class Dying:
+    """Cannot even be made."""
+
+    def __init__(self) -> None:
+        raise OSError("no licence\x1b[31m")
+
+
+class Thin:
+    """Offers next to nothing."""
+
+    name = "thin"
+
+
+@pytest.fixture
+def offered(monkeypatch: pytest.MonkeyPatch):
+    """Let further entry points be installed."""
+    ours = drivers._installed()
+
+    def offer(**values: str) -> None:
+        more = [EntryPoint(name, value, drivers.GROUP) for name, value in values.items()]
+        monkeypatch.setattr(drivers, "_installed", lambda: [*ours, *more])
+
+    return offer
+
+
+def test_our_own_drivers_are_installed_like_anybodys():
+    assert {"files", "sqlite"} <= set(drivers.names())
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("gone", "no_such_module:Driver", "ModuleNotFoundError: No module named 'no_such_module'"),
+        ("dying", f"{HERE}:Dying", "OSError: no licence\\x1b[31m"),
+        ("thin", f"{HERE}:Thin", "it lacks settled, plan, preview, place, fingerprint, execute, collect"),
+        ("renamed", f"{HERE}:Renamed", "it calls itself 'other'"),
+    ],
+)
+def test_a_broken_driver_is_named_with_its_reason_and_the_others_work(offered, tmp_path: Path, name, value, reason):
+    offered(**{name: value})
+    shell, backup = Shell(tmp_path), backup_of("zip", tmp_path)
+    ran = shell.restore_inside(backup, "--driver", name)
+    assert (ran.code, shell.runs()) == (2, 0)
+    assert ran.err.startswith(f"proofgap: --driver: '{name}' of a package without a name cannot be used ({reason})")
+    assert shell.restore_inside(backup).code == 0
+
+
+def test_two_packages_with_one_name_are_refused_rather_than_chosen_between(offered):
+    offered(files=f"{HERE}:Renamed")
+    with pytest.raises(BadInputError, match="'files' is offered by several packages"):
+        drivers.driver_for("files", Path())
+    assert drivers.driver_for("sqlite", Path()).name == "sqlite"
+
+
+def test_a_driver_that_nobody_has_is_refused_with_those_there_are():
+    with pytest.raises(BadInputError, match=r"'tape' is not a driver. Use one of: .*files.*; or install"):
+        drivers.driver_for("tape", Path())
+
+
+def test_the_name_before_the_colon_chooses_the_driver_and_a_file_may_still_have_a_colon(tmp_path: Path):
+    backup = backup_of("zip", tmp_path).path
+    target = str(tmp_path / "t")
+    driver, request = drivers.chosen(None, Request(backup=f"files:{backup}", target=target))
+    assert (driver.name, request.backup) == ("files", str(backup))
+    odd = backup.rename(tmp_path / "tape:x.zip")
+    assert drivers.chosen(None, Request(backup=str(odd), target=target))[1].backup == str(odd)
+    odd = odd.rename(tmp_path / "files:x.zip")
+    assert drivers.chosen("files", Request(backup=str(odd), target=target))[1].backup == str(odd)

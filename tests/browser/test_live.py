@@ -1,0 +1,87 @@
+"""A page that is looked at while its run moves: it says so, shows it in place, and takes nothing away from the reader."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import expect
+
+from proofgap.facts import ItemResult, RunEvent
+from proofgap.records import Item
+from proofgap_app.web.pages import addresses
+from tests.browser.world import Maker
+from tests.conformance.lives import ADA
+
+FAILED = "Restore failed"
+
+
+@pytest.fixture
+def moving(ledger):
+    """A run that is executed, and a way to end it."""
+    make = Maker(ledger)
+    run_id = make.running(environment=make.elsewhere())
+    return run_id, lambda: make.fire(run_id, "fail", end_reason="tool_aborted")
+
+
+def test_a_newer_decision_is_shown_in_place_and_takes_away_neither_focus_nor_diagnostics(visit, moving):
+    run_id, end = moving
+    page = visit(addresses.run(run_id), live=True)
+    expect(page.locator("#live")).to_have_text("Live")
+    page.locator("#diagnostics-head").click()
+    page.locator("#next").focus()
+    before = int(page.locator("#decision").get_attribute("data-seq"))
+    end()
+    expect(page.locator("#status")).to_have_text(FAILED)
+    assert int(page.locator("#decision").get_attribute("data-seq")) > before
+    assert page.evaluate("document.activeElement.id") == "next"
+    assert page.locator("#next").inner_text() == "Review failure details"
+    assert page.locator("#diagnostics").get_attribute("open") is not None
+    assert "failed, version" in page.locator("#diagnostics").inner_text()
+    assert page.title().startswith(f"{FAILED}:")
+    expect(page.locator("#announce")).to_have_text(FAILED)
+    assert page.get_by_role("status").count() == 1
+    assert page.locator("#copy").is_visible()
+    assert page.locator("#print").is_visible()
+    assert page.locator(".events .what").first.inner_text() == "Decision projected"
+
+
+def test_a_report_that_changes_no_label_is_shown_and_not_announced(visit, moving, ledger):
+    run_id, _ = moving
+    page = visit(addresses.run(run_id), live=True)
+    expect(page.locator("#live")).to_have_text("Live")
+    ledger.fire(run_id, RunEvent.REPORT, ADA, items=[Item(key="a", result=ItemResult.SUCCEEDED)])
+    expect(page.get_by_text("1 of 48 items so far")).to_be_visible()
+    assert page.locator("#announce").inner_text() == ""
+
+
+def test_a_lost_stream_is_said_in_words_and_the_sheet_stays(visit, moving):
+    run_id, _ = moving
+    page = visit(addresses.run(run_id))
+    page.route("**/stream", lambda route: route.abort())
+    page.reload()
+    expect(page.locator("#live")).to_have_text(
+        "Not live: showing " + page.locator(".as-of").inner_text().split(", ")[1].split(" UTC")[0] + " UTC. Retrying",
+        timeout=5000,
+    )
+    assert "stale" in page.locator("#live").get_attribute("class")
+    assert page.locator("#status").inner_text() == "Execution in progress"
+    page.faults.clear()
+
+
+def test_a_newer_decision_that_cannot_be_loaded_is_said_and_never_guessed(visit, moving):
+    run_id, end = moving
+    page = visit(addresses.run(run_id), live=True)
+    expect(page.locator("#live")).to_have_text("Live")
+    page.route(f"**{addresses.run(run_id)}", lambda route: route.fulfill(status=503, body="no"))
+    end()
+    expect(page.locator("#live")).to_have_text("Not live: newer decision exists. Reload")
+    assert page.locator("#status").inner_text() == "Execution in progress"
+    page.faults.clear()
+
+
+def test_the_list_shows_a_run_that_moved(visit, moving):
+    run_id, end = moving
+    page = visit(f"/runs?text={run_id}", live=True)
+    expect(page.locator("#live")).to_have_text("Live")
+    expect(page.locator(".chip")).to_have_text("Execution in progress")
+    end()
+    expect(page.locator(".chip")).to_have_text(FAILED)

@@ -1,0 +1,131 @@
+"""The run page in a browser: where things are, what can be reached, and that nothing depends on colour, script or others."""
+
+from __future__ import annotations
+
+import gzip
+import re
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from proofgap_app.web.pages import addresses
+from tests.browser.conftest import narrow
+from tests.browser.site import as_
+from tests.browser.world import STATES
+
+SHEET_BOTTOM_MAX, BUTTON_BOTTOM_MAX = 660, 430
+PAGE_BYTES_MAX = 30 * 1024
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+EIGHT = (*STATES, "legacy")
+_SMALL = """() => [...document.querySelectorAll('a, button, summary, input, select')].filter(e => {
+  const r = e.getBoundingClientRect();
+  return r.width && r.bottom > 0 && !e.closest('p, dd, li p') && Math.min(r.width, r.height) < 23.5;
+}).map(e => e.outerHTML.slice(0, 90))"""
+
+
+def bottom(page, selector: str) -> float:
+    """Give where an element ends, in CSS pixels from the top of the page."""
+    box = page.locator(selector).bounding_box()
+    return box["y"] + box["height"]
+
+
+@pytest.mark.parametrize("state", EIGHT)
+def test_a_state_fits_the_first_screen_a_narrow_one_and_one_sheet_of_paper_and_breaks_no_rule(visit, runs, state):
+    page = visit(addresses.run(runs[state]))
+    assert bottom(page, "#decision") <= SHEET_BOTTOM_MAX
+    assert bottom(page, "#next") <= BUTTON_BOTTOM_MAX
+    assert bottom(page, "#trail") <= 800
+    found = Axe().run(page, options={"runOnly": RULES})
+    assert [(fault["id"], fault["nodes"][0]["html"]) for fault in found.response["violations"]] == []
+    assert page.evaluate(_SMALL) == []
+    with narrow(page, 320):
+        assert page.evaluate("document.documentElement.scrollWidth") <= 320
+        assert page.locator("#next").is_visible()
+    _prints_on_one_page(page)
+
+
+def _prints_on_one_page(page) -> None:
+    """A page is printed with the record that it is of, in light colours, whatever the screen shows."""
+    page.emulate_media(color_scheme="dark")
+    printed = page.pdf(prefer_css_page_size=True)
+    assert len(re.findall(rb"/Type\s*/Page\b", printed)) == 1
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    said = page.locator(".printed").inner_text()
+    assert re.fullmatch(
+        r"Printed from http://127\.0\.0\.1:\d+/runs/\S+ · audit event \d+ · record version \d+ · rule set 1", said
+    )
+    assert page.locator("#diagnostics").get_attribute("open") is not None
+    assert not page.locator("#raw").is_visible()
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+
+
+def test_dark_and_forced_colours_break_no_rule(visit, runs):
+    page = visit(addresses.run(runs["needs_review"]), color_scheme="dark")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(14, 16, 19)"
+    found = Axe().run(page, options={"runOnly": RULES})
+    assert [fault["id"] for fault in found.response["violations"]] == []
+    page.emulate_media(forced_colors="active")
+    widths = page.evaluate(
+        "[...document.querySelectorAll('.rail .passed .dot, .mark')].map(e => getComputedStyle(e).borderTopWidth)"
+    )
+    assert widths
+    assert all(width != "0px" for width in widths)
+
+
+def test_the_keyboard_goes_the_way_that_people_read(visit, runs):
+    page = visit(addresses.run(runs["needs_review"]))
+    seen = []
+    for _ in range(9):
+        page.keyboard.press("Tab")
+        seen.append(
+            page.evaluate(
+                "document.activeElement.id || document.activeElement.className || document.activeElement.textContent.trim()"
+            )
+        )
+    assert seen[:6] == ["skip", "brand", "Restore runs", "copy", "event", "next"]
+    assert seen[6] == "All events"
+    page.locator("#diagnostics-head").focus()
+    page.keyboard.press("Enter")
+    assert page.locator("#raw").is_visible()
+    page.locator("#next").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/items")
+
+
+def test_a_page_is_light(client, runs):
+    """What is loaded beside the fonts, as it is sent compressed."""
+    paths = (addresses.run(runs["needs_review"]), "/static/console.css", "/static/live.js", "/static/icon.svg")
+    answers = [as_(client, "ada").get(path) for path in paths]
+    assert [answer.status for answer in answers] == [200] * 4
+    assert sum(len(gzip.compress(answer.body)) for answer in answers) <= PAGE_BYTES_MAX
+
+
+def test_everything_works_without_javascript(visit, runs):
+    page = visit(addresses.run(runs["needs_review"]), java_script_enabled=False)
+    assert page.locator("#copy").is_hidden()
+    assert page.locator("#print").is_hidden()
+    page.locator("#diagnostics-head").click()
+    assert page.locator("#raw").is_visible()
+    page.locator("#next").click()
+    page.get_by_role("link", name="Failed 3").click()
+    assert page.locator("tbody tr").count() == 3
+
+
+def test_the_id_can_be_copied_and_that_is_announced(visit, runs):
+    page = visit(addresses.run(runs["failed"]), permissions=["clipboard-read", "clipboard-write"])
+    page.locator("#copy").click()
+    page.get_by_role("status").filter(has_text="ID copied").wait_for(state="attached")
+    assert page.evaluate("navigator.clipboard.readText()") == runs["failed"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/runs", "/audit", "/machine", "/runs/{}/items", "/runs/{}/evidence", "/runs/{}/operation", "/runs/{}/events"],
+)
+def test_the_other_pages_break_no_rule_and_fit_a_narrow_screen(visit, runs, path):
+    page = visit(path.format(runs["needs_review"]))
+    found = Axe().run(page, options={"runOnly": RULES})
+    assert [(fault["id"], fault["nodes"][0]["html"]) for fault in found.response["violations"]] == []
+    with narrow(page, 320):
+        assert page.evaluate("document.documentElement.scrollWidth") <= 320

@@ -1,0 +1,240 @@
+"""The pages as they are asked for: who sees what of them, what is recorded by it, and what no page ever says."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+import pytest
+
+from proofgap.access import Role
+from proofgap.claims import FORBIDDEN_CLAIMS
+from proofgap_app.web.pages import addresses
+from proofgap_store import LogQuery
+from proofgap_store import engine as store_engine
+from tests.browser.reading import tags_of, text_of
+from tests.browser.site import as_
+from tests.conformance.lives import ADA, HOME, OLGA, SAM, UDO, VERA, WIM, last, log_since
+
+BEHIND = ("items", "evidence", "operation", "failure", "blocker", "proof-gap", "preview", "preparation")
+PAGES = ("", *BEHIND, "events")
+
+
+def text(client, path: str, who: str = "ada", status: int = 200) -> str:
+    """Read a page as somebody."""
+    answer = as_(client, who).get(path)
+    assert answer.status == status, answer.body
+    return answer.body.decode()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_page_of_any_run_says_what_is_forbidden_outside_its_list(client, runs, page):
+    for run_id in runs.values():
+        said = text_of(text(client, addresses.run(run_id, page)), with_forbidden=False).lower()
+        assert [claim for claim in FORBIDDEN_CLAIMS if claim.lower() in said] == [], run_id
+
+
+@pytest.mark.parametrize("path", ["/runs", "/audit", "/machine", "/sign-in", "/nothing", "/runs/none"])
+def test_no_other_page_says_it_either(client, runs, path):
+    said = text_of(as_(client, "ada").get(path).body.decode(), with_forbidden=False).lower()
+    assert [claim for claim in FORBIDDEN_CLAIMS if claim.lower() in said] == []
+
+
+@pytest.mark.parametrize("state", ["completed_with_evidence", "needs_review", "failed", "legacy", "draft"])
+@pytest.mark.parametrize("page", PAGES)
+def test_what_is_not_there_and_what_is_not_yours_look_the_same(client, runs, state, page):
+    mine, none = (
+        text(client, addresses.run(runs[state], page), SAM.id, 404),
+        text(client, addresses.run("no-run", page), SAM.id, 404),
+    )
+    assert mine == none
+    assert "The two cases look the same on purpose." in mine
+
+
+def test_nobody_who_is_unknown_sees_anything_but_the_way_to_sign_in(client, runs):
+    path = addresses.run(runs["failed"])
+    answer = client.send("GET", path, Accept="text/html")
+    assert (answer.status, answer.headers["location"]) == (303, f"/sign-in?next={path.replace('/', '%2F')}")
+
+
+def test_that_a_decision_is_shown_is_recorded_and_the_page_names_the_event(client, runs, ledger):
+    before = last(ledger)
+    page = text(client, addresses.run(runs["failed"]), VERA.id)
+    (event,) = log_since(ledger, before)
+    assert (event.type, event.data["viewer"]["id"], event.data["trigger"]) == (
+        "restore.decision.projected",
+        "vera",
+        "show",
+    )
+    assert f"audit event {event.event_id}" in text_of(page)
+
+
+@pytest.mark.parametrize("page", [f"/{page}" for page in (*BEHIND, "events")])
+def test_a_page_of_facts_shows_no_decision_and_records_nothing(client, runs, ledger, page):
+    before = last(ledger)
+    text(client, addresses.run(runs["needs_review"]) + page)
+    assert log_since(ledger, before) == []
+
+
+def test_a_viewer_is_told_of_evidence_what_they_would_be_told_if_there_were_none(client, runs):
+    proven, unproven = (
+        text(client, addresses.run(runs[name], "evidence"), VERA.id)
+        for name in ("completed_with_evidence", "completed_proof_incomplete")
+    )
+    assert proven.replace(runs["completed_with_evidence"], "X") == unproven.replace(
+        runs["completed_proof_incomplete"], "X"
+    )
+    assert "No active evidence snapshot that you may view." in proven
+
+
+def test_only_who_audits_a_run_is_told_why_its_proof_is_missing(client, runs):
+    path = addresses.run(runs["imported"], "proof-gap")
+    assert "For the record, audit event" in text(client, path, UDO.id)
+    for who in (OLGA.id, VERA.id, WIM.id):
+        assert "For the record" not in text(client, path, who)
+
+
+def test_a_past_decision_is_read_from_the_log_and_says_so(client, runs, ledger):
+    run_id = runs["needs_review"]
+    now = text(client, addresses.run(run_id), OLGA.id)
+    event = int(re.search(r'data-seq="(\d+)"', now)[1])
+    before = last(ledger)
+    then = text(client, addresses.decision(run_id, event), OLGA.id)
+    assert log_since(ledger, before) == []
+    assert f"read from audit event {event}. Nothing is decided anew." in text_of(then)
+    for said in (
+        "Completed with items needing review",
+        "Follow-up required",
+        "40 applied",
+        f"for olga, audit event {event}",
+    ):
+        assert said in text_of(then)
+    document = msgspec.json.decode(as_(client, OLGA.id).get(addresses.decision(run_id, event) + "/decision.json").body)
+    assert (document["viewer"], document["event_id"], document["decision"]["state"]) == ("olga", event, "needs_review")
+    assert "facts" not in document
+    text(client, addresses.decision(run_id, event), WIM.id, 404)
+    text(client, addresses.decision(run_id, event), UDO.id)
+
+
+def test_who_lost_a_role_is_not_told_again_what_it_let_them_see(client, runs, ledger):
+    ledger.access.grant("lena", Role.OPERATOR, HOME, ADA)
+    page = text(client, addresses.run(runs["completed_with_evidence"]), "lena")
+    event = int(re.search(r'data-seq="(\d+)"', page)[1])
+    path = addresses.decision(runs["completed_with_evidence"], event)
+    text(client, path, "lena")
+    ledger.access.grant("lena", Role.VIEWER, HOME, ADA)
+    ledger.access.grant("lena", Role.OPERATOR, HOME, ADA, revoke=True)
+    text(client, path, "lena", 404)
+
+
+def test_an_auditor_may_look_as_somebody_else_and_nobody_else_may(client, runs):
+    path = f"{addresses.run(runs['completed_with_evidence'])}?as=vera"
+    assert "Completed, recovery proof incomplete" in text(client, path, UDO.id)
+    text(client, path, OLGA.id, 403)
+
+
+@pytest.mark.parametrize(
+    ("path", "rows"), [("", 48), ("?result=failed", 3), ("?result=skipped", 5), ("?result=partial", 0)]
+)
+def test_item_outcomes_are_filtered(client, runs, path, rows):
+    page = text(client, addresses.run(runs["needs_review"], "items") + path)
+    assert len([tag for tag, _ in tags_of(page) if tag == "tr"]) == (rows + 1 if rows else 0)
+    text(client, addresses.run(runs["needs_review"], "items") + "?result=none-such", status=422)
+
+
+def test_each_comparison_is_shown_with_method_expectation_and_observation(client, runs):
+    said = text_of(text(client, addresses.run(runs["needs_review"], "evidence") + "?result=failed"))
+    for word in ("Mismatch at level L5; 6 checks, 1 failed", "deep/file-0.txt", "sha256:aa11", "sha256:bb22"):
+        assert word in said
+    assert "deep/file-1.txt" not in said
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("state=failed", "failed"),
+        ("state=blocked_or_cancelled", "cancelled"),
+        ("text=OLD-", "imported"),
+        ("scope=default/local&text=legacy/1", "legacy"),
+    ],
+)
+def test_the_list_holds_what_is_asked_for(client, runs, query, found):
+    page = text(client, f"/runs?{query}")
+    assert addresses.run(runs[found]) in page
+    assert addresses.run(runs["in_progress"]) not in page
+
+
+@pytest.mark.parametrize(
+    "query", ["state=none", "since=yesterday", "until=2026-13-01", "after=x", "wrong=1", "scope=%00"]
+)
+def test_a_filter_that_is_none_is_said_to_be_wrong(client, runs, query):
+    assert "Traceback" not in text(client, f"/runs?{query}", status=422)
+
+
+def test_a_list_without_runs_says_how_to_make_one(client, runs):
+    assert "proofgap restore BACKUP --into TARGET" in text_of(text(client, "/runs", SAM.id))
+
+
+def test_the_log_is_for_its_auditors(client, runs, ledger):
+    assert "Audit log" in text(client, f"/audit?run={runs['failed']}&refused=", UDO.id)
+    before = last(ledger)
+    text(client, "/audit", OLGA.id, 403)
+    assert [event.type for event in log_since(ledger, before)] == ["access.denied"]
+    number = ledger.audit.list(LogQuery(run=runs["failed"]), UDO).events[0].event_id
+    assert runs["failed"] in text(client, addresses.audit_event(number), UDO.id)
+
+
+def test_auditors_verify_sign_and_take_out_from_the_page(client, runs):
+    auditor = as_(client, UDO.id)
+    same = {"Origin": f"http://127.0.0.1:{client.port}"}
+    signed = auditor.post("/audit/checkpoint", b"", **same)
+    assert signed.body.startswith(b"proofgap/")
+    assert "Verification of the log: OK" in auditor.post("/audit/verify", b"", **same).body.decode()
+    offered = 'action="' + addresses.run(runs["failed"], "bundle") + '"'
+    assert offered in text(client, addresses.run(runs["failed"]), UDO.id)
+    assert offered not in text(client, addresses.run(runs["failed"]), OLGA.id)
+    bundle = auditor.post(addresses.run(runs["failed"], "bundle"), b"", **same)
+    assert (bundle.status, bundle.body[:2]) == (200, b"PK")
+    for path in ("/audit/checkpoint", "/audit/verify", addresses.run(runs["failed"], "bundle")):
+        assert as_(client, OLGA.id).post(path, b"", **same).status == 403
+
+
+def test_the_path_of_a_run_is_drawn(client, runs):
+    page = text(client, f"/machine?run={runs['failed']}")
+    assert "draft → scoped → checked → previewed → queued → running → failed" in text_of(page)
+    drawn = as_(client, "ada").get(f"/machine/run.svg?run={runs['failed']}")
+    assert drawn.body.startswith(b"<?xml") or b"<svg" in drawn.body[:200]
+    assert drawn.body != as_(client, "ada").get("/machine/run.svg").body
+
+
+def test_a_page_that_nobody_asked_for_yet_is_not_shown(client, runs, ledger):
+    before = last(ledger)
+    answer = as_(client, "ada").send("GET", addresses.run(runs["failed"]), **{"Sec-Purpose": "prefetch"})
+    assert (answer.status, log_since(ledger, before)) == (403, [])
+
+
+@pytest.mark.parametrize(
+    "path", ["", "/items", "/evidence", "/operation", "/failure", "/blocker", "/proof-gap", "/preview"]
+)
+def test_a_page_asks_the_ledger_a_fixed_number_of_questions(client, runs, ledger, monkeypatch, path):
+    """However long the log of a run is and however often it was shown."""
+    counted: list[str] = []
+    execute = store_engine.execute
+    monkeypatch.setattr(store_engine, "execute", lambda *given: counted.append(given[1]) or execute(*given))
+
+    def questions() -> int:
+        counted.clear()
+        text(client, addresses.run(runs["needs_review"]) + path, UDO.id)
+        return len(counted)
+
+    first = questions()
+    for _ in range(30):
+        ledger.show(runs["needs_review"], UDO.id, UDO)
+    assert 0 < questions() <= first <= 40
+
+
+def test_only_files_of_the_pages_are_served(client, runs):
+    answer = as_(client, "ada").get("/static/console.css")
+    assert (answer.status, answer.headers["cache-control"]) == (200, "public, max-age=31536000, immutable")
+    for path in ("/static/../run.py", "/static/%2e%2e/run.py", "/static/run.py", "/static/", "/static/fonts"):
+        assert as_(client, "ada").get(path).status == 404

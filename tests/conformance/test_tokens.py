@@ -1,0 +1,152 @@
+"""API tokens: principals of their own, let in by the same rows as everybody else, and out at once."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from proofgap.access import Role
+from proofgap.audit import Actor
+from proofgap.errors import BadInputError, ForbiddenError, NotFoundError
+from proofgap.facts import RunEvent
+from proofgap.records import PreviewFacts, RunDetails
+from proofgap_store import NewRun, NewToken
+from tests.conformance.lives import ADA, HOME, OLGA, SAM, UDO, VERA, fire, last, later, log_since, tables
+
+DAY_US = 86_400_000_000
+
+
+def wanted(ledger, *roles: Role, environment: str = "local", days: int = 1, name: str = "ci") -> NewToken:
+    """Describe a token that ends so many days from now."""
+    return NewToken(
+        name=name,
+        workspace="default",
+        environment=environment,
+        roles=roles or (Role.WORKER,),
+        expires_at_us=ledger._clock() + days * DAY_US,
+    )
+
+
+def test_a_token_is_made_by_events_that_do_not_hold_its_secret(ledger):
+    before = last(ledger)
+    issued = ledger.sessions.create_token(wanted(ledger, Role.WORKER, Role.OPERATOR), ADA)
+    events = log_since(ledger, before)
+    assert ["token.created", "access.granted", "access.granted"] == [event.type for event in events]
+    assert ["operator", "worker"] == [event.data["role"] for event in events[1:]]
+    assert issued.secret not in str(events)
+    assert issued.token.startswith("tk_ci_")
+
+
+def test_a_token_acts_as_itself_with_the_roles_it_was_made_with(ledger):
+    issued = ledger.sessions.create_token(wanted(ledger, Role.OPERATOR), ADA)
+    assert issued.token == ledger.sessions.bearer(issued.secret)
+    actor = Actor(id=issued.token, kind="token", via="api")
+    run = ledger.create(NewRun(), actor).run_id
+    with pytest.raises(ForbiddenError):
+        ledger.audit.get(1, actor)
+    assert "draft" == ledger.peek(run, actor).status
+
+
+def test_a_secret_that_nobody_holds_lets_nobody_in(ledger):
+    issued = ledger.sessions.create_token(wanted(ledger), ADA)
+    for secret in ("", issued.secret[:-1], issued.secret + "x", issued.token, "\udcff"):
+        assert ledger.sessions.bearer(secret) is None
+
+
+def test_a_revoked_token_is_out_at_once_and_its_roles_are_gone(ledger):
+    issued = ledger.sessions.create_token(wanted(ledger, Role.OPERATOR), ADA)
+    before = last(ledger)
+    ledger.sessions.revoke_token(issued.token, ADA)
+    assert ["token.revoked", "access.revoked"] == [event.type for event in log_since(ledger, before)]
+    assert ledger.sessions.bearer(issued.secret) is None
+    with pytest.raises(NotFoundError):
+        ledger.create(NewRun(), Actor(id=issued.token))
+
+
+def test_a_token_that_expired_is_out(ledger):
+    issued = ledger.sessions.create_token(wanted(ledger), ADA)
+    later(ledger, 2 * DAY_US)
+    assert ledger.sessions.bearer(issued.secret) is None
+
+
+def test_the_last_use_of_a_token_is_remembered_and_is_no_event(ledger):
+    issued = ledger.sessions.create_token(wanted(ledger), ADA)
+    assert [None] == [token.used_at_us for token in ledger.sessions.tokens(ADA)]
+    before = last(ledger)
+    ledger.sessions.bearer(issued.secret)
+    ledger.sessions.bearer(issued.secret)
+    assert before == last(ledger)
+    assert ledger.sessions.tokens(ADA)[0].used_at_us > 0
+
+
+def test_only_an_admin_of_the_place_makes_lists_and_revokes_tokens(ledger):
+    issued = ledger.sessions.create_token(wanted(ledger), ADA)
+    before = tables(ledger)["access_grant"]
+    for actor, error in ((OLGA, ForbiddenError), (UDO, ForbiddenError), (VERA, ForbiddenError), (SAM, NotFoundError)):
+        with pytest.raises(error):
+            ledger.sessions.create_token(wanted(ledger), actor)
+        with pytest.raises(error):
+            ledger.sessions.revoke_token(issued.token, actor)
+        with pytest.raises(ForbiddenError):
+            ledger.sessions.tokens(actor)
+    assert before == tables(ledger)["access_grant"]
+    assert issued.token == ledger.sessions.bearer(issued.secret)
+
+
+def test_an_unknown_token_and_one_that_ended_answer_by_their_own_words(ledger):
+    issued = ledger.sessions.create_token(wanted(ledger), ADA)
+    ledger.sessions.revoke_token(issued.token, ADA)
+    with pytest.raises(NotFoundError, match="revoked already"):
+        ledger.sessions.revoke_token(issued.token, ADA)
+    with pytest.raises(NotFoundError, match="does not exist, or you cannot view it"):
+        ledger.sessions.revoke_token("tk_nobody", ADA)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"roles": ()},
+        {"roles": (Role.ADMIN,)},
+        {"roles": ("emperor",)},
+        {"name": "with space"},
+        {"name": ""},
+        {"expires_at_us": 1},
+        {"expires_at_us": 2**53 - 1},
+        {"workspace": ""},
+    ],
+)
+def test_a_token_that_may_not_be_is_refused_and_nothing_is_stored(ledger, change):
+    before = last(ledger)
+    with pytest.raises(BadInputError):
+        ledger.sessions.create_token(replace(wanted(ledger), **change), ADA)
+    assert before == last(ledger)
+
+
+def test_a_token_never_gets_another_role(ledger):
+    issued = ledger.sessions.create_token(wanted(ledger), ADA)
+    before = last(ledger)
+    with pytest.raises(BadInputError, match="is a token"):
+        ledger.access.grant(issued.token, Role.ADMIN, HOME, ADA)
+    assert before == last(ledger)
+
+
+def test_an_approval_is_a_persons_and_no_tokens(ledger):
+    issued = ledger.sessions.create_token(wanted(ledger, Role.OPERATOR), ADA)
+    ledger.access.declare_environment(HOME, ADA, approvals_required=1)
+    run = ledger.create(NewRun(), ADA).run_id
+    fire(ledger, run, "scope")
+    ledger.fire(run, RunEvent.CHECK, ADA, given=RunDetails(plan_digest="d1"))
+    ledger.fire(run, RunEvent.PREVIEW, ADA, given=RunDetails(preview=PreviewFacts(plan_digest="d1")))
+    with pytest.raises(ForbiddenError):
+        ledger.fire(run, RunEvent.APPROVE, Actor(id=issued.token, kind="token", via="api"))
+    assert () == ledger.peek(run, ADA).details.approvals
+    ledger.fire(run, RunEvent.APPROVE, OLGA)
+
+
+def test_verification_holds_tokens_against_the_log(ledger):
+    issued = ledger.sessions.create_token(wanted(ledger), ADA)
+    ledger.sessions.create_token(wanted(ledger, environment="*", name="everywhere"), ADA)
+    ledger.sessions.bearer(issued.secret)
+    ledger.sessions.revoke_token(issued.token, ADA)
+    ledger.audit.checkpoint()
+    assert not ledger.verify().findings

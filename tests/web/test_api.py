@@ -1,0 +1,349 @@
+"""The API as a worker, an operator and an auditor use it: what is answered, and that it is safe to send again."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from itertools import count
+
+import pytest
+
+from tests.conformance.lives import UDO
+from tests.web.world import created
+
+ROOT = "/v1/workspaces/default/restore-runs"
+
+
+NUMBERS = count()
+
+
+def key():
+    """Give a new idempotency key."""
+    return f"k{next(NUMBERS)}"
+
+
+def fire(client, run, event, version, **sent):
+    """Fire an event on a version of a run."""
+    headers = {"Idempotency_Key": key(), "If_Match": f'"{version}"'}
+    return client.post(f"{ROOT}/{run}/transitions", {"event": event, **sent}, **headers)
+
+
+def test_a_run_is_led_from_draft_to_its_decision(world):
+    olga, wim = world.as_("olga"), world.as_("wim")
+    made = olga.post(ROOT, {"environment": "local", "details": {"backup": "b.tar"}}, Idempotency_Key=key())
+    run = made.json["run"]
+    assert (201, f"{ROOT}/{run}", '"1"') == (made.status, made.headers["location"], made.headers["etag"])
+    version = 1
+    for client, event in ((olga, "scope"), (olga, "check"), (olga, "preview"), (olga, "queue"), (wim, "start")):
+        answer = fire(client, run, event, version)
+        assert 201 == answer.status, answer
+        version = answer.json["version"]
+    batch = b'{"key": "a", "result": "succeeded"}\n{"key": "b", "result": "succeeded"}\n'
+    stored = wim.post(f"{ROOT}/{run}/item-outcomes", batch, Content_Type="application/x-ndjson")
+    assert (202, 2) == (stored.status, stored.json["stored"])
+    assert 201 == fire(wim, run, "complete", stored.json["version"]).status
+    decision = olga.get(f"{ROOT}/{run}/decision").json
+    assert ("completed_proof_incomplete", "olga") == (decision["decision"]["state"], decision["viewer"])
+    assert ["Execution proof available"] == decision["decision"]["claims"]["allowed"]
+    check = {"subject": "a", "method": "sha256", "level": "L5", "result": "passed"}
+    put = world.as_("wim").send("PUT", f"{ROOT}/{run}/evidence/first", {"checks": [check]})
+    assert (201, "active") == (put.status, put.json["status"])
+    again = world.as_("wim").send("PUT", f"{ROOT}/{run}/evidence/first", {"checks": [check]})
+    assert (200, put.json) == (again.status, again.json)
+    found = olga.get(f"{ROOT}/{run}/evidence/{put.json['snapshot_id']}").json
+    assert [check] == found["checks"]
+    assert "completed_with_evidence" == olga.get(f"{ROOT}/{run}/decision").json["decision"]["state"]
+
+
+def test_a_retry_of_a_success_gets_the_same_answer_although_the_run_moved_on(world):
+    run, olga = created(world), world.as_("olga")
+    sent = {"Idempotency_Key": f"once-{run}", "If_Match": '"1"'}
+    first = olga.post(f"{ROOT}/{run}/transitions", {"event": "scope"}, **sent)
+    again = olga.post(f"{ROOT}/{run}/transitions", {"event": "scope"}, **sent)
+    assert (201, 201) == (first.status, again.status)
+    assert first.body == again.body
+    assert ("true", None) == (again.headers["idempotent-replayed"], first.headers.get("idempotent-replayed"))
+    other = olga.post(f"{ROOT}/{run}/transitions", {"event": "cancel"}, **sent)
+    assert (422, "idempotency-key-reused") == (other.status, other.json["code"])
+
+
+def test_of_two_workers_who_fire_at_once_one_gets_through(world):
+    run = created(world)
+
+    def scope(name):
+        return fire(world.as_(name), run, "scope", 1)
+
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(scope, ("olga", "wim")))
+    assert [201, 412] == sorted(answer.status for answer in answers)
+    lost = next(answer for answer in answers if answer.status == 412)
+    assert ("version-mismatch", 2) == (lost.json["code"], lost.json["current_version"])
+
+
+def test_two_retries_at_once_are_one_event(world):
+    run = created(world)
+
+    def scope(_number):
+        sent = {"Idempotency_Key": f"twice-{run}", "If_Match": '"1"'}
+        return world.as_("olga").post(f"{ROOT}/{run}/transitions", {"event": "scope"}, **sent)
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(scope, range(4)))
+    assert [201] * 4 == [answer.status for answer in answers]
+    assert 1 == len({answer.body for answer in answers})
+    assert 3 == sum("idempotent-replayed" in answer.headers for answer in answers)
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "code"),
+    [
+        ({"If_Match": '"1"'}, 400, "idempotency-key-missing"),
+        ({"Idempotency_Key": "n1"}, 428, "precondition-required"),
+        ({"Idempotency_Key": "n2", "If_Match": "*"}, 428, "precondition-required"),
+        ({"Idempotency_Key": "n3", "If_Match": '"9"'}, 412, "version-mismatch"),
+        ({"Idempotency_Key": "n4", "If_Match": 'W/"1"'}, 412, "version-mismatch"),
+        ({"Idempotency_Key": "n5", "If_Match": '"1", "2"'}, 412, "version-mismatch"),
+        ({"Idempotency_Key": "x" * 201, "If_Match": '"1"'}, 422, "invalid-request"),
+        ({"Idempotency_Key": "", "If_Match": '"1"'}, 422, "invalid-request"),
+    ],
+)
+def test_an_event_without_key_or_version_changes_nothing(world, sent, status, code):
+    run = created(world)
+    answer = world.as_("olga").post(f"{ROOT}/{run}/transitions", {"event": "scope"}, **sent)
+    assert (status, code) == (answer.status, answer.json["code"])
+    assert '"1"' == world.as_("olga").get(f"{ROOT}/{run}").headers["etag"]
+
+
+def test_a_refused_event_says_what_would_be_allowed_and_is_recorded(world):
+    run = created(world)
+    answer = fire(world.as_("wim"), run, "start", 1)
+    assert (409, "transition-not-allowed") == (answer.status, answer.json["code"])
+    assert ("draft", ["scope", "cancel"]) == (answer.json["current_state"], answer.json["allowed"])
+    last = world.as_("udo").get(f"{ROOT}/{run}/transitions").json["items"][-1]
+    assert (True, "start", "draft") == (last["refused"], last["event"], last["source"])
+
+
+def test_a_guard_that_says_no_is_named(world):
+    answer = world.as_("wim").send("PUT", f"{ROOT}/{created(world)}/evidence/early", {"checks": []})
+    assert (409, "guard-failed") == (answer.status, answer.json["code"])
+    assert answer.json["guard"]
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"event": "explode"}, "/event"),
+        ({}, "/event"),
+        ({"event": "scope", "speed": 1}, "/speed"),
+        ({"event": "scope", "given": {"backup": 7}}, "/given/backup"),
+        ({"event": "scope", "given": {"counts": {"total": -1}}}, "/given/counts/total"),
+        ({"event": "scope", "note": "bell\u0007"}, "/note"),
+        ({"event": "scope", "given": {"backup": "a\u202eb"}}, "/given/backup"),
+        ([], ""),
+    ],
+)
+def test_what_is_wrong_with_a_body_is_named_by_its_place(world, body, pointer):
+    run = created(world)
+    sent = {"Idempotency_Key": key(), "If_Match": '"1"'}
+    answer = world.as_("olga").post(f"{ROOT}/{run}/transitions", body, **sent)
+    assert (422, "invalid-request") == (answer.status, answer.json["code"]), answer
+    assert [pointer] == [mistake["pointer"] for mistake in answer.json["errors"]] or not pointer
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status"),
+    [
+        (b"{", "application/json", 400),
+        (b"\xff", "application/json", 400),
+        (b"[" * 100_000, "application/json", 400),
+        (b'{"event": NaN}', "application/json", 400),
+        (b'{"event": "scope"}', "text/plain", 415),
+        (b"event=scope", "application/x-www-form-urlencoded", 415),
+    ],
+)
+def test_a_body_that_is_no_json_is_refused(world, body, kind, status):
+    run = created(world)
+    sent = {"Idempotency_Key": key(), "If_Match": '"1"', "Content_Type": kind}
+    assert status == world.as_("olga").post(f"{ROOT}/{run}/transitions", body, **sent).status
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "limit=0",
+        "limit=201",
+        "limit=x",
+        "limit=1&limit=2",
+        "speed=1",
+        "after=%FF",
+        "after=!!",
+        "decision=great",
+        "environment=%00",
+        "limit=1;2",
+        "%",
+    ],
+)
+def test_a_query_that_is_not_understood_is_refused(world, query):
+    assert world.as_("olga").get(f"{ROOT}?{query}").status in {400, 422}
+
+
+def test_every_run_is_on_exactly_one_page_of_a_list(world):
+    olga, seen, path = world.as_("olga"), [], f"{ROOT}?limit=3"
+    while path:
+        answer = olga.get(path)
+        seen += [row["run"]["id"] for row in answer.json["items"]]
+        link = answer.headers.get("link")
+        assert (link is None) == (answer.json["next"] is None)
+        path = link and link.partition(">")[0].lstrip("<")
+    assert len(seen) == len({*seen})
+    assert {*seen} >= {run for name, run in world.runs.items() if name not in {"away", "snapshot"}}
+    assert world.runs["away"] not in seen
+
+
+def test_a_list_is_narrowed_by_decision(world):
+    for state in ("failed", "needs_review", "completed_with_evidence"):
+        items = world.as_("olga").get(f"{ROOT}?decision={state}").json["items"]
+        assert {state} == {row["decision"]["state"] for row in items}
+
+
+def test_a_version_that_the_caller_has_is_not_sent_again(world):
+    run, olga = world.runs["failed"], world.as_("olga")
+    first = olga.get(f"{ROOT}/{run}")
+    again = olga.get(f"{ROOT}/{run}", If_None_Match=first.headers["etag"])
+    assert (304, b"") == (again.status, again.body)
+    assert "Authorization, Cookie" == first.headers["vary"]
+    decision = olga.get(f"{ROOT}/{run}/decision")
+    known = {"If_None_Match": decision.headers["etag"]}
+    assert 304 == olga.get(f"{ROOT}/{run}/decision", **known).status
+    assert 200 == world.as_("udo").get(f"{ROOT}/{run}/decision", **known).status
+
+
+def test_that_a_decision_was_shown_is_an_event_and_can_be_read_again(world):
+    run, olga = world.runs["completed_with_evidence"], world.as_("olga")
+    shown = olga.get(f"{ROOT}/{run}/decision").json
+    assert shown == olga.get(f"{ROOT}/{run}/decisions/{shown['event_id']}").json
+    assert shown == world.as_("udo").get(f"{ROOT}/{run}/decisions/{shown['event_id']}").json
+    for name in ("otto", "vera", "wim"):
+        assert 404 == world.as_(name).get(f"{ROOT}/{run}/decisions/{shown['event_id']}").status
+    for number in ("1", "999999", "x", "-1", "1.0", str(10**30)):
+        assert 404 == olga.get(f"{ROOT}/{run}/decisions/{number}").status
+
+
+def test_nobody_is_shown_a_decision_before_they_want_it(world):
+    before = world.ledger.feed.settled()
+    run = world.runs["failed"]
+    assert 400 == world.as_("olga").get(f"{ROOT}/{run}/decision", Sec_Purpose="prefetch").status
+    assert before == world.ledger.feed.settled()
+
+
+def test_what_a_caller_may_fire_is_theirs_and_not_somebody_elses(world):
+    run = world.runs["in_progress"]
+    allowed = {name: {*world.as_(name).get(f"{ROOT}/{run}").json["allowed_events"]} for name in ("olga", "wim", "vera")}
+    assert "complete" in allowed["wim"]
+    assert "complete" not in allowed["olga"]
+    assert "request_cancel" in allowed["olga"]
+    assert set() == allowed["vera"]
+
+
+@pytest.mark.parametrize(
+    ("batch", "status"),
+    [
+        (b"[]", 422),
+        (b'[{"key": "a", "result": "succeeded"}, {"key": "a", "result": "failed"}]', 422),
+        (b'[{"key": "", "result": "succeeded"}]', 422),
+        (b'[{"key": "a", "result": "great"}]', 422),
+        (b'[{"key": "a"}]', 422),
+        (b'{"key": "a", "result": "succeeded"}', 422),
+        (b"[" + b",".join(b'{"key": "%d", "result": "skipped"}' % n for n in range(1001)) + b"]", 422),
+        (b'[{"key": "k0", "result": "succeeded"}]', 409),
+    ],
+)
+def test_a_batch_that_is_not_right_is_stored_by_no_part(world, batch, status):
+    run = created(world)
+    version = 1
+    for event in ("scope", "check", "preview", "queue", "start"):
+        version = fire(world.as_("ada"), run, event, version).json["version"]
+    wim = world.as_("wim")
+    assert 202 == wim.post(f"{ROOT}/{run}/item-outcomes", [{"key": "k0", "result": "succeeded"}]).status
+    assert status == wim.post(f"{ROOT}/{run}/item-outcomes", batch, Content_Type="application/json").status
+    assert ["k0"] == [item["key"] for item in wim.get(f"{ROOT}/{run}/item-outcomes").json["items"]]
+
+
+def test_items_are_read_page_by_page_and_by_result(world):
+    run, vera = world.runs["needs_review"], world.as_("vera")
+    first = vera.get(f"{ROOT}/{run}/item-outcomes?limit=2").json
+    rest = vera.get(f"{ROOT}/{run}/item-outcomes?after={first['next']}").json
+    assert ["k0", "k1", "k2", "k3", "k4"] == [item["key"] for item in [*first["items"], *rest["items"]]]
+    failed = vera.get(f"{ROOT}/{run}/item-outcomes?result=failed").json
+    assert (["k0"], None) == ([item["key"] for item in failed["items"]], failed["next"])
+
+
+def test_evidence_that_checked_nothing_is_refused_and_looks_like_none(world):
+    run = created(world)
+    version = 1
+    for event in ("scope", "check", "preview", "queue", "start", "complete"):
+        version = fire(world.as_("ada"), run, event, version).json["version"]
+    answer = world.as_("wim").send("PUT", f"{ROOT}/{run}/evidence/empty", {"checks": []})
+    assert (409, "guard-failed") == (answer.status, answer.json["code"])
+    assert ["failed"] == [row["status"] for row in world.as_("olga").get(f"{ROOT}/{run}/evidence").json["items"]]
+    assert "completed_proof_incomplete" == world.as_("olga").get(f"{ROOT}/{run}/decision").json["decision"]["state"]
+
+
+def test_withheld_evidence_reads_exactly_like_absent_evidence(world):
+    has, lacks = world.runs["completed_with_evidence"], world.runs["completed_proof_incomplete"]
+    for name in ("vera", "wim"):
+        client = world.as_(name)
+        assert {"items": []} == client.get(f"{ROOT}/{has}/evidence").json == client.get(f"{ROOT}/{lacks}/evidence").json
+        decisions = [client.get(f"{ROOT}/{run}/decision").json["decision"] for run in (has, lacks)]
+        assert decisions[0]["evidence"] == decisions[1]["evidence"]
+        answers = [client.get(f"{ROOT}/{run}/evidence/{world.runs['snapshot']}") for run in (has, lacks)]
+        assert [404, 404] == [answer.status for answer in answers]
+        assert answers[0].json["detail"] == answers[1].json["detail"]
+
+
+def test_an_auditor_reads_the_log_by_its_exact_bytes_and_misses_nothing(world):
+    udo, after, seen = world.as_("udo"), "", []
+    while True:
+        page = udo.get(f"/v1/workspaces/default/audit-events?limit=200{after}").json
+        if not page["items"]:
+            break
+        seen += page["items"]
+        after = f"&after={page['next']}"
+    numbers = [event["event_id"] for event in seen]
+    assert numbers == sorted({*numbers})
+    assert {event["entry"]["ws"] for event in seen} == {"default"}
+    raw = udo.get("/v1/workspaces/default/audit-events?limit=1").body
+    entry = raw.partition(b'"entry":')[2].partition(b',"openings"')[0]
+    assert seen[0]["leaf"] == sha256(b"\x00" + entry).hexdigest()
+    kinds = udo.get("/v1/workspaces/default/audit-events?kind=restore.run.created&limit=200").json["items"]
+    assert {"restore.run.created"} == {event["entry"]["type"] for event in kinds}
+
+
+def test_the_log_is_taken_out_as_a_file_by_an_event(world):
+    answer = world.as_("udo").get("/v1/workspaces/default/audit-events/export?format=jsonl")
+    assert (200, "application/x-ndjson") == (answer.status, answer.headers["content-type"])
+    event = world.ledger.audit.get(int(answer.headers["proofgap-event"]), UDO)
+    assert ("audit.exported", sha256(answer.body).hexdigest()) == (event.entry["type"], event.entry["data"]["sha256"])
+    assert event.entry["data"]["count"] == len(answer.body.splitlines())
+
+
+def test_the_machine_comes_in_the_form_that_is_asked_for(world):
+    path, vera = "/v1/workspaces/default/machine", world.as_("vera")
+    assert "draft" == vera.get(path).json["states"][0]["status"]
+    assert b"stateDiagram" in vera.get(path, Accept="text/vnd.mermaid").body
+    assert b"<svg" in vera.get(path, Accept="image/svg+xml").body
+    assert 406 == vera.get(path, Accept="image/png").status
+
+
+def test_metrics_count_what_was_recorded_since_the_server_began(world):
+    def value(text, name):
+        return next(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(name))
+
+    name = 'proofgap_transitions_total{type="restore.run.created"}'
+    before = value(world.as_("udo").get("/metrics").body.decode(), name)
+    created(world)
+    after = world.as_("udo").get("/metrics").body.decode()
+    assert before + 1 == value(after, name)
+    assert value(after, "proofgap_unsigned_events") > 0
+    assert value(after, "proofgap_integration_lag_seconds") > 0
+    assert not any(run in after for run in world.runs.values())

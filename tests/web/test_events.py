@@ -1,0 +1,175 @@
+"""News over HTTP: a stream and a long poll, for whoever may view the run, as long as they may."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import contextmanager
+from threading import Thread
+
+import msgspec
+import pytest
+
+from proofgap.access import Role
+from proofgap.facts import RunEvent
+from proofgap_app.web.people import identify
+from proofgap_app.web.site_settings import Limits
+from proofgap_store import Ledger, NewToken
+from tests.conformance.lives import ADA, live, prove, settle
+from tests.web.serving import served
+from tests.web.world import created, named
+
+ROOT = "/v1/workspaces/default"
+
+
+class Stream:
+    """A stream as a socket gives it."""
+
+    def __init__(self, client, path, **headers):
+        sent = {"Host": f"127.0.0.1:{client.port}", **client.headers, **headers}
+        lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in sent.items())
+        self.socket = socket.create_connection(("127.0.0.1", client.port), timeout=30)
+        self.socket.sendall(f"GET {path} HTTP/1.1\r\n{lines}\r\n".encode())
+        self.file = self.socket.makefile("rb")
+        self.status = int(self.file.readline().split()[1])
+        self.headers = msgspec.json.encode([line.decode() for line in iter(self.file.readline, b"\r\n")]).decode()
+
+    def message(self):
+        """Give the next message by its fields; ``None``: the stream has ended."""
+        fields = {}
+        while (line := self.file.readline()) not in {b"", b"0\r\n"}:  # the last chunk of a body is an empty one
+            name, colon, value = line.decode().rstrip("\r\n").partition(": ")
+            if colon and name in {"event", "id", "data"}:
+                fields[name] = value
+            if line in {b"\n", b"\r\n"} and "data" in fields:
+                return fields
+        return None
+
+    def close(self):
+        self.file.close()
+        self.socket.close()
+
+
+@contextmanager
+def following(client, path, **headers):
+    """Follow a stream until the block ends."""
+    stream = Stream(client, path, **headers)
+    try:
+        yield stream
+    finally:
+        stream.close()
+
+
+def test_a_stream_names_the_run_and_the_event_and_nothing_of_what_it_came_to(world):
+    run = created(world)
+    with following(world.as_("olga"), f"{ROOT}/restore-runs/{run}/stream") as stream:
+        assert 200 == stream.status
+        assert "text/event-stream" in stream.headers
+        assert "default-src 'self'" in stream.headers
+        receipt = world.ledger.fire(run, RunEvent.SCOPE, ADA)
+        message = stream.message()
+    data = msgspec.json.decode(message["data"])
+    assert ("decision", {"run", "event_id"}, run) == (message["event"], {*data}, data["run"])
+    assert receipt.event_id == data["event_id"] == int(message["id"])
+
+
+def test_a_stream_goes_on_where_the_last_one_ended(world):
+    run = created(world)
+    before = world.ledger.feed.settled()
+    receipt = world.ledger.fire(run, RunEvent.SCOPE, ADA)
+    with following(world.as_("olga"), f"{ROOT}/restore-runs/{run}/stream", Last_Event_ID=str(before)) as stream:
+        assert receipt.event_id == int(stream.message()["id"])
+
+
+def test_looking_at_a_run_is_no_news_of_it(world):
+    """Else a page that is told, and looks, would tell itself again for ever."""
+    run = created(world)
+    with following(world.as_("olga"), f"{ROOT}/restore-runs/{run}/stream") as stream:
+        world.as_("udo").get(f"{ROOT}/restore-runs/{run}/decision")
+        receipt = world.ledger.fire(run, RunEvent.SCOPE, ADA)
+        assert receipt.event_id == int(stream.message()["id"])
+
+
+def test_evidence_is_news_for_those_only_who_may_read_it(world):
+    run = live(world.ledger, "completed")
+    path = f"{ROOT}/restore-runs/{run}/stream"
+    with following(world.as_("vera"), path) as vera, following(world.as_("olga"), path) as olga:
+        prove(world.ledger, run)
+        assert olga.message() is not None
+        vera.socket.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            vera.message()
+    found = world.as_("vera").get(f"{ROOT}/events?limit=200").json["items"]
+    everything = world.as_("udo").get(f"{ROOT}/events?limit=200").json["items"]
+    ids = {
+        name: {row["event_id"] for row in rows if row["run"] == run}
+        for name, rows in (("vera", found), ("udo", everything))
+    }
+    assert max(ids["vera"]) < max(ids["udo"])
+
+
+@pytest.mark.parametrize("run", ["rr_nobody", "away"])
+def test_there_is_no_stream_of_a_run_that_is_not_there(world, run):
+    with following(world.as_("olga"), f"{ROOT}/restore-runs/{world.runs.get(run, run)}/stream") as stream:
+        assert 404 == stream.status
+
+
+def test_a_poll_waits_for_what_comes_and_goes_on_after_it(world):
+    olga = world.as_("olga")
+    place, rounds = "", 0
+    while (page := olga.get(f"{ROOT}/events?limit=200{place}").json)["items"]:
+        place, rounds = f"&after={page['next']}", rounds + 1
+    found = []
+    waiting = Thread(target=lambda: found.append(olga.get(f"{ROOT}/events?wait=30&after={page['next']}").json))
+    waiting.start()
+    run = created(world)
+    waiting.join()
+    assert [run] == [row["run"] for row in found[0]["items"]]
+    assert [] == olga.get(f"{ROOT}/events?after={found[0]['next']}").json["items"]
+    assert rounds > 0
+
+
+def test_a_poll_sees_no_other_workspace(world):
+    def seen(name, workspace):
+        return {row["run"] for row in world.as_(name).get(f"/v1/workspaces/{workspace}/events?limit=200").json["items"]}
+
+    assert set() == seen("olga", "away") == seen("sam", "default") == seen("olga", "nowhere")
+    assert {world.runs["away"]} == seen("viewer-away", "away")
+
+
+def test_whoever_loses_the_role_or_the_token_loses_the_stream():
+    with Ledger.open("sqlite://", owner=ADA.id) as ledger:
+        settle(ledger)
+        run = live(ledger, "draft")
+        new = NewToken(
+            name="ci",
+            workspace="default",
+            environment="local",
+            roles=(Role.VIEWER,),
+            expires_at_us=ledger._clock() + 10**9,
+        )
+        issued = ledger.sessions.create_token(new, ADA)
+        with served(ledger, lambda settings: identify(ledger, settings), poll_seconds=0.05) as client:
+            known = client._replace(headers={"Authorization": f"Bearer {issued.secret}"})
+            with following(known, f"{ROOT}/restore-runs/{run}/stream") as stream:
+                assert 200 == stream.status
+                ledger.sessions.revoke_token(issued.token, ADA)
+                ledger.fire(run, RunEvent.SCOPE, ADA)
+                assert stream.message() is None
+
+
+def test_streams_of_one_principal_are_few_and_a_server_that_stops_ends_them():
+    with Ledger.open("sqlite://", owner=ADA.id) as ledger:
+        settle(ledger)
+        run = live(ledger, "draft")
+        with served(ledger, named, limits=Limits(streams_of_principal_max=2), poll_seconds=0.05) as client:
+            olga = client._replace(headers={"Authorization": "Bearer olga"})
+            path = f"{ROOT}/restore-runs/{run}/stream"
+            streams = [Stream(olga, path) for _ in range(2)]
+            with following(olga, path) as third:
+                assert 429 == third.status
+                assert "retry-after: 5" in third.headers
+            with following(client._replace(headers={"Authorization": "Bearer udo"}), path) as other:
+                assert 200 == other.status
+        assert [None, None] == [stream.message() for stream in streams]
+        for stream in streams:
+            stream.close()
