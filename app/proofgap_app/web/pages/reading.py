@@ -50,7 +50,10 @@ def run_page(call: Call, query: As) -> Response:
     links = run.links_for(record, may_act=bool(around.roles & MAY[Action.PREPARE]))
     stream = addresses.stream(record.workspace, run_id)
     top = frame(call, around.roles, (record.workspace, record.environment))
-    return answered("run.html", frame=top, page=run.run_page(shown, around.trail, stream, links))
+    page = run.run_page(shown, around.trail, stream, links)
+    if around.roles & MAY[Action.AUDIT]:
+        page = page._replace(bundle=addresses.run(run_id, "bundle"))
+    return answered("run.html", frame=top, page=page)
 
 
 def past_decision(call: Call) -> Response:
