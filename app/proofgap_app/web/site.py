@@ -22,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from proofgap.errors import ProofgapError
-from proofgap_app.web import api, entrance, pages
+from proofgap_app.web import api, entrance, openid, pages
 from proofgap_app.web.bell import Bell
 from proofgap_app.web.calls import Identify, Surroundings
 from proofgap_app.web.metrics import Metrics
@@ -39,7 +39,7 @@ _OF_PROGRAMS = ("/v1/", "/healthz", "/readyz", "/metrics", "/openapi.json")
 
 def routes_of(settings: SiteSettings) -> tuple[Route, ...]:
     """Give every route of a site."""
-    return (*api.ROUTES, *entrance.ROUTES, *pages.router(settings))
+    return (*api.ROUTES, *entrance.ROUTES, *openid.ROUTES, *pages.router(settings))
 
 
 def create_site(ledger: Ledger, settings: SiteSettings, identify: Identify) -> Starlette:
