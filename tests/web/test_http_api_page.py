@@ -45,7 +45,9 @@ def route_rows():
 
 def problem_rows():
     """Give the rows of the table of problems."""
-    return [f"| `{code}` | {meaning.status} | {meaning.title}. {meaning.remedy} |" for code, meaning in MEANINGS.items()]
+    return [
+        f"| `{code}` | {meaning.status} | {meaning.title}. {meaning.remedy} |" for code, meaning in MEANINGS.items()
+    ]
 
 
 @pytest.mark.parametrize("rows", [route_rows, problem_rows])
@@ -69,7 +71,11 @@ def waiting(tmp_path):
         for event in ("scope", "check", "preview", "queue"):
             ledger.fire(run, RunEvent(event), ADA)
         new = NewToken(
-            name="w", workspace=HOME[0], environment=HOME[1], roles=(Role.WORKER,), expires_at_us=ledger._clock() + 10**9
+            name="w",
+            workspace=HOME[0],
+            environment=HOME[1],
+            roles=(Role.WORKER,),
+            expires_at_us=ledger._clock() + 10**9,
         )
         secret = ledger.sessions.create_token(new, ADA).secret
         limits = Limits(wait_seconds_max=0.05)
@@ -82,7 +88,9 @@ def test_the_worker_in_python_is_short_and_restores_what_is_queued(waiting, tmp_
     ledger, run, environment = waiting
     worker = block("py")
     assert 40 >= len(worker.splitlines())
-    done = subprocess.run([sys.executable, "-I", "-c", worker], env=environment, capture_output=True, check=False, text=True)
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", worker], env=environment, capture_output=True, check=False, text=True
+    )
     assert 0 == done.returncode, done.stderr
     shown = ledger.show(run, ADA.id, ADA)
     assert ("completed_with_evidence", 2) == (shown.decision.state, shown.decision.result_summary.counts.total)
@@ -92,8 +100,12 @@ def test_the_worker_in_python_is_short_and_restores_what_is_queued(waiting, tmp_
 
 def test_the_worker_in_shell_does_so_too(waiting, tmp_path):
     ledger, run, environment = waiting
-    done = subprocess.run(["sh", "-eu", "-c", block("sh")], env=environment, capture_output=True, check=False, text=True)
+    done = subprocess.run(
+        ["sh", "-eu", "-c", block("sh")], env=environment, capture_output=True, check=False, text=True
+    )
     assert 0 == done.returncode, done.stdout + done.stderr
     shown = ledger.show(run, ADA.id, ADA)
-    assert "completed_proof_incomplete" == shown.decision.state  # it reports no items and adds no evidence, and nobody says more
+    assert (
+        "completed_proof_incomplete" == shown.decision.state
+    )  # it reports no items and adds no evidence, and nobody says more
     assert "a.txt" == (tmp_path / "target" / "a.txt").read_text()

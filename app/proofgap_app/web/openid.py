@@ -25,8 +25,7 @@ from proofgap.errors import BadInputError
 from proofgap.facts import Struct
 from proofgap.text import ID_LENGTH_MAX, check_id, unfit
 from proofgap_app.web.calls import Call
-from proofgap_app.web.entrance import HTML, local, see_other
-from proofgap_app.web.people import kept
+from proofgap_app.web.entrance import HTML, let_in, local, see_other
 from proofgap_app.web.problems import Code, HttpError
 from proofgap_app.web.site_settings import SignIn, SiteSettings
 from proofgap_app.web.table import Route, Scope
@@ -97,7 +96,7 @@ def answered(call: Call, query: Answered) -> Response:
             refuse(f"The provider did not take the code: {type(error).__name__}.")
     claims = checked_claims(token.get("id_token"), _keys(found), provider, pending.nonce)
     entrance = call.ledger.sessions.begin(_person(claims, provider), call.settings.session_seconds_max)
-    response = see_other(local(pending.next), kept(call.settings, entrance))
+    response = let_in(call, entrance, pending.next)
     response.headers.append("set-cookie", _remembered(call.settings, None))
     return response
 
