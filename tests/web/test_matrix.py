@@ -266,6 +266,12 @@ def test_a_run_is_not_made_in_a_workspace_of_somebody_else(world):
     assert 404 == bodies[0][0]
 
 
+def test_a_role_for_every_environment_is_none_for_one_that_was_never_declared(world):
+    sent = {"environment": "never-declared"}
+    answer = world.as_("ada").post("/v1/workspaces/default/restore-runs", sent, Idempotency_Key="undeclared")
+    assert (404, "not-found") == (answer.status, answer.json["code"])
+
+
 def test_somebody_who_holds_roles_in_two_workspaces_finds_each_run_in_its_own_only(world):
     away = world.runs["away"]
     world.ledger.access.grant("both", Role.AUDITOR, ("default", "local"), ADA)

@@ -44,15 +44,21 @@ async def refuse(error: Exception, scope: Scope, receive: Receive, send: Send) -
     trace_id = secrets.token_hex(8) if is_failure(code_of(error)) else None
     if trace_id is not None:
         log_failure(error, scope, trace_id)
-    problem = problem_of(error, instance=scope.get("path"), trace_id=trace_id)
+    problem = problem_of(error, instance=place_of(scope), trace_id=trace_id)
     await answer(problem, headers_of(error))(scope, receive, send)
+
+
+def place_of(scope: Scope) -> str:
+    """Give the path of a request as it was sent: percent-encoded, so that it can be shown."""
+    sent: bytes = scope["raw_path"]
+    return sent.decode("ascii", errors="replace")
 
 
 def log_failure(error: Exception, scope: Scope, trace_id: str) -> None:
     """Say on standard error what failed; the traceback only where it is asked for: it may hold what people sent."""
     if not structlog.is_configured():  # as the ledger has it: a program that did not set up its log is told nothing
         return
-    _LOG.error("web.failed", trace_id=trace_id, method=scope.get("method"), path=scope.get("path"), error=repr(error))
+    _LOG.error("web.failed", trace_id=trace_id, method=scope.get("method"), path=place_of(scope), error=repr(error))
     if is_debugging():
         traceback.print_exception(error, file=sys.stderr)
 

@@ -28,7 +28,7 @@ from proofgap_app.web.calls import Identify, Surroundings
 from proofgap_app.web.metrics import Metrics
 from proofgap_app.web.openapi import document
 from proofgap_app.web.problems import Code, HttpError, answer, code_of, headers_of, is_failure, problem_of
-from proofgap_app.web.shield import LAYERS, log_failure
+from proofgap_app.web.shield import LAYERS, log_failure, place_of
 from proofgap_app.web.site_settings import SiteSettings
 from proofgap_app.web.table import Route, mounted
 from proofgap_store import Ledger
@@ -101,7 +101,7 @@ def _problem(request: Request, error: Exception) -> Response:
     trace_id = secrets.token_hex(8) if is_failure(code_of(error)) else None
     if trace_id is not None:
         log_failure(error, request.scope, trace_id)
-    problem = problem_of(error, instance=request.url.path, trace_id=trace_id)
+    problem = problem_of(error, instance=place_of(request.scope), trace_id=trace_id)
     if is_for_people(request):
         return _sign_in_first(request) if problem.code is Code.UNAUTHENTICATED else pages.error_page(request, problem)
     return answer(problem, headers_of(error))
