@@ -128,7 +128,7 @@ def test_who_lost_a_role_is_not_told_again_what_it_let_them_see(client, runs, le
 
 
 def test_an_auditor_may_look_as_somebody_else_and_nobody_else_may(client, runs):
-    path = f"{addresses.run(runs['completed_with_evidence'])}?as=vera"
+    path = f"{addresses.run(runs['completed_with_evidence'])}?viewer=vera"
     assert "Completed, recovery proof incomplete" in text(client, path, UDO.id)
     text(client, path, OLGA.id, 403)
 
