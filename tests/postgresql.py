@@ -15,7 +15,7 @@ import subprocess
 import sysconfig
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from itertools import count
@@ -36,6 +36,7 @@ VARIABLE = "PROOFGAP_TEST_POSTGRES"
 _SECONDS_MAX = 30
 _QUICK = ("fsync=off", "full_page_writes=off", "autovacuum=off", "max_connections=200", "max_prepared_transactions=0")
 _NUMBERS = count()
+_settings = list(_QUICK)
 _RUNNING: list[_Server] = []
 
 
@@ -43,7 +44,12 @@ _RUNNING: list[_Server] = []
 def server() -> str:
     """Give the URL of a server, without a database; it is started once."""
     given = os.environ.get(VARIABLE)
-    return given.rstrip("/") if given else _started()
+    return given.rstrip("/") if given else _started(_settings)
+
+
+def started_with(*settings: str) -> None:
+    """Say how the server of this process is to be set up, before anybody asks for it: for whoever measures."""
+    _settings[:] = settings
 
 
 class _Server(NamedTuple):
@@ -74,7 +80,7 @@ def _run(command: list[str | Path], options: dict[str, Any], folder: Path) -> st
     return url
 
 
-def _started() -> str:
+def _started(wanted: Sequence[str]) -> str:
     folder = Path(tempfile.mkdtemp(prefix="proofgap-pg-"))
     binaries, user = _binaries(folder), _user()
     (data := folder / "data").mkdir(mode=0o700)
@@ -91,7 +97,7 @@ def _started() -> str:
     subprocess.run(initdb, check=True, **run)
     settings = [
         word
-        for setting in (*_QUICK, "listen_addresses=", f"unix_socket_directories={folder}")
+        for setting in (*wanted, "listen_addresses=", f"unix_socket_directories={folder}")
         for word in ("-c", setting)
     ]
     atexit.register(_end, folder)

@@ -10,7 +10,7 @@ import pytest
 
 from proofgap.access import Role
 from proofgap.audit import EventType
-from proofgap.errors import BadInputError, NotFoundError
+from proofgap.errors import BadInputError, ForbiddenError, NotFoundError
 from proofgap.facts import RunEvent
 from proofgap_store import (
     Anchors,
@@ -20,6 +20,7 @@ from proofgap_store import (
     Ledger,
     LogQuery,
     NewRun,
+    PruneOrder,
     UnavailableError,
     gate,
     tree,
@@ -355,6 +356,30 @@ def test_what_the_superuser_changes_past_the_guards_is_found(ledger, url, code, 
     assert code in found_in(url)
 
 
+FORGED = {
+    "when the oldest waiting event was recorded": ("system/access", '"rec_us":', '"rec_us":"soon","x":'),
+    "where a pruning ended": ("system/audit", '"last":', '"last":"soon","x":'),
+}
+
+
+@pytest.mark.parametrize(("stream", "said", "forged"), FORGED.values(), ids=FORGED)
+def test_a_number_that_is_forged_into_none_is_a_finding_and_not_an_error_of_the_database(
+    ledger, url, tmp_path, stream, said, forged
+):
+    live(ledger)
+    ledger.audit.checkpoint()
+    ledger.audit.prune(PruneOrder(file=str(tmp_path / "old.jsonl"), events=15), ADA)
+    with pytest.raises(ForbiddenError):
+        ledger.access.grant("eve", Role.ADMIN, HOME, OLGA)
+    with unguarded(ledger) as connection:
+        connection.execute("DELETE FROM audit_unsequenced WHERE event_id < (SELECT max(event_id) FROM audit_event)")
+        connection.execute(
+            f"UPDATE audit_event SET payload = replace(payload, '{said}', '{forged}') WHERE stream = '{stream}'"  # noqa: S608 - our own text
+        )
+    assert found_in(url)
+    assert ledger.diagnose().signing.unsequenced == 1
+
+
 def test_the_recorded_catalogs_are_those_that_the_migrations_make():
     for file, text in postgresql.recorded().items():
         assert file.read_text("utf-8") == text, f"run: python -m tests.postgresql ({file.name})"
@@ -423,7 +448,7 @@ def test_a_connection_that_the_server_ended_is_not_used_again(ledger, outside):
 
 
 def test_sessions_have_their_limits_whatever_the_database_was_set_to(ledger):
-    wanted = {"search_path": "proofgap, pg_temp", "lock_timeout": "30s", "statement_timeout": "10min"}
+    wanted = {"search_path": "proofgap, proofgap_queue, pg_temp", "lock_timeout": "30s", "statement_timeout": "10min"}
     with connected(ledger._gate.engine) as connection:
         for name, value in wanted.items():
             assert connection.execute(f"SHOW {name}").fetchone() == (value,)

@@ -13,19 +13,22 @@ CREATE FUNCTION readers() RETURNS TEXT LANGUAGE sql STABLE PARALLEL SAFE AS $$
   SELECT nullif(current_setting('proofgap.reader', true), '')
 $$
 --;
-CREATE FUNCTION reads_all() RETURNS BOOLEAN LANGUAGE sql STABLE PARALLEL SAFE SET search_path = proofgap, pg_temp AS $$
-  SELECT coalesce(readers() = '*', FALSE)
+CREATE FUNCTION reads_all() RETURNS BOOLEAN LANGUAGE sql STABLE PARALLEL SAFE AS $$
+  SELECT coalesce(current_setting('proofgap.reader', true) = '*', FALSE)
 $$
 --;
-CREATE FUNCTION readable_workspaces() RETURNS TEXT[] LANGUAGE sql STABLE SECURITY DEFINER SET search_path = proofgap, pg_temp AS $$
-  SELECT coalesce(array_agg(DISTINCT workspace), '{}') FROM access_grant
-  WHERE active = 1 AND principal IN (
-    SELECT json_array_elements_text(CASE WHEN reads_all() THEN '[]' ELSE readers() END::json))
+CREATE FUNCTION named_readers() RETURNS TEXT[] LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = proofgap, pg_temp AS $$
+BEGIN
+  RETURN CASE WHEN reads_all() OR readers() IS NULL THEN '{}'
+    ELSE ARRAY(SELECT json_array_elements_text(readers()::json)) END;
+END
 $$
 --;
-CREATE FUNCTION is_reader(principal TEXT) RETURNS BOOLEAN LANGUAGE sql STABLE PARALLEL SAFE SET search_path = proofgap, pg_temp AS $$
-  SELECT CASE WHEN readers() IS NULL OR reads_all() THEN FALSE
-    ELSE principal IN (SELECT json_array_elements_text(readers()::json)) END
+CREATE FUNCTION readable_workspaces() RETURNS TEXT[] LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = proofgap, pg_temp AS $$
+-- Not in SQL: that would be planned each time.
+BEGIN
+  RETURN ARRAY(SELECT DISTINCT workspace FROM access_grant WHERE active = 1 AND principal = ANY (named_readers()));
+END
 $$
 --;
 CREATE FUNCTION names_readable_workspaces(payload TEXT) RETURNS BOOLEAN LANGUAGE sql STABLE SECURITY DEFINER
@@ -59,7 +62,7 @@ CREATE POLICY result_item_of_readers ON result_item
 CREATE POLICY evidence_check_of_readers ON evidence_check
   USING ((SELECT reads_all()) OR EXISTS (SELECT 1 FROM evidence_snapshot AS s WHERE s.id = evidence_check.snapshot))
 --;
-CREATE POLICY receipt_of_readers ON receipt USING ((SELECT reads_all()) OR is_reader(actor))
+CREATE POLICY receipt_of_readers ON receipt USING ((SELECT reads_all()) OR actor = ANY ((SELECT named_readers())::text[]))
 --;
 CREATE POLICY audit_hold_of_readers ON audit_hold
   USING ((SELECT reads_all()) OR CASE
@@ -100,9 +103,9 @@ CREATE POLICY access_token_of_readers ON access_token
 CREATE POLICY access_token_use_of_readers ON access_token_use
   USING ((SELECT reads_all()) OR EXISTS (SELECT 1 FROM access_token AS t WHERE t.id = access_token_use.id))
 --;
-CREATE POLICY access_session_of_readers ON access_session USING ((SELECT reads_all()) OR is_reader(principal))
+CREATE POLICY access_session_of_readers ON access_session USING ((SELECT reads_all()) OR principal = ANY ((SELECT named_readers())::text[]))
 --;
-CREATE POLICY access_link_of_readers ON access_link USING ((SELECT reads_all()) OR is_reader(principal))
+CREATE POLICY access_link_of_readers ON access_link USING ((SELECT reads_all()) OR principal = ANY ((SELECT named_readers())::text[]))
 --;
 ALTER VIEW audit_tombstone SET (security_invoker = true)
 --;
