@@ -5,9 +5,10 @@ Larger logs: ``python -m benchmarks.audit --events 1000000`` and ``python -m ben
 
 from __future__ import annotations
 
-from benchmarks import audit, fire, verify
+from benchmarks import audit, fire, fire_postgresql, verify
 
 if __name__ == "__main__":  # the writers of a benchmark are processes of their own, which import this
     fire.main()
+    fire_postgresql.main()
     audit.main()
     verify.main()

@@ -15,7 +15,7 @@ import subprocess
 import sysconfig
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from itertools import count
@@ -24,9 +24,10 @@ from typing import Any, NamedTuple
 
 import psycopg
 from psycopg import sql
+from sqlalchemy import make_url
 
-from proofgap_store import catalog_postgresql
-from proofgap_store.engine import connected, make_engine
+from proofgap_store import catalog_postgresql, roles_postgresql
+from proofgap_store.engine import connected, execute, make_engine, transaction
 from proofgap_store.migrations.scripts import NAMES, statements
 from proofgap_store.postgresql import SCHEMA
 from proofgap_store.schema import migrate
@@ -35,6 +36,7 @@ VARIABLE = "PROOFGAP_TEST_POSTGRES"
 _SECONDS_MAX = 30
 _QUICK = ("fsync=off", "full_page_writes=off", "autovacuum=off", "max_connections=200", "max_prepared_transactions=0")
 _NUMBERS = count()
+_settings = list(_QUICK)
 _RUNNING: list[_Server] = []
 
 
@@ -42,7 +44,12 @@ _RUNNING: list[_Server] = []
 def server() -> str:
     """Give the URL of a server, without a database; it is started once."""
     given = os.environ.get(VARIABLE)
-    return given.rstrip("/") if given else _started()
+    return given.rstrip("/") if given else _started(_settings)
+
+
+def started_with(*settings: str) -> None:
+    """Say how the server of this process is to be set up, before anybody asks for it: for whoever measures."""
+    _settings[:] = settings
 
 
 class _Server(NamedTuple):
@@ -73,7 +80,7 @@ def _run(command: list[str | Path], options: dict[str, Any], folder: Path) -> st
     return url
 
 
-def _started() -> str:
+def _started(wanted: Sequence[str]) -> str:
     folder = Path(tempfile.mkdtemp(prefix="proofgap-pg-"))
     binaries, user = _binaries(folder), _user()
     (data := folder / "data").mkdir(mode=0o700)
@@ -90,7 +97,7 @@ def _started() -> str:
     subprocess.run(initdb, check=True, **run)
     settings = [
         word
-        for setting in (*_QUICK, "listen_addresses=", f"unix_socket_directories={folder}")
+        for setting in (*wanted, "listen_addresses=", f"unix_socket_directories={folder}")
         for word in ("-c", setting)
     ]
     atexit.register(_end, folder)
@@ -155,8 +162,30 @@ def _template() -> str:
         atexit.register(administer, "DROP DATABASE {} WITH (FORCE)", name)
     engine = make_engine(named(name))
     migrate(engine, None)
+    with connected(engine) as connection, transaction(connection, writes=True):
+        for statement in list(roles_postgresql.statements(connection)):
+            execute(connection, statement)
     engine.dispose()
     return name
+
+
+@cache
+def _login(groups: tuple[str, ...]) -> str:
+    """Make somebody who can log in and is a member of some roles of the ledger."""
+    name = "_".join(("proofgap_test", str(os.getpid()), *groups))
+    administer(
+        f"CREATE ROLE {{}} LOGIN PASSWORD '{name}' IN ROLE {', '.join(f'proofgap_{group}' for group in groups)}", name
+    )
+    if VARIABLE in os.environ:
+        atexit.register(administer, "DROP ROLE {}", name)
+    return name
+
+
+def as_member(url: str, *groups: str) -> str:
+    """Give the URL of a database for somebody who is a member of some roles of the ledger, and nothing else."""
+    _template()  # the roles come with it
+    name = _login(groups)
+    return make_url(url).set(username=name, password=name).render_as_string(hide_password=False)
 
 
 @contextmanager

@@ -48,7 +48,7 @@ _WANTED = (
 _CHOSEN = frozenset({"manifest", "select", "overwrite", "options", "password_file"})
 _FOUND = _RECOVERY_POINT | {
     *("plan_digest", "selected", "expects_nothing", "source_completeness", "target_fingerprint"),
-    *("tool", "unit"),
+    *("backup", "marker", "tool", "unit"),
 }
 ACCEPTED: MappingProxyType[str, frozenset[str]] = MappingProxyType(
     {
@@ -247,7 +247,16 @@ def _without_foreign_point(details: RunDetails, given: RunDetails) -> RunDetails
 
 def _unseen(details: RunDetails) -> RunDetails:
     """Forget the plan, the preview and the approvals: they were for something else."""
-    return replace(details, tool=None, unit=None, plan_digest=None, target_fingerprint=None, preview=None, approvals=())
+    return replace(
+        details,
+        tool=None,
+        unit=None,
+        marker=None,
+        plan_digest=None,
+        target_fingerprint=None,
+        preview=None,
+        approvals=(),
+    )
 
 
 def _preview(details: RunDetails, shown: PreviewFacts) -> PreviewFacts:

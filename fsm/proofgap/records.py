@@ -149,6 +149,7 @@ class RunDetails(Struct, omit_defaults=True):
     source_completeness: Completeness | None = None
     tool: str | None = None  # what restores, with its version
     unit: str | None = None  # what is counted: file, table, toc_entry, item
+    marker: str | None = None  # of the target when the plan was made: evidence tells by it what was written since
     plan_digest: str | None = None
     target_fingerprint: str | None = None  # of the target as it was found last
     preview: PreviewFacts | None = None

@@ -6,7 +6,7 @@ Knows SQL and transactions, and is the only part of proofgap that does.
 from proofgap_store.access import Access
 from proofgap_store.audit import Audit
 from proofgap_store.declaring import Gap, RestoredLedger
-from proofgap_store.desk import Around, CheckPage, Desk, LogPart, NumberedCheck, Step
+from proofgap_store.desk import Around, CheckPage, Desk, LogPart, NumberedCheck, Review, Source, Step
 from proofgap_store.dispatching import Deliverable, RunDispatcher
 from proofgap_store.durations import StayQuery, Stays
 from proofgap_store.engine import RefusedByDatabaseError, UnavailableError, shown_address
@@ -33,11 +33,13 @@ from proofgap_store.holds import Hold, HoldOn
 from proofgap_store.inline import InlineDispatcher
 from proofgap_store.ledger import Ledger
 from proofgap_store.maintenance import Database, upgrade
+from proofgap_store.moving import MovedLedger
 from proofgap_store.outside import CustodyError
 from proofgap_store.pruning import Pruned, PruneOrder
 from proofgap_store.reasons import Cause, Change, Why
 from proofgap_store.redaction import Erasure, Redaction
 from proofgap_store.replaying import Replay
+from proofgap_store.roles_postgresql import RoleCheck
 from proofgap_store.rotation import LogKey
 from proofgap_store.schema import GuardsError
 from proofgap_store.seen import Seen
@@ -116,6 +118,7 @@ __all__ = [
     "Look",
     "Manifest",
     "Moved",
+    "MovedLedger",
     "NewDrill",
     "NewRun",
     "NewToken",
@@ -134,12 +137,15 @@ __all__ = [
     "RefusedByDatabaseError",
     "Replay",
     "RestoredLedger",
+    "Review",
+    "RoleCheck",
     "RunDispatcher",
     "Seen",
     "Session",
     "Sessions",
     "Shown",
     "Signing",
+    "Source",
     "StayQuery",
     "Stays",
     "Step",

@@ -31,7 +31,7 @@ class Access:
 
         """
         with denials.recorded(self.gate, actor, self.clock):
-            self.gate.read(lambda connection: views.permit(connection, action, scope, actor.id))
+            self.gate.read(lambda connection: views.permit(connection, action, scope, actor.id), (actor.id,))
 
     def grant(self, principal: str, role: Role, scope: tuple[str, str], actor: Actor, *, revoke: bool = False) -> int:
         """Grant (or revoke) a role in a workspace and environment (``*``: all of them); gives the event's id.

@@ -35,7 +35,7 @@ from proofgap_store.exporting import Export, Manifest
 from proofgap_store.gate import Answer, Gate, Writing
 from proofgap_store.holds import Hold, HoldOn
 from proofgap_store.pruning import Pruned, PruneOrder
-from proofgap_store.questions import EVERY_EVENT, NEWEST, Progress
+from proofgap_store.questions import EVERY_EVENT, NEWEST, Progress, silent
 from proofgap_store.reasons import Change, Why
 from proofgap_store.redaction import Erasure, Redaction
 from proofgap_store.replaying import Replay
@@ -43,10 +43,6 @@ from proofgap_store.rotation import LogKey
 from proofgap_store.seen import Moment, Seen
 from proofgap_store.sequencer import Checkpointed, Sequencer
 from proofgap_store.shapes import LoggedEvent, LogListing, LogPage, LogQuery
-
-
-def silent(_reached: int, _last: int, _count: int) -> None:
-    """Report no progress."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +226,10 @@ class Audit:
 
         """
         moment = Moment(person, run, at_us)
-        return self._read(actor, lambda connection: seen.last_shown(connection, moment, actor.id))
+        with denials.recorded(
+            self.gate, actor, self.clock
+        ):  # of a list over runs that they do not see, one row is theirs
+            return self.gate.read(lambda connection: seen.last_shown(connection, moment, actor.id))
 
     def why(self, run: str, actor: Actor) -> Why:
         """Read what the last decision of a run rests on: its facts, and the rules in their order.
@@ -265,8 +264,8 @@ class Audit:
 
     def _read(self, actor: Actor, look: Callable[[Connection], Answer]) -> Answer:
         with denials.recorded(self.gate, actor, self.clock):
-            return self.gate.read(look)
+            return self.gate.read(look, (actor.id,))
 
     def _write(self, actor: Actor, prepare: Callable[[Connection], Writing[Answer] | Answer]) -> Answer:
         with denials.recorded(self.gate, actor, self.clock):
-            return self.gate.write(prepare)
+            return self.gate.write(prepare, (actor.id,))

@@ -26,6 +26,7 @@ from proofgap.audit import (
 from proofgap.errors import ProofgapError
 from proofgap.text import check_id
 from proofgap_store.clock import new_event_id, new_salt
+from proofgap_store.dialect import Statement
 from proofgap_store.engine import Connection, execute, rows
 from proofgap_store.shapes import Opening
 
@@ -131,22 +132,32 @@ def alone(connection: Connection, stream: str, draft: Draft, actor: Actor, rec_u
     return link(head_of(connection, stream), [draft], actor, rec_us, rec_us)
 
 
-def append(connection: Connection, events: Sequence[Linked]) -> list[Written]:
-    """Insert events in one statement, and read back what the database gave each of them; then what opens them.
+def inserting(events: Sequence[Linked]) -> Statement:
+    """Give the one statement that inserts events; each of its rows is a number that the database gave."""
+    parameters = {f"p{n}": event.payload for n, event in enumerate(events)}
+    parameters |= {f"l{n}": event.leaf for n, event in enumerate(events)}
+    return _insert(len(events)), parameters
+
+
+def kept(connection: Connection, events: Sequence[Linked], found: Sequence[tuple[int]]) -> list[Written]:
+    """Hold what an insert gave back against what went in; then keep what opens the events.
 
     Raises:
         SwallowedError: fewer rows came to be than went in.
         Exception: of the driver, if a guard or a trigger refused; `transaction` makes it `RefusedByDatabaseError`.
 
     """
-    parameters = {f"p{n}": event.payload for n, event in enumerate(events)}
-    parameters |= {f"l{n}": event.leaf for n, event in enumerate(events)}
-    numbers = sorted(number for (number,) in execute(connection, _insert(len(events)), parameters).fetchall())
+    numbers = sorted(number for (number,) in found)
     if len(numbers) != len(events):
         raise SwallowedError
     written = [Written(number, event) for number, event in zip(numbers, events, strict=True)]
     _keep_openings(connection, written)
     return written
+
+
+def append(connection: Connection, events: Sequence[Linked]) -> list[Written]:
+    """Insert events, and read back what the database gave each of them. Errors: those of `kept`."""
+    return kept(connection, events, execute(connection, *inserting(events)).fetchall())
 
 
 def _keep_openings(connection: Connection, written: Sequence[Written]) -> None:

@@ -125,11 +125,12 @@ def bundle(gate: Gate, custody: Custody, order: Order, checkpoint: Callable[[], 
     """
     check_id("FILE", order.file.name)
     files.refuse_taken(order.file)
-    gate.read(lambda connection: demand_auditor(connection, order))
+    readers = (order.actor.id,)
+    gate.read(lambda connection: demand_auditor(connection, order), readers)
     checkpointed = checkpoint()
     if checkpointed is None:  # not in a ledger that has a run
         raise NotFoundError("restore run", order.run)
-    part = gate.read(lambda connection: _read(connection, order, checkpointed))
+    part = gate.read(lambda connection: _read(connection, order, checkpointed), readers)
     signer = custody.key_file.signer(part.signer)
     made = files_of(part.content, page(record_of(part.content, signer.verifier)), signer)
     with files.temporary(order.file) as (stream, partial):
@@ -138,7 +139,7 @@ def bundle(gate: Gate, custody: Custody, order: Order, checkpoint: Callable[[], 
         with partial.open("rb") as written:
             sha256 = file_digest(written, "sha256").hexdigest()
         data = _data(order, part, partial.stat().st_size, sha256)
-        event_id = gate.write(lambda connection: _recording(connection, order, part, data))
+        event_id = gate.write(lambda connection: _recording(connection, order, part, data), readers)
         partial.rename(order.file)  # a crash before this: an event, and no file
     files.sync_folder(order.file.parent)
     return Bundled(

@@ -20,7 +20,7 @@ from proofgap_store.engine import rows
 from proofgap_store.migrations import scripts
 
 _PARTS = """
-SELECT c.relname AS name, 'table' AS kind, concat_ws(chr(10), c.relkind, c.relpersistence, c.relrowsecurity, c.relforcerowsecurity,
+SELECT c.relname AS name, 'table' AS kind, concat_ws(chr(10), c.relkind, c.relpersistence,
     (SELECT string_agg(concat_ws(' ', a.attname, format_type(a.atttypid, a.atttypmod), l.collname, a.attnotnull,
        a.attgenerated, a.attidentity, pg_get_expr(d.adbin, d.adrelid)), chr(10) ORDER BY a.attnum)
      FROM pg_attribute AS a LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
@@ -31,10 +31,14 @@ SELECT c.relname AS name, 'table' AS kind, concat_ws(chr(10), c.relkind, c.relpe
     (SELECT string_agg('inherited by ' || i.inhrelid::regclass, chr(10)) FROM pg_inherits AS i WHERE i.inhparent = c.oid),
     CASE c.relkind WHEN 'v' THEN pg_get_viewdef(c.oid) END,
     (SELECT 'foreign keys are switched off' FROM pg_trigger AS t
-     WHERE t.tgrelid = c.oid AND t.tgisinternal AND t.tgenabled NOT IN ('O', 'A') LIMIT 1)) AS definition,
+     WHERE t.tgrelid = c.oid AND t.tgisinternal AND t.tgenabled NOT IN ('O', 'A') LIMIT 1), c.reloptions::text) AS definition,
   format('DROP TABLE %I', c.relname) AS dropped
 FROM pg_class AS c
 WHERE c.relnamespace = (SELECT to_regnamespace('proofgap')) AND c.relkind NOT IN ('i', 'I', 't', 'c') AND c.relname <> 'alembic_version'
+UNION ALL
+SELECT c.relname, 'row-security', concat_ws(' ', c.relrowsecurity, c.relforcerowsecurity),
+  format('ALTER TABLE %I DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY', c.relname)
+FROM pg_class AS c WHERE c.relnamespace = (SELECT to_regnamespace('proofgap')) AND (c.relrowsecurity OR c.relforcerowsecurity)
 UNION ALL
 SELECT c.relname, 'index', concat_ws(' ', pg_get_indexdef(c.oid), i.indisvalid, i.indisready), format('DROP INDEX %I', c.relname)
 FROM pg_class AS c JOIN pg_index AS i ON i.indexrelid = c.oid
@@ -58,12 +62,12 @@ FROM pg_rewrite AS r JOIN pg_class AS c ON c.oid = r.ev_class
 WHERE c.relnamespace = (SELECT to_regnamespace('proofgap')) AND r.rulename <> '_RETURN'
 UNION ALL
 SELECT p.polname || ' on ' || c.relname, 'policy',
-  concat_ws(' ', p.polcmd, p.polpermissive, pg_get_expr(p.polqual, c.oid), pg_get_expr(p.polwithcheck, c.oid)),
+  concat_ws(' ', p.polcmd, p.polpermissive, p.polroles::text, pg_get_expr(p.polqual, c.oid), pg_get_expr(p.polwithcheck, c.oid)),
   format('DROP POLICY %I ON %I', p.polname, c.relname)
 FROM pg_policy AS p JOIN pg_class AS c ON c.oid = p.polrelid WHERE c.relnamespace = (SELECT to_regnamespace('proofgap'))
 """
 _VERSION = """
-SELECT (sum(hashint8(x::text::bigint + id::bigint * 4294967296)) + count(*))::bigint FROM (
+SELECT hash_array_extended(array_agg(id), 1) # hash_array_extended(array_agg(x), 2) FROM (
   SELECT oid AS id, xmin AS x FROM pg_class
   WHERE oid >= 16384 AND relnamespace = (SELECT to_regnamespace('proofgap'))
   UNION ALL SELECT oid, xmin FROM pg_proc
@@ -71,11 +75,15 @@ SELECT (sum(hashint8(x::text::bigint + id::bigint * 4294967296)) + count(*))::bi
   UNION ALL SELECT oid, xmin FROM pg_trigger
   UNION ALL SELECT oid, xmin FROM pg_rewrite WHERE oid >= 16384
   UNION ALL SELECT inhrelid, xmin FROM pg_inherits
+  UNION ALL SELECT oid, xmin FROM pg_policy
 ) AS found
 """  # what users made has numbers from 16384 on (FirstNormalObjectId), so the indexes lead to it
-_MADE = re.compile(r"CREATE (?:UNIQUE )?(TRIGGER|FUNCTION|INDEX) (\w+)")
+_MADE = re.compile(r"CREATE (?:UNIQUE )?(TRIGGER|FUNCTION|INDEX|POLICY) (\w+)")
 _TABLE = re.compile(r" ON (\w+) FOR EACH")
 _ENABLED = "ALTER TABLE {1} ENABLE ALWAYS TRIGGER {0}"
+_ROW_SECURITY = "ALTER TABLE {} ENABLE ROW LEVEL SECURITY"
+_OF_THE_OWNER = "ALTER FUNCTION {} SECURITY DEFINER"
+_OF_THE_CALLER = frozenset({"audit_event_redacts()", "audit_event_prunes()"})  # see ``0005_roles``
 
 
 def _parts(connection: Connection) -> Mapping[Part, Found]:
@@ -104,9 +112,13 @@ def _wanted(upto: str) -> Mapping[Part, str]:
 
 def _statements(part: Part) -> tuple[str, ...]:
     """Give what makes a part again: a function under all its signatures, a trigger as it was made last."""
-    made = _made().get((part.kind, part.name.partition("(")[0]), ())
+    if part.kind == "row-security":
+        return (_ROW_SECURITY.format(part.name),)
+    made = _made().get((part.kind, part.name.partition("(")[0].partition(" on ")[0]), ())
     if part.kind == "function":
-        return tuple(text.replace("CREATE", "CREATE OR REPLACE", 1) for text in made)
+        again = tuple(text.replace("CREATE", "CREATE OR REPLACE", 1) for text in made)
+        is_guard = any("RETURNS trigger" in text for text in made) and part.name not in _OF_THE_CALLER
+        return (*again, _OF_THE_OWNER.format(part.name)) if is_guard else again
     if part.kind == "trigger":
         return (*made[-1:], *(_ENABLED.format(part.name, table) for table in _TABLE.findall(made[-1])))
     return made

@@ -14,12 +14,15 @@ from typing import NamedTuple
 import msgspec
 
 from proofgap.access import MAY, Action, Role, as_seen, viewer_of
-from proofgap.audit import Actor, EventType, run_stream
-from proofgap.facts import TERMINAL_RUN_STATUSES, Struct
+from proofgap.audit import NOTE, Actor, EventType, run_stream, system_stream
+from proofgap.errors import BadInputError
+from proofgap.facts import TERMINAL_RUN_STATUSES, SnapshotStatus, Struct
 from proofgap.records import Check, CheckResult, RunRecord
+from proofgap.text import check_words
 from proofgap_store import denials, read, views
+from proofgap_store.audit_log import Draft, alone
 from proofgap_store.engine import Connection, rows
-from proofgap_store.gate import Gate
+from proofgap_store.gate import Gate, Writing
 from proofgap_store.shapes import HistoryEvent
 
 TRAIL_EVENTS = 10
@@ -52,6 +55,22 @@ FROM audit_event AS e WHERE e.stream = :stream AND e.type IN ('{EventType.RUN_CR
   AND (e.payload ->> '$.data.source' IS NULL OR e.payload ->> '$.data.source' <> e.payload ->> '$.data.target')
 ORDER BY e.seq DESC LIMIT {_STEPS_MAX}
 """  # noqa: S608 - as above
+_SOURCES_RUNS = 200  # how many of the newest runs of an environment are looked at for where backups came from
+_SOURCES = """
+SELECT DISTINCT workspace, environment, details ->> '$.backup' AS backup, details ->> '$.target' AS target,
+  details ->> '$.driver' AS driver
+FROM (SELECT * FROM restore_run WHERE workspace = :workspace AND environment = :environment
+  ORDER BY created_at_us DESC, id DESC LIMIT :limit) AS newest
+WHERE details ->> '$.backup' IS NOT NULL ORDER BY backup, target, driver
+"""
+_REVIEWS_MAX = 20
+_REVIEWS = f"""
+SELECT e.event_id, e.actor, e.at_us, (SELECT value FROM audit_private AS p WHERE p.event_id = e.event_id AND p.path = :note) AS note
+FROM audit_event AS e
+WHERE e.run = :run AND e.type = '{EventType.EVIDENCE_REVIEWED}' AND e.payload ->> '$.data.snapshot' = :snapshot
+ORDER BY e.event_id DESC LIMIT {_REVIEWS_MAX}
+"""  # noqa: S608 - as above
+_REVIEW_STREAM = system_stream("reviews")
 _DECODER = msgspec.json.Decoder(Check)
 
 
@@ -73,6 +92,25 @@ class Step(NamedTuple):
     status: str
     at_us: int
     actor: str
+
+
+class Source(NamedTuple):
+    """Where a backup of an environment came from in an earlier run, where it went, and by which driver, as far as known."""
+
+    workspace: str
+    environment: str
+    backup: str
+    target: str | None
+    driver: str | None
+
+
+class Review(NamedTuple):
+    """That somebody looked at a snapshot: who, when (microseconds since 1970-01-01 UTC), and what they said of it."""
+
+    event_id: int
+    by: str
+    at_us: int
+    note: str | None
 
 
 class CheckPage(NamedTuple):
@@ -111,11 +149,11 @@ class Desk:
             NotFoundError: there is no such run, or they cannot see it.
 
         """
-        return self.gate.read(lambda connection: _around(connection, run_id, principal))
+        return self.gate.read(lambda connection: _around(connection, run_id, principal), (principal,))
 
     def roles(self, principal: str) -> dict[tuple[str, str], frozenset[Role]]:
         """Read every role that somebody holds, by workspace and environment (``*``: all of them)."""
-        return self.gate.read(lambda connection: read.grants(connection, principal))
+        return self.gate.read(lambda connection: read.grants(connection, principal), (principal,))
 
     def steps(self, run_id: str, principal: str) -> tuple[Step, ...] | None:
         """Read when a run came to each status, oldest first; ``None``: not for them. The last fifty at most.
@@ -124,7 +162,7 @@ class Desk:
             NotFoundError: there is no such run, or they cannot see it.
 
         """
-        return self.gate.read(lambda connection: _steps(connection, run_id, principal))
+        return self.gate.read(lambda connection: _steps(connection, run_id, principal), (principal,))
 
     def checks(self, snapshot_id: str, actor: Actor, page: CheckPage) -> tuple[NumberedCheck, ...]:
         """Read a page of the checks of an evidence snapshot, in the order they were made.
@@ -134,7 +172,42 @@ class Desk:
 
         """
         with denials.recorded(self.gate, actor, self.clock):
-            return self.gate.read(lambda connection: _checks(connection, snapshot_id, actor.id, page))
+            return self.gate.read(lambda connection: _checks(connection, snapshot_id, actor.id, page), (actor.id,))
+
+    def sources(self, scope: tuple[str, str], actor: Actor) -> tuple[Source, ...]:
+        """Read which backups the newest runs of an environment restored, for whoever may create runs there.
+
+        Raises:
+            NotFoundError, ForbiddenError: the actor may not.
+
+        """
+        with denials.recorded(self.gate, actor, self.clock):
+            return self.gate.read(lambda connection: _sources(connection, scope, actor.id), (actor.id,))
+
+    def reviews(self, run_id: str, snapshot_id: str, actor: Actor) -> tuple[Review, ...]:
+        """Read who said that they looked at a snapshot, the last one first.
+
+        Raises:
+            NotFoundError, ForbiddenError: the actor may not read evidence of that run.
+
+        """
+        with denials.recorded(self.gate, actor, self.clock):
+            return self.gate.read(lambda connection: _reviews(connection, run_id, snapshot_id, actor.id), (actor.id,))
+
+    def review(self, snapshot_id: str, actor: Actor, *, note: str | None = None) -> int:
+        """Record that somebody looked at an active snapshot; gives the event's id. It changes no decision, and claims nothing.
+
+        Raises:
+            NotFoundError, ForbiddenError: there is no such snapshot, or the actor may not read it.
+            BadInputError: it is not active, or the note is none.
+
+        """
+        words = None if note is None else check_words("note", note)
+        with denials.recorded(self.gate, actor, self.clock):
+            said = (actor, words)
+            return self.gate.write(
+                lambda connection: _reviewing(connection, snapshot_id, said, self.clock()), (actor.id,)
+            )
 
     def log(self, run_id: str, actor: Actor, *, after: int = 0, limit: int = 100) -> LogPart:
         """Read a part of the log of a run, the views of it as well.
@@ -144,7 +217,7 @@ class Desk:
 
         """
         with denials.recorded(self.gate, actor, self.clock):
-            return self.gate.read(lambda connection: _log(connection, run_id, actor.id, (after, limit)))
+            return self.gate.read(lambda connection: _log(connection, run_id, actor.id, (after, limit)), (actor.id,))
 
 
 def _around(connection: Connection, run_id: str, principal: str) -> Around:
@@ -176,3 +249,39 @@ def _log(connection: Connection, run_id: str, principal: str, place: tuple[int, 
     found = rows(connection, _LOG, run=run_id, after=after, limit=limit + 1)
     events = tuple(map(views.history_event, found[:limit]))
     return LogPart(events=events, next=events[-1].event_id if len(found) > limit else None)
+
+
+def _sources(connection: Connection, scope: tuple[str, str], principal: str) -> tuple[Source, ...]:
+    views.permit(connection, Action.CREATE, scope, principal)
+    found = rows(connection, _SOURCES, workspace=scope[0], environment=scope[1], limit=_SOURCES_RUNS)
+    return tuple(Source(**row) for row in found)
+
+
+def _reviews(connection: Connection, run_id: str, snapshot_id: str, principal: str) -> tuple[Review, ...]:
+    views.visible_snapshot(connection, snapshot_id, principal)
+    found = rows(connection, _REVIEWS, run=run_id, snapshot=snapshot_id, note=NOTE)
+    return tuple(Review(row["event_id"], row["actor"], row["at_us"], row["note"]) for row in found)
+
+
+def _reviewing(
+    connection: Connection, snapshot_id: str, said: tuple[Actor, str | None], rec_us: int
+) -> Writing[int] | int:
+    actor, note = said
+    found = views.visible_snapshot(connection, snapshot_id, actor.id)
+    record = found.record
+    snapshot = next((row for row in record.evidence if row.id == snapshot_id), None)
+    if snapshot is None or snapshot.status is not SnapshotStatus.ACTIVE:
+        raise BadInputError("snapshot", f"'{snapshot_id}' is not active", "Review the one that is.")
+    data = {"snapshot": snapshot_id, "verdict": snapshot.details.verdict}
+    private = () if note is None else ((NOTE, note),)
+    draft = Draft(
+        EventType.EVIDENCE_REVIEWED,
+        record.workspace,
+        record.environment,
+        record.id,
+        record.operation_run_id,
+        data,
+        private,
+    )
+    events = alone(connection, _REVIEW_STREAM, draft, actor, rec_us)
+    return Writing(events=events, answer=lambda written: written[0].event_id, law=found.law)

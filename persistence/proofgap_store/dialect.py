@@ -6,7 +6,7 @@ The statements do not differ: there is one text of each, written so that both re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple
 
@@ -17,21 +17,29 @@ Connection = Any
 
 Parameters = Mapping[str, object]
 
+Statement = tuple[str, Parameters]
+"""A statement, and its parameters."""
+
+Readers = tuple[str, ...] | None
+"""Principals whose rows a transaction may see, where the database keeps them apart; ``None``: the ledger itself looks."""
+
 
 class Dialect(NamedTuple):
     """One kind of database."""
 
     name: str  # as the scripts of the migrations are named
-    reading: str  # begins a transaction that sees one snapshot
-    writing: str  # begins a transaction that writes
+    begin: Callable[[Connection, bool, Readers], None]  # a transaction that writes, or one that sees one snapshot
     migrating: tuple[str, ...]  # begins one that changes the schema, alone
+    beside: Callable[[Connection], None]  # brings up what is beside the schema of the ledger, and no record
     failures: type[Exception]  # what the driver raises
     refusal: Callable[[Exception], str | None]  # why a guard or a constraint said no; None: the database failed
     remedy: str  # what to look at when the database fails
     cursor: Callable[
         [Connection, str, Parameters], AbstractContextManager[Any]
     ]  # gives rows one by one: memory stays flat
-    is_lost: Callable[[Connection], bool]  # whether a connection is of no use any more
+    commit: Callable[[Connection, bool], None]  # ends a transaction: one that writes, or one that sees one snapshot
+    together: Callable[[Connection, Sequence[Statement]], list[list[Any]]]  # runs statements in order; gives their rows
+    is_lost: Callable[[Connection], bool]  # sends what still waits; whether a connection is of no use any more
     settled: str  # the number up to which every event is there, or never will be
     clock: str  # an expression: microseconds since 1970-01-01 UTC
     skip_locked: str  # locks the environment that was chosen, passing over those that others locked; "": writers wait
@@ -47,15 +55,29 @@ def _cursor(connection: Connection, statement: str, parameters: Parameters) -> I
     yield connection.execute(statement, parameters)
 
 
+def _begin(connection: Connection, writes: bool, _readers: Readers) -> None:  # noqa: FBT001 - as the dialect has it
+    connection.execute("BEGIN IMMEDIATE" if writes else "BEGIN")  # a race is lost here, and not half-way
+
+
+def _commit(connection: Connection, _writes: bool) -> None:  # noqa: FBT001 - as the dialect has it
+    connection.execute("COMMIT")
+
+
+def _together(connection: Connection, statements: Sequence[Statement]) -> list[list[Any]]:
+    return [connection.execute(*statement).fetchall() for statement in statements]
+
+
 SQLITE = Dialect(
     name="sqlite",
-    reading="BEGIN",
-    writing="BEGIN IMMEDIATE",  # a race is lost here, and not half-way
+    begin=_begin,
     migrating=("BEGIN IMMEDIATE",),
+    beside=lambda _connection: None,
     failures=sqlite.Error,
     refusal=_refusal,
     remedy="Check the file, its folder, the disk and who may write there.",
     cursor=_cursor,
+    commit=_commit,
+    together=_together,
     is_lost=lambda _connection: False,
     settled="SELECT coalesce(max(event_id), 0) FROM audit_event",
     clock="CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)",

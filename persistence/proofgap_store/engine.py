@@ -27,7 +27,7 @@ from sqlalchemy.pool import QueuePool
 
 from proofgap.errors import BadInputError, ProofgapError
 from proofgap_store import dialect as dialects
-from proofgap_store.dialect import SQLITE, Dialect, dialect_of
+from proofgap_store.dialect import SQLITE, Dialect, Readers, Statement, dialect_of
 from proofgap_store.sqlite_library import sqlite
 
 _WAL_RESET_FIXED_IN = (3, 51, 3)  # SQLite 3.7.0 to 3.51.2 can corrupt a WAL database on a checkpoint race
@@ -118,7 +118,7 @@ def make_engine(url: str, *, synchronous: str = "FULL") -> Engine:
 
 @cache
 def _postgresql() -> ModuleType:
-    if find_spec("psycopg") is None:
+    if find_spec("psycopg") is None or find_spec("procrastinate") is None:
         remedy = "Install it: pip install 'proofgap[postgres]'."
         raise BadInputError("ledger", "the driver for PostgreSQL is not installed", remedy)
     from proofgap_store import postgresql  # noqa: PLC0415 - its driver is an extra
@@ -174,8 +174,13 @@ def connected(engine: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
-def transaction(connection: Connection, *, writes: bool) -> Iterator[Connection]:
+def transaction(connection: Connection, *, writes: bool, readers: Readers = None) -> Iterator[Connection]:
     """Run one transaction on a connection: all of it is there afterwards, or nothing.
+
+    Args:
+        connection: a connection of the driver.
+        writes: whether it writes; else it sees one snapshot.
+        readers: whose rows it may see, where the database keeps them apart; ``None``: the ledger itself looks.
 
     Raises:
         RefusedByDatabaseError: a guard or a constraint said no.
@@ -185,9 +190,9 @@ def transaction(connection: Connection, *, writes: bool) -> Iterator[Connection]
     dialect = dialect_of(connection)
     try:
         try:
-            execute(connection, dialect.writing if writes else dialect.reading)
+            dialect.begin(connection, writes, readers)
             yield connection
-            execute(connection, "COMMIT")
+            dialect.commit(connection, writes)
         except BaseException:
             if connection.in_transaction:
                 execute(connection, "ROLLBACK")
@@ -202,6 +207,11 @@ def transaction(connection: Connection, *, writes: bool) -> Iterator[Connection]
 def execute(connection: Connection, statement: str, parameters: Mapping[str, object] | None = None) -> Any:  # noqa: ANN401 - a cursor of whichever driver
     """Run one statement: every statement of the ledger goes through here; gives the driver's cursor."""
     return connection.execute(statement, parameters or {})
+
+
+def together(connection: Connection, *statements: Statement) -> list[list[Any]]:
+    """Run statements in their order and give the rows of each: in one round trip, where there is a server."""
+    return dialect_of(connection).together(connection, statements)
 
 
 def rows(connection: Connection, statement: str, /, **parameters: object) -> list[Row]:

@@ -50,7 +50,7 @@ def begin(gate: Gate, run_id: str, captured_at_us: int | None, call: Call, token
 
 def fire(gate: Gate, finding: Finding, call: Call, token: str | None) -> Receipt:
     """Fire an event on a snapshot; its checks are written with it."""
-    owner = gate.read(lambda connection: run_of_snapshot(connection, finding.snapshot))
+    owner = gate.read(lambda connection: run_of_snapshot(connection, finding.snapshot), (call.actor.id,))
 
     def compute(found: Found) -> Plan:
         demand_token(found.record, finding.event, token)

@@ -104,10 +104,10 @@ def export(gate: Gate, wanted: Export, actor: Actor, rec_us: int, progress: Prog
     wanted = admitted("export", wanted)
     order = _Order(_new_file(wanted.file), wanted, actor, rec_us)
     with files.temporary(order.file) as (stream, partial):
-        written = gate.read(lambda connection: _write(connection, stream, order, progress))
+        written = gate.read(lambda connection: _write(connection, stream, order, progress), (actor.id,))
         files.sync(stream)
         facts = _facts(order, written, partial)
-        manifest = gate.write(lambda connection: _recording(connection, order, written, facts))
+        manifest = gate.write(lambda connection: _recording(connection, order, written, facts), (actor.id,))
         _publish(partial, order.file, manifest)
     return manifest
 

@@ -35,7 +35,7 @@ class Feed:
 
         """
         upto = self.settled()
-        return self.gate.read(lambda connection: following.news(connection, wanted, actor.id, upto))
+        return self.gate.read(lambda connection: following.news(connection, wanted, actor.id, upto), (actor.id,))
 
     def look(self, run: str, actor: Actor) -> Look:
         """Read a run as it stands, with the actor's roles there. No decision is shown, so none is logged.
@@ -44,7 +44,7 @@ class Feed:
             NotFoundError: there is no such run, or it is not visible.
 
         """
-        return self.gate.read(lambda connection: following.look(connection, run, actor.id))
+        return self.gate.read(lambda connection: following.look(connection, run, actor.id), (actor.id,))
 
     def moves(self, run: str, actor: Actor, *, after: int = 0, limit: int = 100) -> tuple[LoggedEvent, ...]:
         """Read what moved a run, and what was refused, oldest first.
@@ -86,4 +86,4 @@ class Feed:
 
     def _read(self, actor: Actor, look: Callable[[Connection], Answer]) -> Answer:
         with denials.recorded(self.gate, actor, self.clock):
-            return self.gate.read(look)
+            return self.gate.read(look, (actor.id,))

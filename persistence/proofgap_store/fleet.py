@@ -90,7 +90,7 @@ class Fleet:
             UnavailableError: the database cannot be reached: the lease goes on running out.
 
         """
-        return self.gate.renew(lambda connection: workers.beat(connection, worker, runs, actor.id))
+        return self.gate.renew(lambda connection: workers.beat(connection, worker, runs, actor.id), (actor.id,))
 
     def claim(self, worker: str, actor: Actor, *, run: str | None = None, token: str | None = None) -> Claim | None:
         """Start the next run that a worker may have, or the one that is named; ``None``: there is none, or it is gone.
@@ -108,10 +108,10 @@ class Fleet:
 
         """
         wanted = claiming.Wanted(worker, run, new_token() if token is None else token)
-        if not self.gate.read(lambda connection: claiming.has_next(connection, wanted, actor.id)):
+        if not self.gate.read(lambda connection: claiming.has_next(connection, wanted, actor.id), (actor.id,)):
             return None
         call = made(self.clock(), actor)
-        return self.gate.take(lambda connection: claiming.claiming(connection, wanted, call))
+        return self.gate.take(lambda connection: claiming.claiming(connection, wanted, call), (actor.id,))
 
     def reap(self, actor: Actor) -> Reaped:
         """Find workers that were silent for too long; fail their runs, whose environments stay held; end what is overdue.
@@ -142,7 +142,7 @@ class Fleet:
 
     def holder(self, scope: tuple[str, str], actor: Actor) -> Held | None:
         """Read what holds an environment; ``None``: it is free, or the actor does not see it."""
-        found = self.gate.read(lambda connection: environments.held(connection, actor.id))
+        found = self.gate.read(lambda connection: environments.held(connection, actor.id), (actor.id,))
         return next((held for held in found if (held.workspace, held.environment) == scope), None)
 
     def queue(self, actor: Actor) -> Queue:
@@ -157,7 +157,7 @@ class Fleet:
                 workers=tuple(found for found in workers.active(connection) if seen) if seen else (),
             )
 
-        return self.gate.read(look)
+        return self.gate.read(look, (actor.id,))
 
     def declare_drill(self, new: NewDrill, actor: Actor) -> Drill:
         """Declare a restore that is due by the calendar; ticks count from now on.
@@ -196,4 +196,4 @@ class Fleet:
 
     def _write(self, actor: Actor, prepare: Callable[[Connection], Writing[Answer] | Answer]) -> Answer:
         with denials.recorded(self.gate, actor, self.clock):
-            return self.gate.write(prepare)
+            return self.gate.write(prepare, (actor.id,))

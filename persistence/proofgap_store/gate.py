@@ -11,7 +11,8 @@ Refuses to know what is written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -21,21 +22,33 @@ import structlog
 from sqlalchemy import Engine
 
 from proofgap.audit import EventType
-from proofgap.errors import StaleError
-from proofgap_store.audit_log import Linked, SwallowedError, Written, append
-from proofgap_store.dialect import SQLITE
+from proofgap.errors import ProofgapError, StaleError
+from proofgap_store import schema
+from proofgap_store.audit_log import Linked, SwallowedError, Written, inserting, kept
+from proofgap_store.dialect import SQLITE, Readers
 from proofgap_store.dispatching import RunDispatcher, tell
-from proofgap_store.engine import Connection, RefusedByDatabaseError, connected, dialect_for, execute, transaction
+from proofgap_store.engine import (
+    Connection,
+    RefusedByDatabaseError,
+    UnavailableError,
+    connected,
+    dialect_for,
+    execute,
+    together,
+    transaction,
+)
 from proofgap_store.inline import InlineDispatcher
-from proofgap_store.read import law
-from proofgap_store.schema import NO_DRIFT, Drift, GuardsError, drift, mend, version
+from proofgap_store.read import LAW
+from proofgap_store.schema import NO_DRIFT, Drift, GuardsError
 
 ATTEMPTS_MAX = 50
 """How often a write is computed anew when others keep writing to the same stream."""
 
 _SWALLOWED = "proofgap: swallowed"
+_MOVED = "proofgap: moved"
 _CHANGED_LAW = "proofgap: stale permission: grants or environments changed meanwhile"
 _CHANGED_GUARDS = "proofgap: stale guards: they changed meanwhile"
+_ELSEWHERE = "Name the server with --ledger; the last event of this file says which."
 _STALE = (
     "UNIQUE constraint failed: audit_event.stream, audit_event.seq",
     "UNIQUE constraint failed: restore_run.workspace, restore_run.environment",
@@ -49,6 +62,14 @@ Insert = tuple[str, dict[str, Any]]
 """A statement and its parameters."""
 
 
+class MovedError(UnavailableError):
+    """The ledger was moved to a server, and this file of it is closed: it can be read with ``audit verify`` only."""
+
+    def __init__(self) -> None:
+        """Say where to look."""
+        super().__init__("it was moved to a server, and its file takes no event any more", _ELSEWHERE)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Writing(Generic[Answer]):
     """What one transaction inserts: events first, then the rows that belong to them; and what is answered then."""
@@ -58,6 +79,10 @@ class Writing(Generic[Answer]):
     mends: Drift | None = None  # guards that are put right with it; any other drift is refused
     law: int | None = None  # what the permission rests on: the last event on grants and environments, as it was read
     rows: Callable[[Sequence[Written]], Sequence[Insert]] = field(default=lambda _written: ())
+
+
+Prepare = Callable[[Connection], Writing[Answer] | Answer]
+"""Computes what to write; or the answer, if there is nothing to write."""
 
 
 @dataclass(slots=True)
@@ -94,13 +119,17 @@ class Gate:
             name = "" if self.engine.url.query.get("mode") == "memory" else unquote(name.removeprefix("file:"))
         return None if name in {"", ":memory:"} else Path(name)
 
-    def read(self, look: Callable[[Connection], Answer]) -> Answer:
-        """Run one reading transaction."""
-        with connected(self.engine) as connection, transaction(connection, writes=False):
+    def read(self, look: Callable[[Connection], Answer], readers: Readers = None) -> Answer:
+        """Run one reading transaction for somebody; ``None``: for the ledger itself."""
+        with connected(self.engine) as connection, transaction(connection, writes=False, readers=readers):
             return look(connection)
 
-    def write(self, prepare: Callable[[Connection], Writing[Answer] | Answer]) -> Answer:
+    def write(self, prepare: Prepare[Answer], readers: Readers = None) -> Answer:
         """Compute what to write, then write it; or give the answer at once, if there is nothing to write.
+
+        Args:
+            prepare: computes it.
+            readers: for whom; ``None``: for the ledger itself.
 
         Raises:
             StaleError: others kept writing to the same stream.
@@ -110,16 +139,13 @@ class Gate:
         """
 
         def attempt(connection: Connection) -> tuple[Writing[Answer] | Answer, list[Written]]:
-            with transaction(connection, writes=False):
+            with transaction(connection, writes=False, readers=readers):
                 writing = prepare(connection)
-            if not isinstance(writing, Writing):
-                return writing, []
-            with transaction(connection, writes=True):
-                return writing, self._insert(connection, writing)
+            return writing, self._insert(connection, writing, readers) if isinstance(writing, Writing) else []
 
         return self._persist(attempt)
 
-    def take(self, prepare: Callable[[Connection], Writing[Answer] | Answer]) -> Answer:
+    def take(self, prepare: Prepare[Answer], readers: Readers = None) -> Answer:
         """Compute and write in one transaction, for whoever must lock what they choose: others choose something else.
 
         Raises:
@@ -128,15 +154,15 @@ class Gate:
         """
 
         def attempt(connection: Connection) -> tuple[Writing[Answer] | Answer, list[Written]]:
-            with transaction(connection, writes=True):
+            with self._blaming_guards(connection), transaction(connection, writes=True, readers=readers):
                 writing = prepare(connection)
-                return writing, self._insert(connection, writing) if isinstance(writing, Writing) else []
+                return writing, self._put(connection, writing) if isinstance(writing, Writing) else []
 
         return self._persist(attempt)
 
-    def renew(self, work: Callable[[Connection], Answer]) -> Answer:
+    def renew(self, work: Callable[[Connection], Answer], readers: Readers = None) -> Answer:
         """Run a writing transaction without an event: for leases only, as the guards of the database see to."""
-        with connected(self.engine) as connection, transaction(connection, writes=True):
+        with connected(self.engine) as connection, transaction(connection, writes=True, readers=readers):
             self.demand_guards(connection)
             return work(connection)
 
@@ -149,7 +175,9 @@ class Gate:
                 except RefusedByDatabaseError as error:
                     if _SWALLOWED in error.reason:
                         raise SwallowedError from error
-                    if not any(stale in error.reason for stale in _STALE):
+                    if _MOVED in error.reason:
+                        raise MovedError from error
+                    if not _is_stale(error):
                         raise
                     continue
                 if not isinstance(writing, Writing):
@@ -158,45 +186,66 @@ class Gate:
                 return writing.answer(written)
         raise StaleError("the stream", None, None)
 
-    def _insert(self, connection: Connection, writing: Writing[Any]) -> list[Written]:
-        self._pass_guards(connection, writing.mends)
-        written = append(connection, writing.events)  # a crash from here to the commit: nothing happened
-        if writing.law is not None and law(connection) != writing.law:  # after it: now whoever changes it must wait
-            raise RefusedByDatabaseError(_CHANGED_LAW)
+    def _insert(self, connection: Connection, writing: Writing[Any], readers: Readers) -> list[Written]:
+        with self._blaming_guards(connection, writing), transaction(connection, writes=True, readers=readers):
+            return self._put(connection, writing)
+
+    def _put(self, connection: Connection, writing: Writing[Any]) -> list[Written]:
+        if writing.mends is not None:
+            _mend(connection, writing.mends)
+        written = self._append(connection, writing)  # a crash from here to the commit: nothing happened
         for statement, parameters in writing.rows(written):
             if execute(connection, statement, parameters).rowcount != 1:
                 raise SwallowedError
         tell(self.dispatcher, connection, writing.events)
         return written
 
-    def _pass_guards(self, connection: Connection, mends: Drift | None) -> None:
-        if mends is None:
-            self.demand_guards(connection)
-            return
-        if drift(connection) != mends:
-            raise RefusedByDatabaseError(_CHANGED_GUARDS)
-        mend(connection)
-        left = drift(connection)
-        if left:
-            raise GuardsError(*left)
+    def _append(self, connection: Connection, writing: Writing[Any]) -> list[Written]:
+        """Look at the guards, insert, and look at the law: from then on whoever changes it must wait; one round trip."""
+        (found,), numbers, ((law,),) = together(
+            connection, schema.asking_version(connection), inserting(writing.events), LAW
+        )
+        self.demand_guards(connection, found[0])
+        if writing.law is not None and law != writing.law:
+            raise RefusedByDatabaseError(_CHANGED_LAW)
+        return kept(connection, writing.events, numbers)
 
-    def guards(self, connection: Connection) -> Drift:
-        """Say how the schema differs from the one that ought to be; looks only if it changed since it did not."""
-        found = version(connection)
-        differences = NO_DRIFT if found == self.guarded_at else drift(connection)
-        self.guarded_at = None if differences else found
+    @contextmanager
+    def _blaming_guards(self, connection: Connection, writing: Writing[Any] | None = None) -> Iterator[None]:
+        """Say that guards are missing or foreign, where that is why a write failed: an insert comes back before they do."""
+        try:
+            yield
+        except (RefusedByDatabaseError, UnavailableError) as error:
+            if not _is_stale(error) and (writing is None or writing.mends is None):
+                with suppress(UnavailableError), transaction(connection, writes=False):
+                    self.demand_guards(connection, cause=error)
+            raise
+
+    def guards(self, connection: Connection, found: int | None = None) -> Drift:
+        """Say how the schema differs from the one that ought to be; looks only if it changed since it did not.
+
+        ``found`` is its version, where it was read already.
+        """
+        now = schema.version(connection) if found is None else found
+        differences = NO_DRIFT if now == self.guarded_at else schema.drift(connection)
+        self.guarded_at = None if differences else now
         return differences
 
-    def demand_guards(self, connection: Connection) -> None:
+    def demand_guards(self, connection: Connection, found: int | None = None, cause: Exception | None = None) -> None:
         """Refuse to write past guards that are missing, and past foreign ones.
+
+        Args:
+            connection: in the transaction that writes.
+            found: the version of the schema, where it was read there already.
+            cause: what failed because of them, if anything did.
 
         Raises:
             GuardsError: names them.
 
         """
-        differences = self.guards(connection)
+        differences = self.guards(connection, found)
         if differences:
-            raise GuardsError(*differences)
+            raise GuardsError(*differences) from cause
 
     def _announce(self, written: Sequence[Written]) -> None:
         """Say what was committed, one line per event; a program that did not set up its log is told nothing."""
@@ -208,6 +257,18 @@ class Gate:
                 logger.info(event.type.value, event_id=number, run=event.run, leaf=event.leaf, **_told(event))
             except Exception:  # noqa: BLE001 - the record stands, whatever its copy met; a lost line is counted
                 self.log_failures += 1
+
+
+def _is_stale(error: ProofgapError) -> bool:
+    """Tell whether somebody else was faster."""
+    return isinstance(error, RefusedByDatabaseError) and any(stale in error.reason for stale in _STALE)
+
+
+def _mend(connection: Connection, mends: Drift) -> None:
+    """Put guards right that were looked at before, and none else."""
+    if schema.drift(connection) != mends:
+        raise RefusedByDatabaseError(_CHANGED_GUARDS)
+    schema.mend(connection)
 
 
 def _told(event: Linked) -> dict[str, Any]:

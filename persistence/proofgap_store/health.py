@@ -11,7 +11,7 @@ from typing import NamedTuple
 from proofgap.checkpoints import parse_checkpoint
 from proofgap.errors import MalformedError
 from proofgap.notes import parse_note
-from proofgap_store import keys, tree
+from proofgap_store import keys, roles_postgresql, tree
 from proofgap_store.custody import Custody
 from proofgap_store.dialect import SQLITE, dialect_of
 from proofgap_store.engine import Connection, execute, library_warning, rows
@@ -63,9 +63,16 @@ def _diagnosis(connection: Connection, gate: Gate, custody: Custody, head: _Head
         log_failures=gate.log_failures,
         signing=signing,
         warnings=tuple(
-            filter(None, (None if gate.is_on_server else library_warning(), signing.key_problem, signing.head_problem))
+            filter(None, (*_database_warnings(connection, gate), signing.key_problem, signing.head_problem))
         ),
     )
+
+
+def _database_warnings(connection: Connection, gate: Gate) -> tuple[str | None, ...]:
+    if not gate.is_on_server:
+        return (library_warning(),)
+    found = " and ".join(roles_postgresql.powers(connection))
+    return (f"{found}, so that no guard holds it: log in as a member of {roles_postgresql.APP}" if found else None,)
 
 
 def _database(connection: Connection) -> str:

@@ -33,10 +33,11 @@ from proofgap_store.calls import check_report, check_time, made
 from proofgap_store.clock import new_id, now_us
 from proofgap_store.custody import Custody
 from proofgap_store.desk import Desk
+from proofgap_store.dialect import Readers
 from proofgap_store.engine import Connection, make_engine
 from proofgap_store.feed import Feed
 from proofgap_store.fleet import Fleet
-from proofgap_store.gate import Answer, Gate, Writing
+from proofgap_store.gate import Answer, Gate, Prepare, Writing
 from proofgap_store.maintenance import Database
 from proofgap_store.read import law
 from proofgap_store.schema import Drift
@@ -126,7 +127,7 @@ class Ledger:
                 call, head_of(connection, run_stream(record.id)), plan, law(connection)
             )
 
-        return self._write(actor, prepare)
+        return self._write(actor, prepare, (actor.id,))
 
     def fire(  # noqa: PLR0913 - the one gate: every argument is part of the public contract
         self,
@@ -243,7 +244,7 @@ class Ledger:
             NotFoundError: there is no such run, or the actor cannot see it.
 
         """
-        return self._gate.read(lambda connection: views.peek(connection, run_id, actor.id))
+        return self._gate.read(lambda connection: views.peek(connection, run_id, actor.id), (actor.id,))
 
     def project(self, run_id: str, viewer: str, actor: Actor) -> Shown:
         """Project a run's decision for one person, and log that they were shown it.
@@ -274,7 +275,7 @@ class Ledger:
 
     def items(self, run_id: str, viewer: str, page: views.Page = views.FIRST_PAGE) -> list[Item]:
         """Read item outcomes of a run, ordered by key."""
-        return self._gate.read(lambda connection: views.items(connection, run_id, viewer, page))
+        return self._gate.read(lambda connection: views.items(connection, run_id, viewer, page), (viewer,))
 
     def checks(self, snapshot_id: str, viewer: str) -> list[Check]:
         """Read the checks of an evidence snapshot, in the order they were made."""
@@ -292,7 +293,7 @@ class Ledger:
 
         """
         call = self._call(actor, None, None)
-        return self._write(actor, lambda connection: importing.writing(connection, lines, call))
+        return self._write(actor, lambda connection: importing.writing(connection, lines, call), None)
 
     @property
     def access(self) -> Access:
@@ -327,7 +328,7 @@ class Ledger:
     @property
     def database(self) -> Database:
         """Give the database that the ledger lives in, for whoever operates it."""
-        return Database(self._gate)
+        return Database(self._gate, self._custody, self._clock)
 
     def verify(self, *, anchors: Anchors | None = None, is_quick: bool = False) -> Verification:
         """Verify the log of this ledger, and that its records follow from it; held against its own head file.
@@ -362,21 +363,21 @@ class Ledger:
         expiry.expire(self._gate, runs, now_us)
         return len(runs)
 
-    def _shown(self, asked: views.Asked, look: Callable[[Connection], Writing[Answer] | Answer]) -> Answer:
+    def _shown(self, asked: views.Asked, look: Prepare[Answer]) -> Answer:
         """Show something, once nothing of it rests on evidence that has stopped counting."""
         while True:
             try:
-                return self._write(asked.actor, look)
+                return self._write(asked.actor, look, (asked.actor.id, asked.viewer))
             except expiry.EvidenceOverError as over:
                 expiry.expire(self._gate, over.runs, asked.at_us)
 
     def _read(self, actor: Actor, look: Callable[[Connection], Answer]) -> Answer:
         with denials.recorded(self._gate, actor, self._clock):
-            return self._gate.read(look)
+            return self._gate.read(look, (actor.id,))
 
-    def _write(self, actor: Actor, prepare: Callable[[Connection], Writing[Answer] | Answer]) -> Answer:
+    def _write(self, actor: Actor, prepare: Prepare[Answer], readers: Readers) -> Answer:
         with denials.recorded(self._gate, actor, self._clock):
-            return self._gate.write(prepare)
+            return self._gate.write(prepare, readers)
 
     def _call(self, actor: Actor, at_us: int | None, key: str | None, *request: object) -> Call:
         return made(self._clock(), actor, at_us, key, *request)

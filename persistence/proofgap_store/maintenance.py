@@ -1,22 +1,37 @@
 """What operators do with the database of a ledger: bring its schema up, look for damage, copy it.
 
-Owns these three, so that nobody needs another program on the file: a second SQLite in one process, or a copy of a file
+Owns these, so that nobody needs another program on the file: a second SQLite in one process, or a copy of a file
 that is in use, can lose committed events. Refuses to know what the tables hold, and to repair anything.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from proofgap.audit import Actor
 from proofgap.errors import BadInputError
 from proofgap.text import shown
-from proofgap_store import tree
+from proofgap_store import denials, moving, roles_postgresql, tree
+from proofgap_store.custody import Custody
 from proofgap_store.dialect import SQLITE, dialect_of
-from proofgap_store.engine import Connection, UnavailableError, connected, execute, make_engine, rows, unavailable
+from proofgap_store.engine import (
+    Connection,
+    UnavailableError,
+    connected,
+    execute,
+    make_engine,
+    rows,
+    transaction,
+    unavailable,
+)
 from proofgap_store.files import refuse_taken, sync, sync_folder, temporary
 from proofgap_store.gate import Gate
+from proofgap_store.moving import MovedLedger
+from proofgap_store.questions import Progress, silent
+from proofgap_store.roles_postgresql import RoleCheck
 from proofgap_store.schema import REVISION, GuardsError, drift, migrate, revision
 from proofgap_store.shapes import DatabaseCheck, Upgraded
 from proofgap_store.sqlite_library import sqlite
@@ -36,6 +51,22 @@ class Database:
     """The database of one ledger; `Ledger.database` gives it."""
 
     gate: Gate
+    custody: Custody
+    clock: Callable[[], int]
+
+    def move(self, target: str, actor: Actor, progress: Progress = silent) -> MovedLedger:
+        """Move the ledger from its file to an empty database on PostgreSQL, with its key and head files.
+
+        The file is closed by its last event: nothing is written to it any more. After a crash the same call goes on.
+
+        Raises:
+            BadInputError: the ledger is no file, the target is no server, or holds something already.
+            NotFoundError, ForbiddenError: the actor does not administer the environment that the ledger began with.
+            UnavailableError: either cannot be used, the log does not verify, or the copy came to something else.
+
+        """
+        with denials.recorded(self.gate, actor, self.clock):
+            return moving.move(self.gate, self.custody, target, (actor, self.clock), progress)
 
     def check(self) -> DatabaseCheck:
         """Read every page and row of the database; nothing is changed.
@@ -45,6 +76,44 @@ class Database:
 
         """
         return self.gate.read(_checked)
+
+    def powers(self) -> tuple[str, ...]:
+        """Say why this user could switch the guards off: on a server only; whoever can open a file always can."""
+        return self.gate.read(roles_postgresql.powers) if self.gate.is_on_server else ()
+
+    def roles(self) -> RoleCheck:
+        """Compare the rights of the five roles with those that they ought to have.
+
+        Raises:
+            BadInputError: the ledger is no database on a server.
+
+        """
+        self._demand_server()
+        return self.gate.read(roles_postgresql.check)
+
+    def roles_script(self) -> str:
+        """Write the statements that give the five roles their rights. Errors: those of `roles`."""
+        self._demand_server()
+        return self.gate.read(lambda connection: ";\n".join(roles_postgresql.statements(connection)) + ";\n")
+
+    def apply_roles(self) -> RoleCheck:
+        """Give the five roles their rights, all or nothing; gives what differs after it.
+
+        Raises:
+            BadInputError: the ledger is no database on a server.
+            UnavailableError: this user may not make roles, or give the tables away.
+
+        """
+        self._demand_server()
+        with connected(self.gate.engine) as connection, transaction(connection, writes=True):
+            for statement in list(roles_postgresql.statements(connection)):
+                execute(connection, statement)
+        return self.roles()
+
+    def _demand_server(self) -> None:
+        if not self.gate.is_on_server:
+            problem = "is a file, and a file has no roles"
+            raise BadInputError("ledger", problem, "Whoever can open the file can do everything: keep it to one user.")
 
     def backup(self, file: Path) -> int:
         """Copy the ledger into a new file, as it is at one moment, while it may be in use; give its size in bytes.
@@ -129,7 +198,9 @@ def upgrade(url: str) -> Upgraded:
         if gate.file is not None and not gate.file.exists():
             raise UnavailableError(f"there is none at {gate.file}", "Make one with: proofgap init.")
         before = gate.read(_upgradable)
-        if before != REVISION:
+        if (
+            before != REVISION or gate.is_on_server
+        ):  # there, something is beside the schema, and has versions of its own
             migrate(gate.engine, before)
         return gate.read(lambda connection: _upgraded(connection, before))
     finally:

@@ -9,12 +9,13 @@ snapshot. Owns these. Refuses to know tables.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from itertools import count
 from typing import Any
 
+import msgspec
 import psycopg
 from psycopg import errors
 from psycopg.pq import TransactionStatus
@@ -22,7 +23,8 @@ from psycopg.types.numeric import Int8Dumper
 from psycopg.types.string import StrDumper
 from sqlalchemy import URL, Engine, create_engine
 
-from proofgap_store.dialect import Dialect, Parameters
+from proofgap_store.dialect import Dialect, Parameters, Readers, Statement
+from proofgap_store.queue_schema import bring_up
 
 SCHEMA = "proofgap"
 """The schema of a ledger within its database."""
@@ -31,7 +33,7 @@ OLDEST = 15_00_00
 """The oldest version of the server that is known to do, as it gives it."""
 
 _SETTINGS = """
-SET search_path = proofgap, pg_temp;
+SET search_path = proofgap, proofgap_queue, pg_temp;
 SET client_encoding = 'UTF8';
 SET synchronous_commit = {synchronous};
 SET lock_timeout = '30s';
@@ -40,6 +42,9 @@ SET idle_in_transaction_session_timeout = '2min'
 """
 _SYNCHRONOUS = {"FULL": "on", "NORMAL": "off", "OFF": "off"}
 _PARAMETER = re.compile(r"(?<![\w:]):([a-z_]\w*)")
+_READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_WRITING = "BEGIN ISOLATION LEVEL READ COMMITTED"
+_NAME_READERS = "SELECT set_config('proofgap.reader', :readers, true)"  # what the policies on rows go by
 _ROWS_AT_A_TIME = 1_000
 _STALE = {
     "audit_event_link": "proofgap: stale stream: another event took the place in its stream",
@@ -58,14 +63,22 @@ def translated(statement: str) -> bytes:
 
 
 class Connection(psycopg.Connection[tuple[Any, ...]]):
-    """A connection that takes statements as they are written in this package."""
+    """A connection that takes statements as they are written in this package.
+
+    What begins a transaction, and what ends one that only read, is not sent by itself: it goes ahead of the next
+    statement, in one round trip.
+    """
 
     dialect: Dialect
+    ahead: tuple[Statement, ...] = ()
 
     @property
     def in_transaction(self) -> bool:
-        """Whether a transaction is open, or failed and not yet rolled back."""
-        return self.info.transaction_status in {TransactionStatus.INTRANS, TransactionStatus.INERROR}
+        """Whether a transaction is open, or about to be, or failed and not yet rolled back."""
+        return bool(self.ahead) or self.info.transaction_status in {
+            TransactionStatus.INTRANS,
+            TransactionStatus.INERROR,
+        }
 
     def execute(  # type: ignore[explicit-override]  # typing.override came with Python 3.12
         self,
@@ -73,8 +86,35 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
         params: Any = None,  # noqa: ANN401 - as above
         **options: Any,  # noqa: ANN401 - as above
     ) -> psycopg.Cursor[tuple[Any, ...]]:
-        """Run one statement."""
-        return super().execute(translated(query), params or {}, **options)
+        """Run one statement, after those that wait."""
+        if not self.ahead:
+            return super().execute(translated(query), params or {}, **options)
+        return self.at_once(((query, params or {}),))[-1]
+
+    def at_once(self, statements: Sequence[Statement]) -> list[psycopg.Cursor[tuple[Any, ...]]]:
+        """Run those that wait and these, in one round trip; the first error is raised, and no later one was run.
+
+        The last of several is planned each time: the driver would take it for prepared, also where an error came before.
+        """
+        due, self.ahead = (*self.ahead, *statements), ()
+        prepare = [None] * (len(due) - 1) + [False if len(statements) > 1 else None]
+        with self.pipeline():
+            return [
+                super(Connection, self).execute(translated(query), params, prepare=how)
+                for (query, params), how in zip(due, prepare, strict=True)
+            ]
+
+    def settle(self) -> None:
+        """Send what waits."""
+        if self.ahead:
+            self.at_once(())
+
+    def take_in(self, statement: str, found: Iterable[tuple[object, ...]]) -> None:
+        """Run a COPY that reads rows, and hand it these."""
+        self.settle()
+        with self.cursor() as cursor, cursor.copy(statement.encode()) as copy:
+            for row in found:
+                copy.write_row(row)
 
 
 def _refusal(error: Exception) -> str | None:
@@ -91,6 +131,7 @@ def _refusal(error: Exception) -> str | None:
 @contextmanager
 def _cursor(connection: Connection, statement: str, parameters: Parameters) -> Iterator[Any]:
     """Open a cursor of the server; its transaction must stay open meanwhile."""
+    connection.settle()
     with connection.cursor(name=f"proofgap_{next(_NUMBERS)}") as cursor:
         cursor.itersize = _ROWS_AT_A_TIME
         cursor.execute(translated(statement), parameters)
@@ -98,22 +139,44 @@ def _cursor(connection: Connection, statement: str, parameters: Parameters) -> I
 
 
 def _is_lost(connection: Connection) -> bool:
+    if not connection.closed:
+        with suppress(psycopg.Error):  # then it is closed
+            connection.settle()
     return connection.closed
+
+
+def _begin(connection: Connection, writes: bool, readers: Readers) -> None:  # noqa: FBT001 - as the dialect has it
+    named = "*" if readers is None else msgspec.json.encode(readers).decode()
+    connection.ahead += ((_WRITING if writes else _READING, {}), (_NAME_READERS, {"readers": named}))
+
+
+def _commit(connection: Connection, writes: bool) -> None:  # noqa: FBT001 - as the dialect has it
+    if writes:
+        connection.execute("COMMIT")
+    else:
+        connection.ahead += (("COMMIT", {}),)
+
+
+def _together(connection: Connection, statements: Sequence[Statement]) -> list[list[Any]]:
+    return [cursor.fetchall() for cursor in connection.at_once(statements)[-len(statements) :]]
 
 
 POSTGRESQL = Dialect(
     name="postgresql",
-    reading="BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-    writing="BEGIN ISOLATION LEVEL READ COMMITTED",
+    begin=_begin,
     migrating=(
-        "BEGIN ISOLATION LEVEL READ COMMITTED",
+        _WRITING,
         "SELECT pg_advisory_xact_lock(1886547814, 3)",
+        "SELECT set_config('role', pg_get_userbyid(nspowner), true) FROM pg_namespace WHERE oid = to_regnamespace('proofgap')",
         f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}",
     ),
+    beside=bring_up,
     failures=psycopg.Error,
     refusal=_refusal,
     remedy="Check the server, the network, its disk, and what this user may do there.",
     cursor=_cursor,
+    commit=_commit,
+    together=_together,
     is_lost=_is_lost,
     settled="SELECT settled_number()",
     clock="clock_us()",

@@ -66,6 +66,10 @@ Progress = Callable[[int, int, int], None]
 """Told how far work over the log is: number of the event reached, number of the last event, how many were taken."""
 
 
+def silent(_reached: int, _last: int, _count: int) -> None:
+    """Report no progress."""
+
+
 class PrunedError(ProofgapError):
     """What an event said was pruned; the ledger keeps its place and its hash."""
 

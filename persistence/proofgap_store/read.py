@@ -16,6 +16,7 @@ from proofgap.errors import NotFoundError
 from proofgap.records import RunRecord
 from proofgap.text import check_id
 from proofgap_store.audit_log import Head
+from proofgap_store.dialect import Statement
 from proofgap_store.documents import run_record
 from proofgap_store.engine import Connection, Row, rows
 from proofgap_store.shapes import Opening
@@ -142,9 +143,13 @@ def run_of_snapshot(connection: Connection, snapshot_id: str) -> str:
     return owner
 
 
+LAW: Statement = "SELECT coalesce(max(seq), -1) AS seq FROM audit_stream WHERE stream = 'system/ledger'", {}
+"""Gives the number of the last event on grants and environments: what a permission rests on."""
+
+
 def law(connection: Connection) -> int:
-    """Read the number of the last event on grants and environments: what a permission rests on."""
-    number: int = rows(connection, "SELECT seq FROM audit_stream WHERE stream = 'system/ledger'")[0]["seq"]
+    """Read that number."""
+    number: int = rows(connection, LAW[0])[0]["seq"]
     return number
 
 

@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from proofgap.errors import ProofgapError
 from proofgap_store import catalog_postgresql, catalog_sqlite
 from proofgap_store.catalog import Catalog, Part
-from proofgap_store.dialect import Connection, dialect_of
+from proofgap_store.dialect import Connection, Statement, dialect_of
 from proofgap_store.engine import UnavailableError, dialect_for, execute, rows, unavailable
 from proofgap_store.migrations.scripts import NAMES
 
@@ -73,9 +73,14 @@ def _differences(connection: Connection, upto: str = REVISION) -> tuple[list[Par
     return missing, [part for part in found if part not in expected]
 
 
+def asking_version(connection: Connection) -> Statement:
+    """Give the statement that gives the number that changes whenever the schema does."""
+    return _catalog(connection).version, {}
+
+
 def version(connection: Connection) -> int:
-    """Give the number that changes whenever the schema does."""
-    number: int = execute(connection, _catalog(connection).version).fetchone()[0]
+    """Give that number."""
+    number: int = execute(connection, *asking_version(connection)).fetchone()[0]
     return number
 
 
@@ -133,6 +138,7 @@ def migrate(engine: Engine, before: str | None) -> None:
     with _migrating(engine) as connection:
         if revision(connection.connection.driver_connection) == before:
             _run_migrations(connection)
+        dialect_for(engine).beside(connection.connection.driver_connection)
 
 
 @contextmanager

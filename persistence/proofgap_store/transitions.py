@@ -86,7 +86,7 @@ def carry_out(gate: Gate, attempt: Attempt, call: Call, compute: Callable[[Found
         return replayed(connection, call) or writing(call, found.head, compute(found), found.law)
 
     try:
-        return gate.write(prepare)
+        return gate.write(prepare, (call.actor.id,))
     except (RefusedError, StaleError, ForbiddenError) as error:
         record_refusal(gate, attempt, call, error)
         raise
@@ -160,7 +160,7 @@ def record_refusal(gate: Gate, attempt: Attempt, call: Call, error: ProofgapErro
         drafts = [draft._replace(private=call.private())]
         return Writing(events=link(found.head, drafts, call.actor, call.at_us, call.rec_us), answer=lambda _: None)
 
-    gate.write(prepare)
+    gate.write(prepare, (call.actor.id,))
 
 
 def _as_refusal(error: ProofgapError, attempt: Attempt, record: RunRecord) -> RefusedError:

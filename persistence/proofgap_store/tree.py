@@ -14,6 +14,7 @@ from proofgap.merkle import CompactRange
 from proofgap_store.audit_log import SwallowedError
 from proofgap_store.dialect import Connection, dialect_of
 from proofgap_store.engine import execute, rows
+from proofgap_store.verification import decoded
 
 _LEAF = "SELECT hash FROM audit_leaf WHERE idx = :idx"
 _NODE = "SELECT hash FROM audit_node WHERE level = :level AND idx = :idx"
@@ -31,8 +32,7 @@ WHERE event_id > (SELECT coalesce(max(event_id), 0) FROM audit_leaf) AND event_i
 """
 _QUEUE = """
 SELECT (SELECT count(*) FROM audit_unsequenced) AS events,
-       (SELECT CASE WHEN json_valid(payload) THEN CAST(payload ->> '$.rec_us' AS BIGINT) END FROM audit_event
-        WHERE event_id = (SELECT min(event_id) FROM audit_unsequenced)) AS oldest_us
+       (SELECT payload FROM audit_event WHERE event_id = (SELECT min(event_id) FROM audit_unsequenced)) AS oldest
 """
 _ADD_LEAVES = "INSERT INTO audit_leaf SELECT CAST(value ->> 0 AS BIGINT), CAST(value ->> 1 AS BIGINT), value ->> 2 FROM json_each(:leaves)"
 _ADD_NODES = "INSERT INTO audit_node SELECT CAST(value ->> 0 AS BIGINT), CAST(value ->> 1 AS BIGINT), value ->> 2 FROM json_each(:nodes)"
@@ -124,7 +124,7 @@ def left_out(connection: Connection, upto: int) -> int | None:
 
 
 class Queue(NamedTuple):
-    """How many events wait for their leaf, and when the oldest of them was recorded, in microseconds."""
+    """How many events wait for their leaf, and when the oldest of them was recorded, in microseconds, if it says so."""
 
     events: int
     oldest_us: int | None
@@ -132,7 +132,10 @@ class Queue(NamedTuple):
 
 def queue(connection: Connection) -> Queue:
     """Count the events that wait."""
-    return Queue(**rows(connection, _QUEUE)[0])
+    found = rows(connection, _QUEUE)[0]
+    said = {} if found["oldest"] is None else decoded(found["oldest"])  # it may be forged: no cast of the database's
+    oldest_us = said.get("rec_us")
+    return Queue(found["events"], oldest_us if type(oldest_us) is int else None)
 
 
 class Batch(NamedTuple):

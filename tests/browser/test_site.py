@@ -128,7 +128,7 @@ def test_who_lost_a_role_is_not_told_again_what_it_let_them_see(client, runs, le
 
 
 def test_an_auditor_may_look_as_somebody_else_and_nobody_else_may(client, runs):
-    path = f"{addresses.run(runs['completed_with_evidence'])}?as=vera"
+    path = f"{addresses.run(runs['completed_with_evidence'])}?viewer=vera"
     assert "Completed, recovery proof incomplete" in text(client, path, UDO.id)
     text(client, path, OLGA.id, 403)
 
@@ -190,6 +190,9 @@ def test_auditors_verify_sign_and_take_out_from_the_page(client, runs):
     signed = auditor.post("/audit/checkpoint", b"", **same)
     assert signed.body.startswith(b"proofgap/")
     assert "Verification of the log: OK" in auditor.post("/audit/verify", b"", **same).body.decode()
+    offered = 'action="' + addresses.run(runs["failed"], "bundle") + '"'
+    assert offered in text(client, addresses.run(runs["failed"]), UDO.id)
+    assert offered not in text(client, addresses.run(runs["failed"]), OLGA.id)
     bundle = auditor.post(addresses.run(runs["failed"], "bundle"), b"", **same)
     assert (bundle.status, bundle.body[:2]) == (200, b"PK")
     for path in ("/audit/checkpoint", "/audit/verify", addresses.run(runs["failed"], "bundle")):

@@ -220,6 +220,7 @@ def test_an_old_key_that_signs_on_and_a_new_one_without_its_word_are_found_by_bo
     assert both(stolen, believing(old, new)) >= {Code.KEY_RETIRED}
 
 
+@pytest.mark.owner
 def test_a_run_whose_events_were_pruned_is_no_longer_bundled_and_the_export_is_named_instead(ledger, tmp_path):
     run = live(ledger)
     size = ledger.audit.checkpoint().size
@@ -239,6 +240,7 @@ def test_what_was_declared_of_the_ledger_is_in_every_bundle_and_is_told(ledger, 
     assert first_word(bundle.files, bundle.policy)[0] is Verdict.OK
 
 
+@pytest.mark.owner
 def test_a_pruning_is_in_every_bundle_and_is_told(ledger, tmp_path):
     live(ledger)
     size = ledger.audit.checkpoint().size

@@ -231,9 +231,12 @@ def nothing_done(ledger, tmp_path, ask, error, match=None):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.owner
 @pytest.mark.parametrize(("swallows", "error"), [(False, RefusedByDatabaseError), (True, SwallowedError)])
 def test_an_event_that_cannot_be_written_leaves_no_file(eventful, tmp_path, monkeypatch, swallows, error):
-    monkeypatch.setattr(Gate, "guards", lambda _gate, _connection: NO_DRIFT)  # else nothing would be written at all
+    monkeypatch.setattr(
+        Gate, "guards", lambda _gate, _connection, _found=None: NO_DRIFT
+    )  # else nothing would be written at all
     sabotage(eventful, "audit.exported", swallows=swallows)
     nothing_done(eventful, tmp_path, lambda: take(eventful, tmp_path), error)
 
@@ -320,6 +323,7 @@ def test_who_audits_nothing_takes_nothing_out(ledger, tmp_path, actor):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.owner
 def test_an_event_that_is_damaged_stops_an_export_that_has_to_read_it_and_not_one_of_exact_bytes(eventful, tmp_path):
     victim = log(eventful)[20]
     rewrite(eventful, victim.event_id, lambda entry: entry.pop("actor", None) and entry.update(actor={"id": "x"}))

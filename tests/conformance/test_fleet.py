@@ -86,6 +86,7 @@ def test_one_restore_is_live_in_an_environment_whoever_starts_it(ledger):
     assert fire(ledger, other, "start").status == "running"
 
 
+@pytest.mark.owner
 def test_the_database_itself_lets_one_run_hold_an_environment(ledger):
     claimed(ledger)
     other = live(ledger, "queued")
@@ -366,6 +367,7 @@ FORGERIES = {
 }
 
 
+@pytest.mark.owner
 @pytest.mark.parametrize("statement", FORGERIES.values(), ids=FORGERIES)
 def test_the_tables_of_the_fleet_are_written_through_the_log_only(ledger, statement):
     claimed(ledger)
@@ -393,6 +395,7 @@ FOUND = {
 }
 
 
+@pytest.mark.owner
 @pytest.mark.parametrize(("statement", "code"), FOUND.values(), ids=FOUND)
 def test_what_was_changed_past_the_guards_is_found(ledger, statement, code):
     claimed(ledger)
@@ -401,6 +404,7 @@ def test_what_was_changed_past_the_guards_is_found(ledger, statement, code):
     assert code in {str(finding.code) for finding in ledger.verify().findings}
 
 
+@pytest.mark.owner
 def test_a_lost_hold_that_was_let_go_past_the_guards_is_found(ledger):
     lose(ledger)
     assert ledger.verify().findings == ()

@@ -212,6 +212,7 @@ def test_a_reason_that_is_no_code_is_refused(ledger, reason):
     assert (tables(ledger), private(ledger)) == before
 
 
+@pytest.mark.owner
 @pytest.mark.parametrize("statement", CHANGING)
 def test_no_statement_removes_changes_or_adds_an_opening(ledger, statement):
     cancelled(ledger)

@@ -47,6 +47,8 @@ from tests.conformance.pruning import everything, hold, leaf_of, prune, read, re
 
 NAMED = replace(OTTO, name="Otto Normal")
 
+pytestmark = pytest.mark.owner  # pruning takes bytes out of the log: nobody else may
+
 
 @pytest.fixture
 def file(tmp_path):

@@ -228,6 +228,7 @@ FORGED = {
 }
 
 
+@pytest.mark.owner
 @pytest.mark.parametrize(("forge", "field"), FORGED.values(), ids=FORGED)
 def test_a_forged_decision_is_found_and_the_field_is_named(decided, forge, field):
     ledger, run_id = decided
@@ -240,6 +241,7 @@ def test_a_forged_decision_is_found_and_the_field_is_named(decided, forge, field
         assert found.differences[0].logged != found.differences[0].replayed or field == "rule"
 
 
+@pytest.mark.owner
 def test_an_event_whose_data_is_no_object_is_found_too_and_no_question_fails_without_a_word(decided):
     ledger, run_id = decided
     victim = projections(ledger, run_id)[-2]
@@ -250,6 +252,7 @@ def test_an_event_whose_data_is_no_object_is_found_too_and_no_question_fails_wit
             ask()
 
 
+@pytest.mark.owner
 def test_a_replay_counts_every_difference_and_names_the_first_hundred(ledger):
     ledger.import_facts(lines(*(facts(f"x{n}", "draft") for n in range(120))), ADA)
     with unguarded(ledger) as connection:
@@ -394,6 +397,7 @@ def test_the_digest_of_a_row_is_that_of_facts_that_the_log_holds(ledger):
     assert seen.facts_digest == digest(projections(ledger, run_id)[-1].data["facts"])
 
 
+@pytest.mark.owner
 def test_bytes_that_the_database_takes_for_json_and_nobody_else_does_are_named_as_damaged(ledger):
     with unguarded(ledger) as connection:
         forge = "UPDATE audit_event SET payload = replace(payload, '\"ada\"', '1e999') WHERE event_id = 4"
@@ -404,6 +408,7 @@ def test_bytes_that_the_database_takes_for_json_and_nobody_else_does_are_named_a
     assert ledger.audit.get(5, UDO).event_id == 5, "the others are read all the same"
 
 
+@pytest.mark.owner
 def test_a_run_whose_decisions_were_taken_out_of_the_log_has_no_why(ledger):
     run_id = live(ledger)
     with unguarded(ledger) as connection:

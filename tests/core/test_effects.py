@@ -59,6 +59,7 @@ SAMPLES = {
     "source_completeness": Completeness.COMPLETE,
     "tool": "tar 1.34",
     "unit": "file",
+    "marker": "4711",
     "plan_digest": "d" * 64,
     "target_fingerprint": "t9",
     "preview": PreviewFacts(depth="data"),
@@ -86,7 +87,17 @@ ENDING = {
 TAKES = {
     "scope": WANTED | {"selected", "expects_nothing", "manifest", "select", "overwrite", "options", "password_file"},
     "check": POINT
-    | {"plan_digest", "selected", "expects_nothing", "source_completeness", "target_fingerprint", "tool", "unit"},
+    | {
+        "plan_digest",
+        "selected",
+        "expects_nothing",
+        "source_completeness",
+        "target_fingerprint",
+        "tool",
+        "unit",
+        "backup",
+        "marker",
+    },
     "preview": {"preview"},
     "approve": set(),
     "queue": {"plan_digest", "target_fingerprint", "worker", *IN_LINE},

@@ -37,7 +37,7 @@ WRITES = {
 @pytest.fixture
 def unguarded(monkeypatch):
     """Let the ledger write without a look at its guards, as if a guard had gone in the instant after the look."""
-    monkeypatch.setattr(Gate, "guards", lambda _gate, _connection: NO_DRIFT)
+    monkeypatch.setattr(Gate, "guards", lambda _gate, _connection, _found=None: NO_DRIFT)
 
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)

@@ -10,7 +10,7 @@ import pytest
 
 from proofgap.access import Role
 from proofgap.audit import EventType
-from proofgap.errors import BadInputError, NotFoundError
+from proofgap.errors import BadInputError, ForbiddenError, NotFoundError
 from proofgap.facts import RunEvent
 from proofgap_store import (
     Anchors,
@@ -20,19 +20,21 @@ from proofgap_store import (
     Ledger,
     LogQuery,
     NewRun,
+    PruneOrder,
     UnavailableError,
     gate,
     tree,
     upgrade,
     verify_file,
 )
+from proofgap_store.audit_log import Draft, alone
 from proofgap_store.clock import now_us
 from proofgap_store.engine import connected, make_engine, shown_address, transaction
 from proofgap_store.migrations.scripts import statements
 from proofgap_store.postgresql import translated
 from proofgap_store.schema import REVISION
 from tests import postgresql
-from tests.conformance.lives import ADA, HOME, OLGA, chain_faults, live, log, prove, settle, tables
+from tests.conformance.lives import ADA, HOME, OLGA, SAM, chain_faults, live, log, prove, settle, tables
 from tests.conformance.tampering import unguarded
 
 GUARDED = sorted(
@@ -103,6 +105,16 @@ def outside(url, ledger):
 def found_in(url, **depth):
     """Verify a ledger, and give the codes of what is found."""
     return set(verify_file(url, Anchors(), Depth(now_us=now_us(), **depth)).counts)
+
+
+def denial(ledger):
+    """Give payload and leaf of an event that the log would take next in its stream of denials."""
+    with connected(ledger._gate.engine) as connection, transaction(connection, writes=False):
+        draft = Draft(
+            EventType.ACCESS_DENIED, None, None, None, None, {"action": "audit", "kind": None, "subject": None}
+        )
+        (event,) = alone(connection, "system/access", draft, SAM, now_us())
+    return event.payload, event.leaf
 
 
 # The guards
@@ -243,17 +255,17 @@ def test_one_key_from_many_at_once_is_one_run_and_the_same_receipt(ledger, openi
 
 
 def test_an_event_that_is_numbered_earlier_and_committed_later_gets_its_leaf_in_order(ledger, url, opening):
-    """The sequencer waits for whoever has a number and is not through yet; else the order of the log would break."""
-    ledger.audit.checkpoint()
+    """The sequencer goes up to whoever has a number and is not through yet, and waits for nobody."""
+    signed = ledger.audit.checkpoint().size
     with opening() as slow, closing(psycopg.connect(url)) as held:
-        held.execute("SELECT pg_advisory_xact_lock_shared(1886547814, 1), nextval('proofgap.audit_event_number')")
+        held.execute("SET search_path = proofgap")
+        held.execute("SET proofgap.reader = '*'")
+        text, leaf = denial(ledger)
+        held.execute("INSERT INTO audit_event (payload, leaf) VALUES (%s, %s)", (text, leaf))
         live(slow, "draft")
-        with ThreadPoolExecutor(1) as pool:
-            signing = pool.submit(ledger.audit.checkpoint)
-            with pytest.raises(TimeoutError):
-                signing.result(0.3)
-            held.rollback()
-            assert signing.result(30).size == len(log(ledger))
+        assert ledger.audit.checkpoint().size == signed
+        held.commit()
+        assert ledger.audit.checkpoint().size == len(log(ledger)) == signed + 3
     assert found_in(url) == set()
 
 
@@ -267,12 +279,17 @@ def test_a_tail_gives_nothing_beyond_a_write_that_is_under_way(ledger, url, monk
     assert [event.event_id for event in ledger.audit.tail(seen, ADA)] == [e.event_id for e in log(ledger)[-2:]]
 
 
-def test_a_writer_that_is_stuck_does_not_stop_the_others_for_long(ledger, url):
+def test_a_writer_that_is_stuck_stops_nobody(ledger, url):
+    """Neither those who write, nor the sequencer, nor whoever follows the log: they go as far as is safe."""
+    signed, seen = ledger.audit.checkpoint(), log(ledger)[-1].event_id
     with closing(psycopg.connect(url)) as held:
-        held.execute("SELECT pg_advisory_xact_lock_shared(1886547814, 1)")
-        with pytest.raises(UnavailableError, match="lock timeout"):
-            ledger.audit.checkpoint()
+        held.execute("SET search_path = proofgap")
+        held.execute("INSERT INTO audit_event (payload, leaf) VALUES (%s, %s)", denial(ledger))
         live(ledger, "draft")
+        assert ledger.audit.checkpoint() == signed
+        assert ledger.audit.tail(seen, ADA) == ()
+    assert ledger.audit.checkpoint().size == len(log(ledger))
+    assert [event.event_id for event in ledger.audit.tail(seen, ADA)] == [e.event_id for e in log(ledger)[-2:]]
 
 
 def test_the_settled_number_is_that_of_the_last_event_and_waits_for_nobody_who_only_reads(ledger, url):
@@ -302,16 +319,16 @@ def test_sequencers_and_writers_at_once_leave_a_log_that_verifies(ledger, url, o
 def test_a_permission_that_is_taken_away_meanwhile_is_not_used(ledger, opening, monkeypatch):
     """The law is read after the insert; whoever takes a role away then has to wait for the commit."""
     run_id = live(ledger, "previewed")
-    append, revoked = gate.append, []
+    inserting, revoked = gate.inserting, []
 
-    def revoke_first(connection, events):
+    def revoke_first(events):
         if not revoked:
             revoked.append(True)
             with opening() as other:
                 other.access.grant(OLGA.id, Role.OPERATOR, HOME, ADA, revoke=True)
-        return append(connection, events)
+        return inserting(events)
 
-    monkeypatch.setattr(gate, "append", revoke_first)
+    monkeypatch.setattr(gate, "inserting", revoke_first)
     with pytest.raises(NotFoundError, match=run_id):
         ledger.fire(run_id, RunEvent.QUEUE, OLGA)
     assert ledger.peek(run_id, ADA).status == "previewed"
@@ -337,6 +354,30 @@ def test_what_the_superuser_changes_past_the_guards_is_found(ledger, url, code, 
     with unguarded(ledger) as connection:
         connection.execute(statement)
     assert code in found_in(url)
+
+
+FORGED = {
+    "when the oldest waiting event was recorded": ("system/access", '"rec_us":', '"rec_us":"soon","x":'),
+    "where a pruning ended": ("system/audit", '"last":', '"last":"soon","x":'),
+}
+
+
+@pytest.mark.parametrize(("stream", "said", "forged"), FORGED.values(), ids=FORGED)
+def test_a_number_that_is_forged_into_none_is_a_finding_and_not_an_error_of_the_database(
+    ledger, url, tmp_path, stream, said, forged
+):
+    live(ledger)
+    ledger.audit.checkpoint()
+    ledger.audit.prune(PruneOrder(file=str(tmp_path / "old.jsonl"), events=15), ADA)
+    with pytest.raises(ForbiddenError):
+        ledger.access.grant("eve", Role.ADMIN, HOME, OLGA)
+    with unguarded(ledger) as connection:
+        connection.execute("DELETE FROM audit_unsequenced WHERE event_id < (SELECT max(event_id) FROM audit_event)")
+        connection.execute(
+            f"UPDATE audit_event SET payload = replace(payload, '{said}', '{forged}') WHERE stream = '{stream}'"  # noqa: S608 - our own text
+        )
+    assert found_in(url)
+    assert ledger.diagnose().signing.unsequenced == 1
 
 
 def test_the_recorded_catalogs_are_those_that_the_migrations_make():
@@ -407,7 +448,7 @@ def test_a_connection_that_the_server_ended_is_not_used_again(ledger, outside):
 
 
 def test_sessions_have_their_limits_whatever_the_database_was_set_to(ledger):
-    wanted = {"search_path": "proofgap, pg_temp", "lock_timeout": "30s", "statement_timeout": "10min"}
+    wanted = {"search_path": "proofgap, proofgap_queue, pg_temp", "lock_timeout": "30s", "statement_timeout": "10min"}
     with connected(ledger._gate.engine) as connection:
         for name, value in wanted.items():
             assert connection.execute(f"SHOW {name}").fetchone() == (value,)

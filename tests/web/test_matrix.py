@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import count
+from urllib.parse import urlencode
 
 import pytest
 
@@ -70,6 +71,17 @@ PAGES = {
     **{("GET", f"/runs/{{run}}/{page}"): OF_RUN for page in (
         *("items", "evidence", "operation", "failure", "blocker", "proof-gap", "preview", "preparation"),
     )},
+    ("GET", "/runs/{run}/cancel"): OF_RUN,
+    ("GET", "/runs/{run}/retry"): OF_RUN,
+    ("POST", "/runs/{run}/prepare"): "422 422 422 403 403 404 404 401",  # the run does not say what is restored
+    ("POST", "/runs/{run}/queue"): "303 303 303 403 403 404 404 401",
+    ("POST", "/runs/{run}/approve"): "409 409 403 403 403 404 404 401",  # its preview names no plan
+    ("POST", "/runs/{run}/reject"): "303 303 403 403 403 404 404 401",
+    ("POST", "/runs/{run}/cancel"): "303 303 303 403 403 404 404 401",
+    ("POST", "/runs/{run}/retry"): "303 303 303 403 403 404 404 401",
+    ("POST", "/runs/{run}/review"): "303 303 403 303 403 404 404 401",
+    ("GET", "/new"): OF_WORKSPACE,
+    ("POST", "/new"): "303 303 303 403 403 404 404 401",
     ("POST", "/runs/{run}/bundle"): "200 403 403 200 403 404 404 401",
     ("GET", "/audit"): OF_AUDIT,
     ("GET", "/audit/events/{event_id}"): "200 403 403 200 403 403 404 401",
@@ -79,6 +91,12 @@ PAGES = {
     ("GET", "/machine/{machine}.svg"): OF_WORKSPACE,
 }  # fmt: skip
 """The same for the pages that people read."""
+
+FORMS = {
+    "prepare_run": (), "queue_run": ("version", "confirm"), "approve_plan": ("version",), "reject_plan": ("version",),
+    "cancel_run": ("version",), "review_evidence": ("snapshot",),
+}  # fmt: skip
+"""What each form of a page about a run sends."""
 
 NUMBERS = count()
 SETTINGS = SiteSettings(origin="http://127.0.0.1:1")
@@ -95,10 +113,28 @@ def ready(world, route):
         return world.runs["completed_with_evidence"]
     steps = {"put_evidence": ("scope", "check", "preview", "queue", "start", "complete")}
     steps["report"] = steps["put_evidence"][:5]
+    steps |= dict.fromkeys(("queue_run", "approve_plan", "reject_plan"), steps["put_evidence"][:3])
+    steps["retry_run"] = ("scope", "cancel")
+    if route.name == "review_evidence":
+        return world.runs["completed_with_evidence"]
     run = created(world)
     for event in steps.get(route.name, ()):
         world.ledger.fire(run, RunEvent(event), ADA)
     return run
+
+
+def form(world, route, run):
+    """Give what the form of a page sends; ``None`` where the page sends none."""
+    if route.name == "create_draft":
+        return {"scope": "default/local", "backup": "b.tar"}
+    if route.name not in FORMS:
+        return None
+    version, environment = "1", "local"
+    if run not in {UNKNOWN, *world.runs.values()}:
+        found = world.ledger.peek(run, ADA)
+        version, environment = str(found.version), found.environment
+    sent = {"version": version, "confirm": environment, "snapshot": world.runs["snapshot"]}
+    return {name: sent[name] for name in FORMS[route.name]}
 
 
 def ask(world, route, name, **changed):
@@ -135,6 +171,9 @@ def ask(world, route, name, **changed):
         "report": [{"key": "a", "result": "succeeded"}],
     }.get(route.name)
     headers = {"Idempotency_Key": f"m{next(NUMBERS)}", "If_Match": '"1"'} if route.method == "POST" else {}
+    sent = form(world, route, parts["run"])
+    if sent is not None:
+        body, headers = urlencode(sent).encode(), {"Content_Type": "application/x-www-form-urlencoded"}
     method = "HEAD" if route.name == "stream" else route.method
     client = world.as_(name) if name else world.client
     return client.send(method, route.path.format(**parts), body, **headers)

@@ -19,14 +19,17 @@ from proofgap.records import Check, RunRecord, SnapshotDetails, SnapshotRecord, 
 from proofgap.text import check_id
 from proofgap_app.cli import output
 from proofgap_app.cli.ledgers import me, opened
-from proofgap_app.cli.options import ACCESS, Access, AnyFile, Whole, checked, moment, records_of
+from proofgap_app.cli.options import ACCESS, Access, AnyFile, Whole, checked, moment, naming, records_of
+from proofgap_app.cli.progress import ProgressBars
 from proofgap_app.cli.receipts import answer
+from proofgap_app.worker.gathering import Sample, collect
 from proofgap_store import Ledger, Receipt
 
 app = App(
     name="evidence",
     help="Add evidence about the restored target, and read it.",
     help_prologue="""Examples:
+  proofgap evidence collect rr_01KB2M95QF7T3ZC8H
   proofgap evidence add rr_01KB2M95QF7T3ZC8H --checks checks.ndjson --verdict match
   proofgap evidence list rr_01KB2M95QF7T3ZC8H
   proofgap evidence expire
@@ -122,6 +125,41 @@ def expire(*, access: Access = ACCESS) -> int:
     else:
         output.data(f"Evidence of {count} runs expired.")
     return 0
+
+
+@app.command(
+    name="collect",
+    help_prologue="""Examples:
+  proofgap evidence collect rr_01KB2M95QF7T3ZC8H
+  proofgap evidence collect rr_01KB2M95QF7T3ZC8H --sample 500 --seed 20261126
+""",
+)
+def collect_evidence(
+    run: str, /, *, sample: Whole | None = None, seed: Whole | None = None, access: Access = ACCESS
+) -> int:
+    """Read the target of a run that has ended, and compare it with the backup, apart from the worker that restored it.
+
+    Backup and target must be within reach of this machine. The new snapshot takes the place of the one before.
+
+    Args:
+        run: the run's id.
+        sample: look at so many items only; which ones follows from the seed. All, unless given.
+        seed: any whole number; 0, unless given. It is on record, so anybody can draw the same sample again.
+
+    """
+    check_id("RUN", run)
+    wanted = _sample(sample, seed)
+    with opened(access) as ledger, ProgressBars() as bars, naming(run="RUN", sample="--sample"):
+        receipt = collect(ledger, run, me(), sample=wanted, progress=bars.step("collect", None))
+    return answer(receipt, as_json=access.json)
+
+
+def _sample(size: int | None, seed: int | None) -> Sample | None:
+    if size is None and seed is not None:
+        raise BadInputError("--seed", "does not go without --sample", "Say how many items to look at, or leave it out.")
+    if size is not None and size < 1:
+        raise BadInputError("--sample", f"{size} items are none", "Hand in a number from 1 on.")
+    return None if size is None else Sample(size, seed or 0)
 
 
 @app.command(

@@ -44,7 +44,7 @@ _COMMANDS = {
     "serve": ("serve:app", "Serve the console and the HTTP API."),
     "token": ("tokens:app", "Make, list and revoke API tokens."),
     "doctor": ("doctor:app", "Look whether the ledger and its database are sound."),
-    "db": ("db:app", "Bring the ledger's database up, look for damage, copy it."),
+    "db": ("db:app", "Bring the ledger's database up, look for damage, copy it, give roles their rights."),
     "completion": ("completion:app", "Print a completion script for a shell."),
     "help": ("topics:app", "Explain a topic, such as exit-codes."),
 }

@@ -134,6 +134,7 @@ def list_tokens(*, access: Access = ACCESS) -> int:
     name="revoke",
     help_prologue="""Examples:
   proofgap token revoke tk_restore-worker_9f2c41aa07
+  proofgap token revoke tk_restore-worker_9f2c41aa07 --json
 """,
 )
 def revoke(token: str, /, *, access: Access = ACCESS) -> int:

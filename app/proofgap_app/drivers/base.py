@@ -189,7 +189,7 @@ class Plan:
 
     driver: str
     tool_version: str
-    request: Request
+    request: Request  # with the one backup that was meant, where it was asked for as the latest
     unit: Unit
     items: tuple[PlannedItem, ...]
     bytes_total: int | None

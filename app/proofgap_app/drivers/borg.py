@@ -95,7 +95,7 @@ class BorgDriver:
             manifest=manifest,
             stated=tree.stated(request),
         )
-        plan = plan_of(request, found, selection)
+        plan = plan_of(replace(request, backup=repository.named(archive)), found, selection)
         if any(item.refused == "source_damaged" for item in plan.items):
             return replace(plan, source_completeness=Completeness.INCOMPLETE)
         return plan

@@ -38,7 +38,9 @@ def collect(plan: Plan, progress: Progress) -> EvidenceReport:
             case _:
                 pass
 
-    answer = ask(program, Verb.CHECK, hear, keys=[item.key for item in plan.items], marker=plan.marker)
+    answer = ask(
+        program, Verb.CHECK, hear, keys=[item.key for item in plan.items if item.refused is None], marker=plan.marker
+    )
     digests = {item.key: item.sha256 for item in plan.items}
     checks = [_check(said, digests.get(said.subject), program.tool({}).message) for said in subjects]
     compared = {check.subject for check in checks if check.result is not CheckResult.SKIPPED} & digests.keys()

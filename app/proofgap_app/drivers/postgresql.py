@@ -59,7 +59,7 @@ from proofgap_app.drivers.postgresql_source import (
     read,
     read_plain,
     text_of,
-    texts,
+    written_to,
 )
 from proofgap_app.drivers.postgresql_target import (
     Object,
@@ -110,7 +110,7 @@ class PostgresqlDriver:
         demand_same(plan)
         found = read(plan, progress)
         with reading(plan.request) as connection:
-            seen = fingerprint(connection, texts(plan))  # first: what changes while it is looked at is found
+            seen = fingerprint(connection, written_to(plan))  # first: what changes while it is looked at is found
             there = objects(connection)
             items = tuple(_foresee(plan, item, found, connection, there) for item in plan.items)
         numbers = Counter(item.action for item in items)
@@ -135,7 +135,7 @@ class PostgresqlDriver:
     def fingerprint(self, plan: Plan) -> str:
         """Give the SHA-256 of the database's catalogs, and of every version of a row in the tables that the plan writes to."""
         with reading(plan.request) as connection:
-            return fingerprint(connection, texts(plan))
+            return fingerprint(connection, written_to(plan))
 
     def execute(
         self,
@@ -149,7 +149,7 @@ class PostgresqlDriver:
         """Restore; see `base.Driver.execute`."""
         demand_same(plan)
         with reading(plan.request) as connection:
-            before, there = fingerprint(connection, texts(plan)), objects(connection)
+            before, there = fingerprint(connection, written_to(plan)), objects(connection)
         if target_fingerprint not in {None, before}:
             raise TargetChangedError(plan.request.target, target_fingerprint or "", before)
         return execute(plan, (before, there), report=report, progress=progress, should_stop=should_stop)

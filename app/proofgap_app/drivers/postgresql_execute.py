@@ -22,7 +22,7 @@ from proofgap_app.drivers.base import Execution, Plan, Progress, Report, Request
 from proofgap_app.drivers.names import shown
 from proofgap_app.drivers.postgresql_errors import ErrorReader
 from proofgap_app.drivers.postgresql_items import Ending, Judge
-from proofgap_app.drivers.postgresql_source import Form, form_of, selected, texts, use_list
+from proofgap_app.drivers.postgresql_source import Form, form_of, selected, use_list, written_to
 from proofgap_app.drivers.postgresql_target import Object, fingerprint, objects, wait_for_end
 from proofgap_app.drivers.postgresql_tools import PG_RESTORE, PSQL, Connection, reading, target_argument, tool_of
 from proofgap_app.drivers.process import Ended, Stream, run
@@ -66,7 +66,7 @@ def execute(
     try:
         wait_for_end(plan.request, call.application)
         with reading(plan.request) as connection:
-            ending = call.ending(ended, is_untouched=fingerprint(connection, texts(plan)) == was[0])
+            ending = call.ending(ended, is_untouched=fingerprint(connection, written_to(plan)) == was[0])
             items = _judged(plan, ending, was[1], connection, call.tool)
     except TargetError as error:
         return call.unknown(ended, str(error))

@@ -168,8 +168,10 @@ def text_of(item: PlannedItem) -> str:
     return "".join(item.parts)
 
 
-def texts(plan: Plan) -> list[str]:
-    """Give the lines of all entries that are to be restored."""
+def written_to(plan: Plan) -> list[str] | None:
+    """Give the lines of all entries that are to be restored; ``None`` for SQL text, which may write anywhere."""
+    if form_of(plan.request.backup_path) is Form.PLAIN:
+        return None
     return [text_of(item) for item in plan.items if item.position is not None]
 
 

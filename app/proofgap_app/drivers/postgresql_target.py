@@ -68,6 +68,19 @@ _NAMED = """
 SELECT nspname, relname, relkind::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace
  WHERE c.oid = ANY(%s) ORDER BY c.oid
 """
+_ALL = """
+SELECT nspname, relname, relkind::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace
+ WHERE relkind IN ('r', 'S') AND relpersistence <> 't' AND nspname <> 'pg_catalog' AND nspname !~ '^pg_toast'
+   AND CASE relkind WHEN 'S' THEN has_sequence_privilege(c.oid, 'SELECT, UPDATE, USAGE')
+       ELSE has_table_privilege(c.oid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE') END
+ ORDER BY c.oid
+"""
+_SHARED = """
+SELECT (SELECT array_agg(r::text ORDER BY oid) FROM pg_catalog.pg_roles r),
+       (SELECT array_agg(m::text ORDER BY roleid, member) FROM pg_catalog.pg_auth_members m),
+       (SELECT array_agg((datname, datdba, datacl)::text ORDER BY oid) FROM pg_catalog.pg_database),
+       (SELECT array_agg(t::text ORDER BY oid) FROM pg_catalog.pg_tablespace t)
+"""
 _WHERE = "SELECT current_database(), oid::text, (SELECT system_identifier::text FROM pg_control_system()) FROM pg_database WHERE datname = current_database()"
 _VERSIONS = "SELECT count(*)::text, sum(hashtextextended(tableoid::text || ' ' || ctid::text || ' ' || xmin::text, 0)::numeric)::text FROM "
 
@@ -110,15 +123,21 @@ def is_looked_up(entry: str) -> bool:
     return entry.startswith(_LOOKED_UP) and not entry.startswith(_NOT_LOOKED_UP)
 
 
-def fingerprint(connection: Connection, entries: Iterable[str]) -> str:
-    """Give the SHA-256 of which database it is, of its catalogs, and of what is there of the tables and sequences of entries."""
-    there = objects(connection)
-    labels = {label_in(place, there) for place in map(_place, entries) if place is not None}
-    oids = [there[label].oid for label in sorted(filter(None, labels))]
-    named = rows(connection, _NAMED, oids)
+def fingerprint(connection: Connection, entries: Iterable[str] | None) -> str:
+    """Give the SHA-256 of which database it is, of its catalogs, and of the tables and sequences that entries put data into.
+
+    ``None`` stands for whatever SQL there is: of all tables and sequences, and of what all databases of the server share.
+    """
+    hasher = hashlib.sha256(repr(rows(connection, _WHERE)).encode())
+    if entries is None:
+        named = rows(connection, _ALL)
+        hasher.update(repr(rows(connection, _SHARED)).encode())
+    else:
+        there = objects(connection)
+        labels = {label_in(place, there) for place in map(_place, entries) if place is not None}
+        named = rows(connection, _NAMED, [there[label].oid for label in sorted(filter(None, labels))])
     places = [("pg_catalog", str(name)) for (name,) in rows(connection, _CATALOGS)]
     places += [(schema, name) for schema, name, kind in named if kind in {"r", "p"}]
-    hasher = hashlib.sha256(repr(rows(connection, _WHERE)).encode())
     for place in places:
         hasher.update(repr(rows(connection, sql.SQL(_VERSIONS) + sql.Identifier(*place))).encode())
     for sequence in ((schema, name) for schema, name, kind in named if kind == "S"):

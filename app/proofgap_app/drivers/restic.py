@@ -63,6 +63,7 @@ from proofgap_app.drivers.tool import Tool, demand_known_options
 _REMOTE = re.compile(r"(sftp|rest|s3|b2|azure|gs|swift|rclone):.")
 _OPTION_LIKE = re.compile(r"-|(sftp:(//)?)([^@/]*@)?-")
 _TELLS_PROGRESS = (0, 16)
+_ID_LENGTH = 16  # of the 64 letters: enough to name one snapshot, and to be read
 _IGNORING = "ignoring error for "
 _END_OF_ALL = re.compile(r"There were \d+ errors")
 _HARMLESS = re.compile(r"(UtimesNano|[Ll]chown|[Cc]hmod|[Cc]htimes|[Ss]etxattr|xattr|.*extended attribute)")
@@ -102,7 +103,8 @@ class ResticDriver:
             manifest=manifest,
             stated=tree.stated(request),
         )
-        return plan_of(request, found, selection)
+        pinned = replace(request, backup=f"{repository.location}#{snapshot.id[:_ID_LENGTH]}")
+        return plan_of(pinned, found, selection)
 
     def preview(
         self,

@@ -12,9 +12,9 @@ from msgspec.structs import replace
 from proofgap.errors import BadInputError
 from proofgap.facts import Attention, EndReason, RunStatus
 from proofgap.outcome import Outcome
-from proofgap.records import Check, CheckResult, Completeness, Level, PreviewFacts, RunDetails, SnapshotDetails
+from proofgap.records import Completeness, PreviewFacts, RunDetails
 from proofgap.text import TEXT_LENGTH_MAX, safe
-from proofgap_app.drivers.base import EvidenceReport, Execution, Plan, Preview, Request, TargetChangedError
+from proofgap_app.drivers.base import Execution, Plan, Preview, Request, TargetChangedError
 from proofgap_app.worker.target_lock import BusyError
 from proofgap_store import Drill
 
@@ -77,6 +77,8 @@ def checked(plan: Plan, target_fingerprint: str, known: RunDetails) -> RunDetail
         expects_nothing=plan.expects_nothing,
         source_completeness=plan.source_completeness,
         target_fingerprint=target_fingerprint,
+        backup=None if plan.request.backup == known.backup else plan.request.backup,
+        marker=plan.marker,
         tool=plan.tool_version,
         unit=plan.unit,
         **plan.identity.recovery_point(known),
@@ -130,19 +132,6 @@ def ended(execution: Execution, outcome: Outcome, source: Completeness) -> RunDe
         exit_code=execution.exit_code,
         nothing_written=execution.nothing_written,
     )
-
-
-def no_expectation(plan: Plan) -> EvidenceReport:
-    """Say why nothing could be compared: the backup that was restored is not there any more."""
-    check = Check(
-        subject="(backup)",
-        method="SHA-256 of the backup, as planned and after the comparison",
-        level=Level.L0,
-        result=CheckResult.SKIPPED,
-        expected=plan.identity.sha256,
-        observed="source_changed",
-    )
-    return EvidenceReport(SnapshotDetails(subjects_checked=0), (check,))
 
 
 def wanted_of(drill: Drill) -> RunDetails:

@@ -16,7 +16,7 @@ from functools import partial
 
 from proofgap.audit import Actor
 from proofgap.facts import RunEvent, SnapshotEvent
-from proofgap.records import Item, RunDetails, SnapshotDetails
+from proofgap.records import Item, RunDetails
 from proofgap_app.drivers.base import EvidenceReport
 from proofgap_app.worker.lease import Grip
 from proofgap_app.worker.stop import Heard, Stop
@@ -67,9 +67,9 @@ class Recorder:
         fire = partial(self.ledger.fire, self.run_id, event, self.actor, given=given, note=note)
         self._write(partial(fire, expected_version=expected_version))
 
-    def _fire_evidence(self, snapshot: str, event: SnapshotEvent, report: EvidenceReport | None = None) -> None:
-        found, checks = report or EvidenceReport(SnapshotDetails(), ())
-        self._write(partial(self.ledger.fire_evidence, snapshot, event, self.actor, given=found, checks=checks))
+    def _fire_evidence(self, snapshot: str, event: SnapshotEvent, report: EvidenceReport) -> Receipt:
+        fire = partial(self.ledger.fire_evidence, snapshot, event, self.actor)
+        return self._write(partial(fire, given=report.found, checks=report.checks))
 
     def _write(self, write: Callable[..., Receipt]) -> Receipt:
         """Write with the token of the claim; while the database is away, again under the same key, as patience allows."""

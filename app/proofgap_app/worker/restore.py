@@ -21,7 +21,7 @@ from functools import partial
 
 from proofgap.access import Action
 from proofgap.errors import FencedError, GuardRefusedError, ProofgapError, RefusedError
-from proofgap.facts import EndReason, RunEvent, RunStatus, SnapshotEvent
+from proofgap.facts import EndReason, RunEvent, RunStatus
 from proofgap.hooks import ProjectForRecord
 from proofgap.moves import move
 from proofgap.outcome import ExecutionFacts, Outcome, outcome_of
@@ -34,6 +34,7 @@ from proofgap.records import (
 )
 from proofgap_app.drivers.base import (
     Driver,
+    EvidenceReport,
     Execution,
     Plan,
     Request,
@@ -41,6 +42,7 @@ from proofgap_app.drivers.base import (
     TargetChangedError,
 )
 from proofgap_app.worker import record
+from proofgap_app.worker.gathering import gather
 from proofgap_app.worker.lease import Grip, Lease, here
 from proofgap_app.worker.recording import Recorder
 from proofgap_app.worker.stop import Heard
@@ -318,23 +320,13 @@ class Restore(Recorder):
 
     def _collect(self, plan: Plan) -> None:
         """Read the target and compare it with the backup; a snapshot that cannot be produced fails, the run does not."""
-        snapshot = self._write(partial(self.ledger.begin_evidence, self.run_id, self.actor)).subject
-        self._fire_evidence(snapshot, SnapshotEvent.GENERATE)
-        try:
+
+        def look() -> EvidenceReport:
             with self.stop.heard(Heard.IF_REPEATED):
-                report = self.driver.collect(plan, progress=self.watcher.working("collect", plan.bytes_total))
-        except SourceChangedError:
-            self._fire_evidence(snapshot, SnapshotEvent.FAIL, record.no_expectation(plan))
-            raise
-        except BaseException:
-            self._fire_evidence(snapshot, SnapshotEvent.FAIL)
-            raise
-        event = SnapshotEvent.ACTIVATE if report.can_activate else SnapshotEvent.FAIL
-        try:
-            self._fire_evidence(snapshot, event, report)
-        except ProofgapError:
-            self._fire_evidence(snapshot, SnapshotEvent.FAIL)
-            raise
+                return self.driver.collect(plan, progress=self.watcher.working("collect", plan.bytes_total))
+
+        begin = partial(self.ledger.begin_evidence, self.run_id, self.actor)
+        gather(lambda: self._write(begin), self._fire_evidence, look, plan)
 
     def _should_stop(self) -> bool:
         """Tell whether to stop: asked here, or, as the last beat said, by somebody else; or the run was taken away."""

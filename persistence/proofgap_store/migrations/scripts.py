@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-NAMES = ("0001_initial", "0002_tree", "0003_fleet", "0004_access")
+NAMES = ("0001_initial", "0002_tree", "0003_fleet", "0004_access", "0005_roles")
 """Every migration, in order."""
 
 _SEPARATOR = "\n--;\n"
@@ -18,6 +18,11 @@ def statements(name: str, dialect: str) -> Iterator[str]:
     """Give the statements of one migration for one kind of database."""
     script = Path(__file__).with_name("versions") / f"{name}.{dialect}.sql"
     yield from script.read_text("utf-8").split(_SEPARATOR)
+
+
+def before(name: str) -> str:
+    """Give the revision that a migration builds on."""
+    return NAMES[NAMES.index(name) - 1].partition("_")[0]
 
 
 def run(name: str) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from proofgap_store.schema import REVISION
+from tests import postgresql
 from tests.store.raw import behind_the_guards, connect
 from tests.store.test_maintenance import old
 
@@ -57,8 +59,8 @@ def test_an_older_ledger_is_brought_up_on_demand_and_can_be_used_then(cli):
     refused = cli("doctor")
     assert (refused.code, "Bring it up with: proofgap db upgrade." in refused.err) == (1, True)
     result = cli.ok("db", "upgrade")
-    assert result.out.startswith("Schema 0001 -> 0002: ")
-    assert cli.ok("db", "upgrade").out.startswith("Nothing to do: the schema is 0002 already (")
+    assert result.out.startswith(f"Schema 0001 -> {REVISION}: ")
+    assert cli.ok("db", "upgrade").out.startswith(f"Nothing to do: the schema is {REVISION} already (")
     assert cli.ok("audit", "checkpoint", "--json").json["size"] == cli.ok("doctor", "--json").json["events"]
     assert cli.ok("db", "check").code == 0
 
@@ -68,3 +70,26 @@ def test_where_there_is_no_ledger_none_is_made(cli):
         result = cli(*command)
         assert (result.code, "Make one with: proofgap init." in result.err) == (1, True), command
     assert list(cli.folder.iterdir()) == []
+
+
+def test_a_ledger_is_moved_and_the_roles_of_its_database_are_given_their_rights(cli):
+    cli.ok("init")
+    roles = cli("db", "roles")
+    assert (roles.code, "a file has no roles" in roles.err) == (2, True)
+    with postgresql.database(empty=True) as url:
+        result = cli.ok("db", "move", url)
+        assert result.out.startswith("Ledger moved: postgresql://")
+        assert "proofgap db roles --apply" in result.err
+        refused = cli("init", "--approvals-required", "1")
+        assert (refused.code, "moved to a server" in refused.err) == (1, True)
+        there = ("--ledger", url)
+        assert cli("db", "roles", "--check", *there).code == 1
+        assert "CREATE ROLE proofgap_app;" in cli.ok("db", "roles", *there).out
+        assert "missing rights\tnone\nrights beyond\tnone\n" in cli.ok("db", "roles", "--apply", *there).out
+        assert cli.ok("db", "roles", "--check", "--json", *there).json["missing"] == []
+        assert cli("db", "roles", "--check", "--apply", *there).code == 2
+        assert "is a superuser" in cli.ok("db", "check", *there).err
+        warned = cli("doctor", *there)
+        assert (warned.code, "so that no guard holds it: log in as a member of proofgap_app" in warned.err) == (9, True)
+        again = cli("db", "move", url, "--ledger", f"sqlite:///{cli.folder / 'proofgap.db'}")
+        assert (again.code, "holds a ledger already" in again.err) == (2, True)

@@ -5,14 +5,23 @@ from __future__ import annotations
 import json
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from proofgap.errors import BadInputError
 from proofgap_app.drivers import chosen
-from proofgap_app.drivers.base import Driver, Plan, Request, SourceChangedError, SourceError
+from proofgap_app.drivers.base import (
+    Driver,
+    Execution,
+    Plan,
+    Request,
+    SourceChangedError,
+    SourceError,
+    TargetChangedError,
+)
 from tests.app.restoring import Ran, Shell, Told, tree, wait_for
 
 PAGE = Path(__file__).parents[3] / "docs" / "command-driver.md"
@@ -66,7 +75,10 @@ def example() -> str:
 
 
 def saying(plan: object = (), restore: object = (), check: object = (), *, last: str = "", verb: str = "") -> str:
-    """Write a program that says these lines for these verbs; ``last`` is done last for the verb."""
+    """Write a program that says these lines for these verbs; ``last`` is done last for the verb.
+
+    Its preview states a fingerprint where the file ``state`` lies beside it.
+    """
     answers = {"plan": plan, "restore": restore, "check": check}
     cases = []
     for name, lines in answers.items():
@@ -75,7 +87,8 @@ def saying(plan: object = (), restore: object = (), check: object = (), *, last:
         body = "".join(f"cat <<'EOL'\n{text}\nEOL\n" for text in texts)
         cases.append(f"{name})\n{body}{last if verb == name else ''}\n;;")
     foresee = 'while read -r key; do echo "{\\"type\\":\\"item\\",\\"key\\":\\"$key\\",\\"action\\":\\"created\\"}"; done <"$PROOFGAP_ITEMS"'
-    cases.append(f"preview)\n{foresee}\n;;")
+    looked = '[ ! -e "$0.state" ] || echo "{\\"type\\":\\"preview\\",\\"fingerprint\\":\\"$(cat "$0.state")\\"}"'
+    cases.append(f"preview)\n{foresee}\n{looked}\n{last if verb == 'preview' else ''}\n;;")
     return "#!/bin/sh\ncase $1 in\n" + "\n".join(cases) + '\nesac\necho \'{"type":"done"}\'\n'
 
 
@@ -150,7 +163,7 @@ def test_what_exists_is_skipped_and_what_was_damaged_since_is_in_the_evidence(wo
             ("failed", "failed", "tool_aborted"),
             {"total": 2, "succeeded": 2},
         ),
-        (done("a"), "kill -9 $$", ("failed", "failed", "worker_lost"), {"total": 1, "succeeded": 1}),
+        (done("a"), "kill -9 $$", ("failed", "failed", "worker_lost"), {"total": 2, "succeeded": 1, "non_applied": 1}),
         (done("a", "b", result="failed"), "", ("failed", "failed", "nothing_applied"), {"total": 2, "failed": 2}),
         (
             [*done("a", "b"), *done("a", result="failed")],
@@ -218,10 +231,12 @@ def test_every_line_that_is_not_understood_is_counted(world: World) -> None:
     assert "is not understood: line 1: is no JSON" in execution.problems[0]
 
 
-def planned(world: World, **options: str) -> tuple[Driver, Plan]:
+def planned(world: World, backup: str | None = None, **options: str) -> tuple[Driver, Plan]:
     """Give driver and plan."""
     wanted = Request(
-        backup=f"command:{world.backup}", target=str(world.shell.target), options={"program": "ours", **options}
+        backup=f"command:{backup or world.backup}",
+        target=str(world.shell.target),
+        options={"program": "ours", **options},
     )
     driver, request = chosen(None, wanted)
     return driver, driver.plan(request)
@@ -379,9 +394,9 @@ def test_a_program_that_everybody_may_change_is_refused(world: World) -> None:
 
 
 def test_a_program_without_its_first_line_is_told_of(world: World) -> None:
-    """The system does not run it, and says why."""
+    """The system does not start it, or takes it for a shell script; neither lists a backup."""
     world.program("echo hello\n")
-    with pytest.raises(SourceError, match="cannot be started"):
+    with pytest.raises(SourceError, match="the program "):
         planned(world)
 
 
@@ -396,3 +411,109 @@ def test_a_stop_is_told_to_the_program_gently(world: World, tmp_path: Path) -> N
     )
     assert (execution.exit_code, execution.reached_end) == (2, False)
     assert (tmp_path / "heard").exists()
+
+
+def executed(
+    driver: Driver, plan: Plan, fingerprint: str | None = None, *, stop: Callable[[], bool] = bool
+) -> Execution:
+    """Execute a plan."""
+    return driver.execute(
+        plan, target_fingerprint=fingerprint, report=lambda _item: None, progress=lambda *_: None, should_stop=stop
+    )
+
+
+def test_nothing_was_written_where_the_programs_fingerprint_says_so(world: World) -> None:
+    """A program that was stopped before it wrote is cancelled; without a fingerprint nobody knows."""
+    state = world.programs / "ours.state"
+    state.write_text("as it was")
+    world.program(saying(items("a"), last='touch "$0.ready"; sleep 60', verb="restore"))
+    driver, plan = planned(world)
+    ready = world.programs / "ours.ready"
+    assert executed(driver, plan, stop=ready.exists).nothing_written
+    world.program(saying(items("a"), last='echo changed >"$0.state"; exit 5', verb="restore"))
+    driver, plan = planned(world)
+    assert not executed(driver, plan).nothing_written
+    state.unlink()
+    world.program(saying(items("a"), last="exit 5", verb="restore"))
+    driver, plan = planned(world)
+    assert not executed(driver, plan).nothing_written
+
+
+def test_a_target_that_changed_since_the_preview_is_not_written_to(world: World) -> None:
+    """The program's fingerprint of it is another."""
+    state = world.programs / "ours.state"
+    state.write_text("as it was")
+    world.program(saying(items("a"), done("a"), last='touch "$0.ran"', verb="restore"))
+    driver, plan = planned(world)
+    shown = driver.preview(plan).target_fingerprint
+    state.write_text("changed")
+    with pytest.raises(TargetChangedError):
+        executed(driver, plan, shown)
+    assert not (world.programs / "ours.ran").exists()
+
+
+def test_a_backup_that_is_a_file_is_known_by_its_bytes(world: World, tmp_path: Path) -> None:
+    """The program is not asked whether it changed; and the checks are told the plan's marker, and the password file."""
+    backup, password = tmp_path / "vault.bin", tmp_path / "password"
+    backup.write_bytes(b"one")
+    password.write_text("hidden-word-1\n")
+    password.chmod(0o600)
+    about = {"type": "plan", "marker": "T-4711", "unit": "table", "completeness": "complete"}
+    told = 'echo "$PROOFGAP_MARKER $PROOFGAP_BACKUP $(cat "$PROOFGAP_PASSWORD_FILE")" >"$0.told"'
+    progress = {"type": "progress", "bytes": 2, "items": 1}
+    refused = {"type": "item", "key": "r", "refused": "too-old"}
+    lines = [about, *items("a"), refused]
+    world.program(
+        saying(
+            lines,
+            [progress, *done("a")],
+            [progress, *same("a"), {**same("a")[0], "observed": None}],
+            last=told,
+            verb="check",
+        )
+    )
+    ran = world.restore("--password-file", password, backup=str(backup))
+    found = world.told()
+    assert (ran.code, found.ended[:2], found.counts) == (
+        13,
+        ("needs_review", "partial"),
+        {"total": 2, "succeeded": 1, "failed": 1},
+    )
+    assert found.verdicts == [("active", "inconclusive")]
+    assert (found.details.unit, found.details.source_completeness) == ("table", "complete")
+    assert found.details.recovery_point_us == backup.stat().st_mtime_ns // 1000
+    assert (world.programs / "ours.told").read_text() == f"T-4711 {backup} hidden-word-1\n"
+    driver, plan = planned(world, str(backup))
+    backup.write_bytes(b"two!")
+    for step in (driver.preview, driver.collect):
+        with pytest.raises(SourceChangedError):
+            step(plan)
+
+
+def test_a_target_may_be_a_name_that_only_the_program_understands(world: World) -> None:
+    """It is not made a path; and two names are two places."""
+    world.program(saying(items("a"), done("a"), same("a")))
+    wanted = Request(backup="command:vault", target="crm-test", options={"program": "ours"})
+    driver, request = chosen(None, wanted)
+    plan = driver.plan(request)
+    assert (request.backup, request.target) == ("vault", "crm-test")
+    _, other = chosen(None, replace(wanted, target="crm-live"))
+    assert driver.place(plan) != driver.place(driver.plan(other))
+    assert driver.collect(plan).found.verdict == "match"
+
+
+@pytest.mark.parametrize(
+    ("plan", "last", "verb", "problem"),
+    [
+        (items("a", "a"), "", "", "lists a 2 times"),
+        (items("a"), "exit 4", "preview", "cannot say what it would do there: it ended with exit code 4"),
+    ],
+)
+def test_what_cannot_be_relied_on_blocks_the_run(
+    world: World, plan: list[object], last: str, verb: str, problem: str
+) -> None:
+    """There is no plan with two items of one key, and no restore without a preview."""
+    world.program(saying(plan, last=last, verb=verb))
+    ran = world.restore()
+    assert (ran.code, world.told().ended) == (15, ("blocked_or_cancelled", "cancelled", "validation"))
+    assert problem in ran.err

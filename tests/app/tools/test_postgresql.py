@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import tarfile
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Thread
@@ -14,8 +15,10 @@ from threading import Thread
 import psycopg
 import pytest
 
+from proofgap_app.drivers import chosen
+from proofgap_app.drivers.base import Request, SourceChangedError, TargetChangedError, no_progress
 from tests import postgresql
-from tests.app.drivers.conftest import small_disk as small_disk  # noqa: PLC0414 - a fixture
+from tests.app.drivers.conftest import _mount
 from tests.app.restoring import Ran, Shell, wait_for
 from tests.app.test_restore_damage import cut
 from tests.app.tools.databases import CUSTOMERS, ORDERS, PROGRAMS, World, dump, execute, one, program, results, shop
@@ -76,6 +79,23 @@ def test_a_dump_that_is_restored_twice_completes_with_errors_and_without_evidenc
     assert {item.action for item in told.items if "TABLE DATA" in item.key} == {"unchanged"}
     assert told.verdicts == [("failed", "inconclusive")]
     assert told.evidence[0][1].subjects_checked == 0
+
+
+def test_somebody_else_looks_again_later_and_tells_leftovers_from_what_the_run_wrote(
+    world: World, dumps: dict[str, Path]
+) -> None:
+    """The marker of the plan is on record; and a sample of entries is looked at alone."""
+    assert world.restore(dumps["custom"]).code == 0
+    first = world.told()
+    assert (first.details.marker or "").isdigit()
+    assert world.shell.inside("evidence", "collect", first.run["id"]).code == 0
+    assert world.shell.inside("evidence", "collect", first.run["id"], "--sample", "4", "--seed", "7").code == 0
+    told = world.told()
+    assert sorted(told.verdicts) == [("active", "match"), ("superseded", "match"), ("superseded", "match")]
+    assert world.restore(dumps["custom"]).code == 13
+    again = world.told()
+    assert "failed" in world.shell.inside("evidence", "collect", again.run["id"]).out
+    assert [status for status, _ in world.told().verdicts] == ["failed", "failed"]
 
 
 def test_an_owner_that_is_missing_costs_no_row(world: World, tmp_path: Path) -> None:
@@ -299,6 +319,23 @@ def test_a_plain_dump_stops_at_its_first_error(world: World, dumps: dict[str, Pa
     assert results(told)["TABLE public customer"][0] == ("non_applied" if whole == "yes" else "succeeded")
 
 
+@pytest.mark.parametrize(
+    "first", ["INSERT INTO other VALUES (1)", "CREATE ROLE {role}", "SELECT nextval('numbers')", "SELECT 1"]
+)
+def test_sql_text_may_write_where_no_entry_says_so(world: World, tmp_path: Path, first: str) -> None:
+    """Nothing written is said only where nothing is, in any table, sequence or role."""
+    execute(world.url, "CREATE TABLE other (n integer); CREATE SEQUENCE numbers")
+    role = f"made_{os.getpid()}"
+    (tmp_path / "text.sql").write_text(
+        f"{first.format(role=role)};\nSELECT 1/0;\n-- PostgreSQL database dump complete\n"
+    )
+    world.restore(tmp_path / "text.sql")
+    told = world.told()
+    assert told.ended == ("failed", "failed", "tool_aborted")
+    assert told.details.nothing_written is (first == "SELECT 1")
+    execute(world.url, f"DROP ROLE IF EXISTS {role}")
+
+
 def test_a_plain_dump_that_breaks_off_is_never_complete(world: World, dumps: dict[str, Path], tmp_path: Path) -> None:
     """``psql`` takes the end of the file for the end of the rows, and exits with 0: half a table, and no error."""
     lines = dumps["plain"].read_bytes().splitlines(keepends=True)
@@ -322,6 +359,69 @@ def test_a_plain_dump_that_tells_psql_more_than_sql_is_refused(world: World, tmp
     assert world.number("t") is None
 
 
+@pytest.mark.parametrize(
+    ("made", "options", "problem"),
+    [
+        ("folder", (), "is a directory without toc.dat"),
+        ("binary", (), "is neither an archive of pg_dump nor SQL text"),
+        ("short", (), "cannot be listed (pg_restore: error: "),
+        ("plain", ("--overwrite",), "a plain dump says itself what it replaces"),
+        ("plain", ("--select", "*customer*"), "a plain dump is restored whole"),
+        ("plain", ("--option", "no-owner=yes"), "a plain dump is restored as it is"),
+        ("custom", ("--option", "no-owner=maybe"), "no-owner=maybe is neither yes nor no"),
+        ("custom", ("--manifest", "/dev/null"), "it is for files"),
+    ],
+)
+def test_what_cannot_be_restored_like_this_blocks_the_run_before_anything_is_written(
+    world: World, dumps: dict[str, Path], tmp_path: Path, made: str, options: tuple[str, ...], problem: str
+) -> None:
+    """The reason is said, and on record."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "binary").write_bytes(b"\0\1\2" * 300)
+    (tmp_path / "short").write_bytes(dumps["custom"].read_bytes()[:40])
+    ran = world.restore(dumps.get(made, tmp_path / made), *options)
+    assert (ran.code, world.told().ended) == (15, ("blocked_or_cancelled", "cancelled", "validation"))
+    assert problem in ran.err
+    assert world.number("customer") is None
+
+
+def test_a_dump_or_a_database_that_changed_since_the_preview_is_left_alone(
+    world: World, dumps: dict[str, Path], tmp_path: Path
+) -> None:
+    """What was seen is not what would be done."""
+    made = tmp_path / "made"
+    made.write_bytes(dumps["custom"].read_bytes())
+    driver, request = chosen(None, Request(backup=f"postgresql:{made}", target=world.url))
+    plan = driver.plan(request)
+    shown = driver.preview(plan).target_fingerprint
+    execute(world.url, "CREATE TABLE new (n integer)")
+    given = {"report": print, "progress": no_progress, "should_stop": lambda: False}
+    with pytest.raises(TargetChangedError):
+        driver.execute(plan, target_fingerprint=shown, **given)
+    made.write_bytes(dumps["tar"].read_bytes())
+    for step in (driver.preview, driver.collect):
+        with pytest.raises(SourceChangedError):
+            step(plan)
+    assert world.number("customer") is None
+
+
+def test_rows_that_went_elsewhere_are_not_in_the_target(world: World, dumps: dict[str, Path]) -> None:
+    """The tool told of no error, and the table is not there: somebody took it away."""
+    execute(
+        world.url,
+        "CREATE FUNCTION take() RETURNS event_trigger LANGUAGE plpgsql AS $$BEGIN DROP TABLE public.orders CASCADE; END$$",
+    )
+    when = "ON ddl_command_end WHEN TAG IN ('CREATE INDEX')"
+    execute(world.url, f"CREATE EVENT TRIGGER taking {when} EXECUTE FUNCTION take()")
+    world.restore(dumps["custom"])
+    told = world.told()
+    assert told.ended[:2] == ("needs_review", "partial")
+    assert (
+        results(told)["TABLE public orders"] == results(told)["TABLE DATA public orders"] == ("failed", "not_in_target")
+    )
+    assert told.verdicts == [("active", "mismatch")]
+
+
 def test_a_database_that_is_not_there_blocks_the_run(world: World, dumps: dict[str, Path]) -> None:
     """Nothing is created for it."""
     world.url = world.url.replace("/proofgap_test", "/no_such")
@@ -343,22 +443,29 @@ def test_a_password_in_the_target_is_refused_and_not_repeated(
     assert world.shell.runs() == 0
 
 
-def test_a_disk_that_is_full_costs_the_table_that_did_not_fit(
-    world: World, dumps: dict[str, Path], small_disk: Path
-) -> None:
-    """The tool goes on behind it, and exits with 1 as after a harmless error."""
-    place = small_disk / "space"
+@pytest.fixture
+def space() -> Iterator[Path]:
+    """Give a folder of the server on a disk of 512 KiB; not below the test's own, into which the server may not look."""
+    disk = Path(tempfile.mkdtemp(prefix="proofgap-disk-"))
+    _mount(disk, "-t", "tmpfs", "-o", "size=512k,mode=755", "tmpfs")
+    place = disk / "space"
     place.mkdir()
     os.chown(place, postgresql._user(), -1)
-    place.parent.chmod(0o755)
-    space = f"small_{os.getpid()}"
-    for folder in place.parents:
-        folder.chmod(folder.stat().st_mode | 0o011)
-    execute(world.url, f"CREATE TABLESPACE {space} LOCATION '{place}'")
+    yield place
+    subprocess.run(["umount", "--lazy", disk], check=True)
+    disk.rmdir()
+
+
+def test_a_disk_that_is_full_costs_the_table_that_did_not_fit(
+    world: World, dumps: dict[str, Path], space: Path
+) -> None:
+    """The tool goes on behind it, and exits with 1 as after a harmless error."""
+    name = f"small_{os.getpid()}"
+    execute(world.url, f"CREATE TABLESPACE {name} LOCATION '{space}'")
     try:
         subprocess.run([program("pg_restore"), "--schema-only", "-d", world.url, dumps["custom"]], check=True)
-        execute(world.url, f"ALTER TABLE orders SET TABLESPACE {space}")
-        execute(world.url, f"CREATE TABLE filler (t text) TABLESPACE {space}")
+        execute(world.url, f"ALTER TABLE orders SET TABLESPACE {name}")
+        execute(world.url, f"CREATE TABLE filler (t text) TABLESPACE {name}")
         execute(world.url, "ALTER TABLE filler ALTER t SET STORAGE EXTERNAL")
         execute(world.url, "INSERT INTO filler SELECT repeat('x', 7000) FROM generate_series(1, 40)")
         world.restore(dumps["custom"], "--option", "data-only=yes")
@@ -370,7 +477,7 @@ def test_a_disk_that_is_full_costs_the_table_that_did_not_fit(
         assert (world.number("customer"), world.number("orders")) == (CUSTOMERS, 0)
     finally:
         execute(world.url, "DROP TABLE filler; ALTER TABLE orders SET TABLESPACE pg_default")
-        execute(world.url, f"DROP TABLESPACE {space}")
+        execute(world.url, f"DROP TABLESPACE {name}")
 
 
 def restore_stuck(

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from proofgap_app.web.calls import Call
-from proofgap_app.web.pages import assets, auditing, behind, failing, listing, machine, reading
+from proofgap_app.web.pages import acting, assets, auditing, behind, failing, listing, machine, reading
 from proofgap_app.web.pages.frames import answered
 from proofgap_app.web.problems import Problem
 from proofgap_app.web.site_settings import SiteSettings
@@ -22,7 +22,15 @@ from proofgap_app.web.table import Route
 
 def router(_settings: SiteSettings) -> Sequence[Route]:
     """Give the routes of the pages, each with what it asks of whoever comes."""
-    return (*assets.ROUTES, *reading.ROUTES, *behind.ROUTES, *listing.ROUTES, *auditing.ROUTES, *machine.ROUTES)
+    return (
+        *assets.ROUTES,
+        *reading.ROUTES,
+        *behind.ROUTES,
+        *listing.ROUTES,
+        *auditing.ROUTES,
+        *machine.ROUTES,
+        *acting.ROUTES,
+    )
 
 
 def error_page(request: Request, problem: Problem) -> Response:

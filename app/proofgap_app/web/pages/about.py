@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from proofgap_app.web.pages import words
+from proofgap_app.web.pages.forms import Form
 
 Pair = tuple[str, str]
 
@@ -45,6 +46,7 @@ class About(NamedTuple):
     heading: str
     here: str
     sections: tuple[Section, ...]
+    forms: tuple[Form, ...] = ()
 
 
 def pairs(facts: dict[str, object]) -> tuple[Pair, ...]:

@@ -17,7 +17,7 @@ from proofgap.facts import ItemResult, SnapshotStatus, Struct
 from proofgap.records import CheckResult, RunRecord, SnapshotRecord
 from proofgap.text import shown
 from proofgap_app.web.calls import Call
-from proofgap_app.web.pages import operation, outcome, preparing, tables, trail
+from proofgap_app.web.pages import forms, operation, outcome, preparing, tables, trail
 from proofgap_app.web.pages.about import About
 from proofgap_app.web.pages.frames import answered, frame, run_named
 from proofgap_app.web.table import Handler, Route, Scope
@@ -59,9 +59,12 @@ def evidence(call: Call, query: Evidence) -> Response:
     snapshot, result = _snapshot(around.record, query.snapshot), _chosen("result", query.result, CheckResult)
     wanted = CheckPage(result, trail.number("after", query.after, -1), tables.ROWS + 1)
     found = () if snapshot is None else call.ledger.desk.checks(snapshot.id, call.actor, wanted)
-    return answered(
-        "evidence.html", frame=_top(call, around), page=tables.evidence_page(around.record, snapshot, found, result)
-    )
+    page = tables.evidence_page(around.record, snapshot, found, result)
+    if snapshot is not None:
+        reviews = tables.reviewed(call.ledger.desk.reviews(around.record.id, snapshot.id, call.actor))
+        is_current = snapshot.status is SnapshotStatus.ACTIVE
+        page = page._replace(reviews=reviews, form=forms.review(around.record, snapshot) if is_current else None)
+    return answered("evidence.html", frame=_top(call, around), page=page)
 
 
 def operation_run(call: Call) -> Response:
@@ -97,13 +100,14 @@ def proof_gap(call: Call) -> Response:
 def preview(call: Call) -> Response:
     """Show what the plan would do."""
     around = _around(call)
-    return _about(call, around, preparing.preview(around.record))
+    return _about(call, around, preparing.preview(around.record)._replace(forms=tuple(forms.of_preview(around))))
 
 
 def preparation(call: Call) -> Response:
     """Show how far a run is prepared."""
     around = _around(call)
-    return _about(call, around, preparing.preparation(around.record))
+    offered = tuple(forms.of_preparation(around, is_local=call.settings.sign_in is None))
+    return _about(call, around, preparing.preparation(around.record)._replace(forms=offered))
 
 
 def _around(call: Call) -> Around:

@@ -46,4 +46,4 @@ def page(path: str, problem: Problem) -> Response:
 def _run_of(path: str) -> str | None:
     """Give the run that a path is about, if any."""
     _, runs, *rest = path.split("/")
-    return addresses.text_of(rest[0]) if f"/{runs}" == addresses.RUNS and rest and rest[0] not in {"", "new"} else None
+    return addresses.text_of(rest[0]) if f"/{runs}" == addresses.RUNS and rest and rest[0] else None

@@ -80,7 +80,7 @@ def query(wanted: Wanted) -> Query:
     """
     if wanted.state and wanted.state not in set(DecisionState):
         raise BadInputError("state", f"'{shown(wanted.state)}' is none", f"Use one of: {', '.join(DecisionState)}.")
-    workspace, environment = _scope(wanted.scope)
+    workspace, environment = _asked_scope(wanted.scope)
     return Query(
         workspace=workspace,
         environment=environment,
@@ -93,10 +93,17 @@ def query(wanted: Wanted) -> Query:
     )
 
 
-def _scope(text: str) -> tuple[str | None, str | None]:
-    """Read a workspace and an environment out of what `scope_value` wrote."""
-    if not text:
-        return None, None
+def _asked_scope(text: str) -> tuple[str | None, str | None]:
+    return scope_of(text) if text else (None, None)
+
+
+def scope_of(text: str) -> tuple[str, str]:
+    """Read a workspace and an environment out of what `scope_value` wrote.
+
+    Raises:
+        BadInputError: it wrote no such thing.
+
+    """
     workspace, _, environment = text.partition("/")
     named = addresses.text_of(workspace), addresses.text_of(environment)
     return check_id("scope", named[0]), check_id("scope", named[1])
@@ -147,7 +154,7 @@ def page(found: Listing, wanted: Wanted, scopes: Iterable[tuple[str, str]], now_
         is_filtered=is_filtered,
         empty=_empty(found, is_filtered=is_filtered),
         as_of=f"{words.clock(now_us)} UTC",
-        workspace=_scope(wanted.scope)[0],
+        workspace=_asked_scope(wanted.scope)[0],
     )
 
 

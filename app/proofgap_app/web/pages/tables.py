@@ -14,8 +14,9 @@ from proofgap.records import CheckResult, Item, RunRecord, SnapshotRecord
 from proofgap_app.web.pages import addresses, words
 from proofgap_app.web.pages.about import Link, Pair, pairs
 from proofgap_app.web.pages.facts import PARTS, finding
+from proofgap_app.web.pages.forms import Form
 from proofgap_app.web.pages.redaction import redacted
-from proofgap_store import NumberedCheck
+from proofgap_store import NumberedCheck, Review
 
 ROWS = 100
 """How many rows a page has."""
@@ -75,6 +76,8 @@ class EvidencePage(NamedTuple):
     following: str | None
     empty: str
     snapshot: str | None = None
+    reviews: tuple[str, ...] = ()
+    form: Form | None = None
 
 
 NO_EVIDENCE = "No active evidence snapshot that you may view."
@@ -116,6 +119,15 @@ def _item_row(item: Item) -> ItemRow:
         words.plain(item.reason_code or ""),
         redacted(item.message or ""),
         "" if item.bytes is None else f"{item.bytes:,}",
+    )
+
+
+def reviewed(reviews: Sequence[Review]) -> tuple[str, ...]:
+    """Write who said that they looked at a snapshot."""
+    said = [f": “{redacted(one.note)}”" if one.note else "" for one in reviews]
+    return tuple(
+        f"{one.by}, {words.moment(one.at_us)}, audit event {one.event_id}{note}"
+        for one, note in zip(reviews, said, strict=True)
     )
 
 

@@ -133,6 +133,8 @@ def _of_the_ledger(entry: dict[str, Any], data: dict[str, Any]) -> tuple[str, st
             return f"Runs listed for {viewer}", words.amount(len(listed), "run"), False
         case {"principal": principal, "role": role}:
             return _named(entry), f"{role}: {principal}", False
+        case {"snapshot": snapshot, "verdict": _}:
+            return "Evidence reviewed", f"{snapshot}", False
         case {"action": action, "kind": kind, "subject": subject}:
             return _named(entry), " ".join(str(part) for part in (action, kind, subject) if part), False
         case {"kind": kind, "link": link}:

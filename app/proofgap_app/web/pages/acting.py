@@ -1,0 +1,230 @@
+"""What operators do from a page: every form that changes something, each ending in a verb of the ledger.
+
+The guards are the ledger's, as everywhere; a page adds one question of its own, the name of the environment before a
+run is queued. What was sent is read after it is known that there is such a run to be seen. Owns how these requests
+are answered: with the page that shows what came of it.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import NamedTuple
+from urllib.parse import urlencode
+
+from starlette.responses import RedirectResponse, Response
+
+from proofgap.access import ANY_ENVIRONMENT, MAY, Action
+from proofgap.errors import BadInputError
+from proofgap.facts import EndReason, RunEvent, RunStatus, Struct
+from proofgap.records import RunDetails
+from proofgap.text import check_id, check_text
+from proofgap_app.web.calls import Call, read_form
+from proofgap_app.web.pages import addresses, forms, runs
+from proofgap_app.web.pages.frames import answered, frame, run_named
+from proofgap_app.web.problems import Code, HttpError
+from proofgap_app.web.table import Handler, Route, Scope
+from proofgap_app.worker.preparing import prepare
+from proofgap_store import NewRun
+from proofgap_store.clock import now_us
+
+_HTML = ("text/html",)
+
+
+class Wanted(Struct):
+    """A new run, as a form sends it."""
+
+    scope: str
+    backup: str
+    target: str = ""
+    driver: str = ""
+    purpose: str = ""
+    dry: str = ""
+
+
+class Sent(Struct):
+    """What a form about a run sends; which of it belongs to which form, `forms` says."""
+
+    version: str = ""
+    note: str = ""
+    confirm: str = ""
+    overwrite: str = ""
+    snapshot: str = ""
+
+
+class Of(Struct):
+    """In which environment a run is to be made."""
+
+    scope: str = ""
+
+
+class _Place(NamedTuple):
+    """An environment, as the form names it and as people read it."""
+
+    value: str
+    label: str
+    is_on: bool
+
+
+def new(call: Call, query: Of) -> Response:
+    """Ask what is to be restored."""
+    places = _places(call, query.scope)
+    named = next((place for place in places if place.is_on), None)
+    sources = () if named is None else call.ledger.desk.sources(runs.scope_of(named.value), call.actor)
+    return answered("new.html", frame=frame(call), places=places, chosen=named, sources=sources)
+
+
+def _places(call: Call, wanted: str) -> list[_Place]:
+    """Give the environments in which this person may create runs."""
+    held = call.ledger.desk.roles(call.actor.id)
+    scopes = sorted(
+        scope for scope, roles in held.items() if roles & MAY[Action.CREATE] and scope[1] != ANY_ENVIRONMENT
+    )
+    only = runs.scope_value(scopes[0]) if len(scopes) == 1 else wanted
+    return [_Place(value, " / ".join(scope), value == only) for scope in scopes for value in [runs.scope_value(scope)]]
+
+
+def create_draft(call: Call) -> Response:
+    """Create a run as a draft."""
+    sent = read_form(call, Wanted)
+    workspace, environment = runs.scope_of(sent.scope)
+    if not sent.backup:
+        raise BadInputError("backup", "is missing", "Name what is to be restored.")
+    details = RunDetails(
+        backup=_text("backup", sent.backup),
+        target=_text("target", sent.target),
+        driver=_text("driver", sent.driver),
+        purpose=_text("purpose", sent.purpose),
+    )
+    wanted = NewRun(workspace=workspace, environment=environment, is_dry_run=bool(sent.dry), details=details)
+    return _shown(call.ledger.create(wanted, call.actor).run_id)
+
+
+def _text(name: str, value: str) -> str | None:
+    return check_text(name, value.strip()) or None
+
+
+def prepare_run(call: Call) -> Response:
+    """Check and preview a run here."""
+    run_id, sent = _sent(call)
+    if call.settings.sign_in is not None:
+        raise HttpError(Code.FORBIDDEN, "This server serves others, and reads no backups for them; a worker does.")
+    call.ledger.access.demand(Action.PREPARE, _scope(call, run_id), call.actor)
+    try:
+        prepare(call.ledger, run_id, call.actor, now_us, overwrite=bool(sent.overwrite))
+    except OSError as error:
+        raise BadInputError("backup", f"cannot be read: {error.strerror or error}", "Look at the blocker.") from error
+    return _shown(run_id)
+
+
+def queue_run(call: Call) -> Response:
+    """Release a previewed plan, once the environment was typed by name."""
+    run_id, sent = _sent(call)
+    environment = call.ledger.peek(run_id, call.actor).environment
+    if sent.confirm != environment:
+        raise BadInputError(
+            "confirm", f"is not the name of the environment, '{environment}'", "Type it as it is written."
+        )
+    return _fired(call, run_id, RunEvent.QUEUE, sent)
+
+
+def approve_plan(call: Call) -> Response:
+    """Approve exactly the plan that was previewed."""
+    run_id, sent = _sent(call)
+    return _fired(call, run_id, RunEvent.APPROVE, sent)
+
+
+def reject_plan(call: Call) -> Response:
+    """Say no to a plan, which ends the run."""
+    run_id, sent = _sent(call)
+    call.ledger.access.demand(Action.APPROVE, _scope(call, run_id), call.actor)
+    return _fired(call, run_id, RunEvent.BLOCK, sent, RunDetails(end_reason=EndReason.APPROVAL_REJECTED))
+
+
+def ask_cancel(call: Call) -> Response:
+    """Ask whether a run is to be cancelled."""
+    around = call.ledger.desk.around(run_named(call), call.actor.id)
+    return _asked(call, around.record.id, "Cancel", forms.cancel(around.record))
+
+
+def cancel_run(call: Call) -> Response:
+    """Cancel a run that does not execute yet; ask the worker to stop one that does."""
+    run_id, sent = _sent(call)
+    is_running = call.ledger.peek(run_id, call.actor).status is RunStatus.RUNNING
+    return _fired(call, run_id, RunEvent.REQUEST_CANCEL if is_running else RunEvent.CANCEL, sent)
+
+
+def ask_retry(call: Call) -> Response:
+    """Ask whether a run is to be tried again."""
+    around = call.ledger.desk.around(run_named(call), call.actor.id)
+    return _asked(call, around.record.id, "Retry", forms.retry(around.record))
+
+
+def retry_run(call: Call) -> Response:
+    """Create a new run that tries again."""
+    return _shown(call.ledger.retry(run_named(call), call.actor).run_id)
+
+
+def review_evidence(call: Call) -> Response:
+    """Record that somebody looked at a snapshot."""
+    run_id, sent = _sent(call)
+    call.ledger.desk.review(check_id("snapshot", sent.snapshot), call.actor, note=sent.note or None)
+    where = addresses.run(run_id, "evidence")
+    return RedirectResponse(f"{where}?{urlencode({'snapshot': sent.snapshot})}", HTTPStatus.SEE_OTHER)
+
+
+def _asked(call: Call, run_id: str, here: str, form: forms.Form | None) -> Response:
+    return answered("asking.html", frame=frame(call), run_id=run_id, here=here, form=form)
+
+
+def _sent(call: Call) -> tuple[str, Sent]:
+    """Give the run, which this person sees, and what they sent about it."""
+    run_id = run_named(call)
+    call.ledger.peek(run_id, call.actor)
+    return run_id, read_form(call, Sent)
+
+
+def _scope(call: Call, run_id: str) -> tuple[str, str]:
+    record = call.ledger.peek(run_id, call.actor)
+    return record.workspace, record.environment
+
+
+def _fired(call: Call, run_id: str, event: RunEvent, sent: Sent, given: RunDetails = RunDetails()) -> Response:  # noqa: B008 - immutable
+    """Fire an event on the version that was looked at, and lead to what came of it."""
+    if not (sent.version.isascii() and sent.version.isdecimal()) or len(sent.version) > 9:  # noqa: PLR2004 - digits
+        raise BadInputError("version", "is missing", "Send the form of the page as it is.")
+    call.ledger.fire(
+        run_id, event, call.actor, given=given, expected_version=int(sent.version), note=sent.note.strip() or None
+    )
+    return _shown(run_id)
+
+
+def _shown(run_id: str) -> Response:
+    return RedirectResponse(addresses.run(run_id), HTTPStatus.SEE_OTHER)
+
+
+def _post(page: str, handler: Handler, asks: tuple[Action, ...], summary: str) -> Route:
+    path = f"/runs/{{run}}/{page}"
+    return Route(
+        method="POST", path=path, handler=handler, scope=Scope.RUN, asks=asks, summary=summary, status=HTTPStatus.SEE_OTHER,
+        media=_HTML, is_page=True,
+    )  # fmt: skip
+
+
+def _get(page: str, handler: Handler, summary: str) -> Route:
+    path = f"/runs/{{run}}/{page}"
+    return Route(method="GET", path=path, handler=handler, scope=Scope.RUN, asks=(Action.VIEW,), summary=summary, media=_HTML, is_page=True)  # fmt: skip
+
+
+ROUTES = (
+    Route(method="GET", path="/new", handler=new, scope=Scope.SIGNED_IN, summary="What is to be restored", media=_HTML, is_page=True),
+    Route(method="POST", path="/new", handler=create_draft, scope=Scope.ENVIRONMENT, asks=(Action.CREATE,), summary="Create a run", status=303, media=_HTML, is_page=True),
+    _post("prepare", prepare_run, (Action.PREPARE,), "Check and preview a run here"),
+    _post("queue", queue_run, (Action.PREPARE,), "Queue a run"),
+    _post("approve", approve_plan, (Action.APPROVE,), "Approve a plan"),
+    _post("reject", reject_plan, (Action.APPROVE,), "Reject a plan"),
+    _get("cancel", ask_cancel, "Whether to cancel a run"),
+    _post("cancel", cancel_run, (Action.PREPARE,), "Cancel a run"),
+    _get("retry", ask_retry, "Whether to try a run again"),
+    _post("retry", retry_run, (Action.CREATE,), "Try a run again"),
+    _post("review", review_evidence, (Action.READ_EVIDENCE,), "Acknowledge evidence"),
+)  # fmt: skip

@@ -1,0 +1,113 @@
+"""What can be done from a page, as forms: what is asked, what is typed, and under which words it is sent.
+
+Which forms stand on a page follows from the run and from the roles of whoever looks; whether it is allowed is the
+ledger's to say, when the form is sent. Refuses to carry anything out (`acting`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from proofgap.access import MAY, Action
+from proofgap.facts import TERMINAL_RUN_STATUSES, RunStatus
+from proofgap.records import RunRecord, SnapshotRecord
+from proofgap_app.web.pages import addresses, words
+from proofgap_store import Around
+
+_PREPARING = frozenset({RunStatus.DRAFT, RunStatus.SCOPED, RunStatus.CHECKED, RunStatus.PREVIEWED})
+
+
+class Field(NamedTuple):
+    """One thing that is asked; ``kind`` is ``text``, ``check`` or ``hidden``, ``choices`` are suggestions for a text."""
+
+    name: str
+    label: str = ""
+    kind: str = "text"
+    value: str = ""
+    help: str = ""
+    is_needed: bool = False
+    choices: tuple[str, ...] = ()
+
+
+class Form(NamedTuple):
+    """A form: where it is sent, what it does, and under which words."""
+
+    title: str
+    action: str
+    button: str
+    fields: tuple[Field, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+_NOTE = Field("note", "Why, in your words", help="It can be erased later: the log holds a commitment to it only.")
+
+
+def _version(record: RunRecord) -> Field:
+    return Field("version", kind="hidden", value=str(record.version))
+
+
+def of_preview(around: Around) -> Iterator[Form]:
+    """Give what can be done with a preview: queue it, and say yes or no to it where others must."""
+    record, roles = around.record, around.roles
+    if record.status is not RunStatus.PREVIEWED or record.is_dry_run or record.imported:
+        return
+    if roles & MAY[Action.APPROVE] and record.approvals_required:
+        yield approve(record)
+        yield reject(record)
+    if roles & MAY[Action.PREPARE]:
+        yield queue(record)
+
+
+def queue(record: RunRecord) -> Form:
+    """Ask to release the previewed plan for execution, and for the environment by its name."""
+    missing = max(record.approvals_required - len(record.details.approvals), 0)
+    waits = (f"{words.amount(missing, 'approval')} by other people still missing.",) if missing else ()
+    confirm = Field("confirm", f"Type the environment's name, {record.environment}, to confirm", is_needed=True)
+    notes = ("A worker executes exactly this plan, and writes into the target.", *waits)
+    return Form("Queue this run", addresses.run(record.id, "queue"), "Queue", (_version(record), confirm), notes)
+
+
+def approve(record: RunRecord) -> Form:
+    """Ask for a second person's yes to exactly this plan."""
+    notes = ("You say yes to exactly the plan above. Whoever asked for the run cannot.",)
+    return Form("Approve this plan", addresses.run(record.id, "approve"), "Approve", (_version(record),), notes)
+
+
+def reject(record: RunRecord) -> Form:
+    """Ask for a second person's no, which ends the run."""
+    notes = ("The run ends, and is not executed.",)
+    return Form("Reject this plan", addresses.run(record.id, "reject"), "Reject", (_version(record), _NOTE), notes)
+
+
+def of_preparation(around: Around, *, is_local: bool) -> Iterator[Form]:
+    """Give the form that makes the preview here, where this server may read backups for whoever asks."""
+    record = around.record
+    if record.status not in _PREPARING or record.imported or not around.roles & MAY[Action.PREPARE] or not is_local:
+        return
+    overwrite = Field("overwrite", "Replace what exists in the target and differs", kind="check", value="yes")
+    notes = ("Backup and target are read by this server; nothing is written. A large backup takes a while.",)
+    yield Form("Make the preview here", addresses.run(record.id, "prepare"), "Check and preview", (overwrite,), notes)
+
+
+def cancel(record: RunRecord) -> Form | None:
+    """Ask to cancel a run that does not execute yet, or its worker to stop; ``None``: it has ended, or never moves."""
+    if record.status in TERMINAL_RUN_STATUSES or record.imported:
+        return None
+    is_running = record.status is RunStatus.RUNNING
+    title = "Ask the worker to stop" if is_running else "Cancel this run"
+    notes = ("What was written by then stays written." if is_running else "The run ends, and is not executed.",)
+    return Form(title, addresses.run(record.id, "cancel"), title, (_version(record), _NOTE), notes)
+
+
+def retry(record: RunRecord) -> Form:
+    """Ask for a new run that tries again."""
+    notes = ("A new draft is made with the same backup and target. This run stays as it is.",)
+    return Form("Retry as a new run", addresses.run(record.id, "retry"), "Retry", (), notes)
+
+
+def review(record: RunRecord, snapshot: SnapshotRecord) -> Form:
+    """Ask somebody to say that they looked at a snapshot."""
+    fields = (Field("snapshot", kind="hidden", value=snapshot.id), _NOTE._replace(label="What you say of it"))
+    notes = ("It is recorded that you looked at it, and when. It changes no decision, and claims nothing.",)
+    return Form("Acknowledge this evidence", addresses.run(record.id, "review"), "I have reviewed it", fields, notes)

@@ -1,0 +1,205 @@
+"""What operators do from the page: each form does what it says, under the guards that hold everywhere, or nothing."""
+
+from __future__ import annotations
+
+import zipfile
+from urllib.parse import urlencode
+
+import pytest
+
+from proofgap.records import PreviewFacts, RunDetails
+from proofgap_app.web.pages import addresses
+from proofgap_app.web.site_settings import SignIn
+from tests.browser.reading import text_of
+from tests.browser.site import as_, identify
+from tests.browser.world import Maker
+from tests.conformance.lives import ADA, HOME, OLGA, OTTO, UDO, VERA, denials_beside, last, log_since, tables
+from tests.web.serving import served
+
+FORM = {"Content_Type": "application/x-www-form-urlencoded"}
+
+
+def send(client, path, who="olga", **fields):
+    """Send a form as somebody; give the answer."""
+    origin = f"http://127.0.0.1:{client.port}"
+    return as_(client, who).send("POST", path, urlencode(fields).encode(), Origin=origin, **FORM)
+
+
+def record(ledger, run_id):
+    """Read a run as it stands."""
+    return ledger.peek(run_id, ADA)
+
+
+@pytest.fixture
+def backup(tmp_path):
+    """A small archive, and a place to restore it into."""
+    with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
+        archive.writestr("a.txt", "alpha")
+        archive.writestr("deep/c.txt", "gamma" * 100)
+    return {"backup": str(tmp_path / "b.zip"), "target": str(tmp_path / "target")}
+
+
+def made(client, backup, **more):
+    """Create a draft from the page; give its id."""
+    answer = send(client, "/new", scope="default/local", **backup, **more)
+    assert answer.status == 303, answer.body
+    return answer.headers["location"].rpartition("/")[2]
+
+
+def test_a_run_is_created_previewed_and_queued_from_the_page(client, ledger, backup, tmp_path):
+    run_id = made(client, backup, purpose="exercise")
+    assert (record(ledger, run_id).status, record(ledger, run_id).details.requested_by) == ("draft", "olga")
+    assert send(client, addresses.run(run_id, "prepare")).status == 303
+    shown = record(ledger, run_id)
+    assert (shown.status, shown.details.preview.created, shown.details.driver) == ("previewed", 2, "files")
+    assert not (tmp_path / "target").exists()
+    page = as_(client, "olga").get(addresses.run(run_id, "preview")).body.decode()
+    assert "Would be created\n2\n" in text_of(page)
+    assert "Type the environment's name, local, to confirm" in text_of(page)
+    wrong = send(client, addresses.run(run_id, "queue"), version=shown.version, confirm="locale")
+    assert (wrong.status, record(ledger, run_id).status) == (422, "previewed")
+    assert send(client, addresses.run(run_id, "queue"), version=shown.version, confirm="local").status == 303
+    assert record(ledger, run_id).status == "queued"
+
+
+def test_what_was_restored_before_is_offered_for_the_next_run(client, ledger, runs, backup):
+    made(client, backup)
+    page = text_of(as_(client, "olga").get("/new?scope=default/local").body.decode())
+    assert backup["backup"] in page
+    assert "/srv/backups/nightly-2026-11-21.tar.gz" in page
+    assert "There is no environment" in text_of(as_(client, VERA.id).get("/new").body.decode())
+
+
+def test_a_backup_that_cannot_be_read_blocks_the_run_and_the_page_says_why(client, ledger, backup, tmp_path):
+    (tmp_path / "b.zip").write_bytes(b"PK no archive")
+    run_id = made(client, backup)
+    answer = send(client, addresses.run(run_id, "prepare"))
+    assert answer.status >= 400
+    assert record(ledger, run_id).status == "cancelled"
+    said = text_of(as_(client, "olga").get(addresses.run(run_id, "blocker")).body.decode())
+    assert "Ended by\na blocker" in said
+
+
+def test_a_run_that_names_no_target_is_not_prepared_and_stays_as_it_is(client, ledger):
+    run_id = made(client, {"backup": "b.zip"})
+    before = last(ledger)
+    answer = send(client, addresses.run(run_id, "prepare"))
+    assert (answer.status, record(ledger, run_id).status, log_since(ledger, before)) == (422, "draft", [])
+
+
+def test_where_approvals_are_needed_a_second_person_gives_them_and_the_first_cannot(client, ledger):
+    ledger.access.declare_environment((HOME[0], "strict"), ADA, approvals_required=1)
+    for actor in (OLGA, OTTO):
+        ledger.access.grant(actor.id, "operator", (HOME[0], "strict"), ADA)
+    make = Maker(ledger)
+    run_id = make.new(environment="strict", actor=OLGA)
+    make.fire(run_id, "scope", OLGA)
+    make.fire(run_id, "check", OLGA, plan_digest="p1")
+    make.fire(run_id, "preview", OLGA, preview=PreviewFacts(created=1))
+    version = record(ledger, run_id).version
+    assert "1 approval by other people still missing." in text_of(
+        as_(client, OTTO.id).get(addresses.run(run_id, "preview")).body.decode()
+    )
+    assert send(client, addresses.run(run_id, "queue"), "otto", version=version, confirm="strict").status == 409
+    assert send(client, addresses.run(run_id, "approve"), "olga", version=version).status == 409
+    assert send(client, addresses.run(run_id, "approve"), "otto", version=version).status == 303
+    assert record(ledger, run_id).details.approvals[0].by == "otto"
+    assert send(client, addresses.run(run_id, "queue"), "otto", version=version + 1, confirm="strict").status == 303
+
+
+def test_whoever_does_not_approve_a_plan_ends_the_run(client, ledger):
+    run_id = Maker(ledger).previewed()
+    version = record(ledger, run_id).version
+    answer = send(client, addresses.run(run_id, "reject"), version=version, note="wrong backup")
+    assert (answer.status, record(ledger, run_id).details.end_reason) == (303, "approval_rejected")
+    assert "wrong backup" in as_(client, "olga").get(addresses.run(run_id, "blocker")).body.decode()
+
+
+def test_a_run_is_cancelled_and_one_that_executes_is_asked_to_stop(client, ledger):
+    make = Maker(ledger)
+    waiting, running = make.previewed(), make.running(environment=make.elsewhere())
+    for run_id, who, status in ((waiting, "olga", "cancelled"), (running, "ada", "running")):
+        page = as_(client, who).get(addresses.run(run_id, "cancel")).body.decode()
+        assert ("Ask the worker to stop" in page) == (status == "running")
+        answer = send(
+            client, addresses.run(run_id, "cancel"), who, version=record(ledger, run_id).version, note="enough"
+        )
+        assert (answer.status, record(ledger, run_id).status) == (303, status)
+    assert record(ledger, running).details.cancel_requested_by == "ada"
+
+
+def test_a_run_that_has_ended_is_tried_again_as_a_new_one(client, ledger, runs):
+    answer = send(client, addresses.run(runs["failed"], "retry"))
+    new = answer.headers["location"].rpartition("/")[2]
+    assert (record(ledger, new).details.retry_of, record(ledger, new).status) == (runs["failed"], "draft")
+    assert "has ended" in as_(client, "olga").get(addresses.run(runs["failed"], "cancel")).body.decode()
+
+
+def test_that_somebody_reviewed_evidence_is_recorded_and_changes_no_decision(client, ledger, runs):
+    run_id = runs["completed_with_evidence"]
+    before, snapshot = record(ledger, run_id), record(ledger, run_id).evidence[0].id
+    first = last(ledger)
+    assert send(client, addresses.run(run_id, "review"), snapshot=snapshot, note="looked at all").status == 303
+    (event,) = log_since(ledger, first)
+    assert (event.type, event.data) == ("restore.evidence.reviewed", {"snapshot": snapshot, "verdict": "match"})
+    assert "looked at all" not in event.payload
+    assert record(ledger, run_id) == before
+    said = text_of(as_(client, "olga").get(addresses.run(run_id, "evidence")).body.decode())
+    assert f"audit event {event.event_id}: “looked at all”" in said
+    assert ledger.verify().counts == {}
+
+
+@pytest.mark.parametrize(
+    ("page", "who", "fields"),
+    [
+        ("queue", VERA.id, {"version": "4", "confirm": "local"}),
+        ("cancel", UDO.id, {"version": "4"}),
+        ("reject", "wim", {"version": "4"}),
+        ("prepare", VERA.id, {}),
+        ("retry", VERA.id, {}),
+    ],
+)
+def test_who_may_not_changes_nothing_and_that_they_tried_is_recorded(client, ledger, page, who, fields):
+    run_id = Maker(ledger).previewed()
+    fields = {
+        name: str(record(ledger, run_id).version) if name == "version" else value for name, value in fields.items()
+    }
+    before = last(ledger)
+    assert send(client, addresses.run(run_id, page), who, **fields).status == 403
+    assert record(ledger, run_id).status == "previewed"
+    assert len(log_since(ledger, before)) == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        ({"version": "1", "confirm": "local"}, 412),
+        ({"version": "x", "confirm": "local"}, 422),
+        ({"confirm": "local"}, 422),
+        ({"other": "1"}, 422),
+    ],
+)
+def test_a_form_that_is_out_of_date_or_not_ours_changes_nothing(client, ledger, fields, status):
+    run_id = Maker(ledger).previewed()
+    assert send(client, addresses.run(run_id, "queue"), **fields).status == status
+    assert record(ledger, run_id).status == "previewed"
+
+
+def test_a_form_that_another_site_sends_is_refused(client, ledger):
+    run_id = Maker(ledger).previewed()
+    body = urlencode({"version": record(ledger, run_id).version}).encode()
+    before = tables(ledger)
+    for headers in ({"Origin": "https://evil.example"}, {"Sec_Fetch_Site": "cross-site"}):
+        assert as_(client, "olga").send("POST", addresses.run(run_id, "cancel"), body, **FORM, **headers).status == 403
+    assert denials_beside(ledger, before) == []
+
+
+def test_a_server_that_serves_others_reads_no_backup_for_them(ledger, backup):
+    """Whoever signs in by a provider is somebody else than whoever started the server."""
+    provider = SignIn(issuer="https://login.example", client_id="p")
+    with served(ledger, lambda _settings: identify, sign_in=provider) as client:
+        run_id = made(client, backup)
+        assert send(client, addresses.run(run_id, "prepare")).status == 403
+        assert record(ledger, run_id).details == RunDetails(requested_by="olga", **backup)
+        page = as_(client, "olga").get(addresses.run(run_id, "preparation")).body.decode()
+        assert "Make the preview here" not in page
