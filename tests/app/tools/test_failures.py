@@ -142,10 +142,11 @@ def test_a_truncated_and_a_missing_pack_cost_the_files_in_them(shell: Shell, res
     started = {
         name: one.start("restore", backups[name].path, "--into", one.target, "--yes") for name, one in shells.items()
     }
-    for name, process in started.items():
-        _, errors = process.communicate(timeout=110)
-        told = verified(shells[name], backups[name])
-        assert told.ended == (REVIEW, "partial", None), errors
+    errors = {name: process.communicate(timeout=110)[1] for name, process in started.items()}
+    for name in shells:
+        # What lay before the cut may be right all the same; restic names it with the rest of its pack, so it is not claimed.
+        told = verified(shells[name], backups[name], exact=name == "missing")
+        assert told.ended == (REVIEW, "partial", None), errors[name]
         assert (told.counts["total"], told.counts["succeeded"]) == (8, 4)
         assert told.counts["failed"] == 4
         assert told.verdicts == [("active", "mismatch")]

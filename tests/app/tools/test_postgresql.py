@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import tarfile
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Thread
@@ -17,7 +18,7 @@ import pytest
 from proofgap_app.drivers import chosen
 from proofgap_app.drivers.base import Request, SourceChangedError, TargetChangedError, no_progress
 from tests import postgresql
-from tests.app.drivers.conftest import small_disk as small_disk  # noqa: PLC0414 - a fixture
+from tests.app.drivers.conftest import _mount
 from tests.app.restoring import Ran, Shell, wait_for
 from tests.app.test_restore_damage import cut
 from tests.app.tools.databases import CUSTOMERS, ORDERS, PROGRAMS, World, dump, execute, one, program, results, shop
@@ -442,22 +443,29 @@ def test_a_password_in_the_target_is_refused_and_not_repeated(
     assert world.shell.runs() == 0
 
 
-def test_a_disk_that_is_full_costs_the_table_that_did_not_fit(
-    world: World, dumps: dict[str, Path], small_disk: Path
-) -> None:
-    """The tool goes on behind it, and exits with 1 as after a harmless error."""
-    place = small_disk / "space"
+@pytest.fixture
+def space() -> Iterator[Path]:
+    """Give a folder of the server on a disk of 512 KiB; not below the test's own, into which the server may not look."""
+    disk = Path(tempfile.mkdtemp(prefix="proofgap-disk-"))
+    _mount(disk, "-t", "tmpfs", "-o", "size=512k,mode=755", "tmpfs")
+    place = disk / "space"
     place.mkdir()
     os.chown(place, postgresql._user(), -1)
-    place.parent.chmod(0o755)
-    space = f"small_{os.getpid()}"
-    for folder in place.parents:
-        folder.chmod(folder.stat().st_mode | 0o011)
-    execute(world.url, f"CREATE TABLESPACE {space} LOCATION '{place}'")
+    yield place
+    subprocess.run(["umount", "--lazy", disk], check=True)
+    disk.rmdir()
+
+
+def test_a_disk_that_is_full_costs_the_table_that_did_not_fit(
+    world: World, dumps: dict[str, Path], space: Path
+) -> None:
+    """The tool goes on behind it, and exits with 1 as after a harmless error."""
+    name = f"small_{os.getpid()}"
+    execute(world.url, f"CREATE TABLESPACE {name} LOCATION '{space}'")
     try:
         subprocess.run([program("pg_restore"), "--schema-only", "-d", world.url, dumps["custom"]], check=True)
-        execute(world.url, f"ALTER TABLE orders SET TABLESPACE {space}")
-        execute(world.url, f"CREATE TABLE filler (t text) TABLESPACE {space}")
+        execute(world.url, f"ALTER TABLE orders SET TABLESPACE {name}")
+        execute(world.url, f"CREATE TABLE filler (t text) TABLESPACE {name}")
         execute(world.url, "ALTER TABLE filler ALTER t SET STORAGE EXTERNAL")
         execute(world.url, "INSERT INTO filler SELECT repeat('x', 7000) FROM generate_series(1, 40)")
         world.restore(dumps["custom"], "--option", "data-only=yes")
@@ -469,7 +477,7 @@ def test_a_disk_that_is_full_costs_the_table_that_did_not_fit(
         assert (world.number("customer"), world.number("orders")) == (CUSTOMERS, 0)
     finally:
         execute(world.url, "DROP TABLE filler; ALTER TABLE orders SET TABLESPACE pg_default")
-        execute(world.url, f"DROP TABLESPACE {space}")
+        execute(world.url, f"DROP TABLESPACE {name}")
 
 
 def restore_stuck(
