@@ -28,7 +28,7 @@ from proofgap.records import Item, RunDetails
 from proofgap_app.web.calls import Means, Principal
 from proofgap_app.web.site import create_site
 from proofgap_app.web.site_settings import SiteSettings
-from proofgap_store import Ledger, NewRun, engine
+from proofgap_store import Ledger, NewRun, dialect, engine
 
 RUNS = 1_000
 ROUNDS = 60
@@ -42,9 +42,15 @@ FROM audit_event, number WHERE event_id = :event
 """
 _MULTIPLY_RUNS = """
 WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < :times)
-INSERT INTO restore_run SELECT 'x' || n, workspace, environment, status, version, is_dry_run, NULL, operation_run_ref,
-  details, imported, created_at_us - n, :last + n FROM restore_run, number WHERE id = :run
+INSERT INTO restore_run ({names}) SELECT {values} FROM restore_run, number WHERE id = :run
 """
+_OWN = {
+    "id": "'x' || n",
+    "operation_run_id": "NULL",
+    "created_at_us": "created_at_us - n",
+    "last_event_id": ":last + n",
+}
+"""What a multiplied run has of its own."""
 
 
 def live(ledger: Ledger, runs: int) -> str:
@@ -71,7 +77,10 @@ def multiply(file: Path, run_id: str, times: int) -> None:
     for name, _ in triggers:
         connection.execute(f"DROP TRIGGER {name}")
     connection.execute(_MULTIPLY, {"times": times, "last": last, "event": event})
-    connection.execute(_MULTIPLY_RUNS, {"times": times, "last": last, "run": run_id})
+    names = [name for _, name, *_ in connection.execute("PRAGMA table_info(restore_run)").fetchall()]
+    values = ", ".join(_OWN.get(name, name) for name in names)
+    statement = _MULTIPLY_RUNS.format(names=", ".join(names), values=values)
+    connection.execute(statement, {"times": times, "last": last, "run": run_id})
     for _, text in triggers:
         connection.execute(text)
     connection.execute("COMMIT")
@@ -83,20 +92,34 @@ def multiply(file: Path, run_id: str, times: int) -> None:
 def recorded() -> Iterator[list[tuple[str, Any]]]:
     """Note every statement that the ledger makes."""
     made: list[tuple[str, Any]] = []
-    execute = engine.execute
+    execute, real = engine.execute, dialect.SQLITE
 
     def noting(connection: Any, statement: str, parameters: Any = None) -> Any:  # noqa: ANN401 - as the original
         made.append((statement, dict(parameters or {})))
         return execute(connection, statement, parameters)
 
-    places = [module for module in sys.modules.values() if getattr(module, "execute", None) is execute]
-    for module in places:
-        module.execute = noting  # type: ignore[attr-defined]  # found there just now
+    def begin(connection: Any, writes: bool, readers: Any) -> None:  # noqa: ANN401, FBT001 - as the original
+        made.append(("BEGIN IMMEDIATE" if writes else "BEGIN", {}))
+        real.begin(connection, writes, readers)
+
+    def commit(connection: Any, writes: bool) -> None:  # noqa: ANN401, FBT001 - as the original
+        made.append(("COMMIT", {}))
+        real.commit(connection, writes)
+
+    def together(connection: Any, statements: Any) -> list[list[Any]]:  # noqa: ANN401 - as the original
+        made.extend((statement, dict(parameters)) for statement, parameters in statements)
+        return real.together(connection, statements)
+
+    noted = real._replace(begin=begin, commit=commit, together=together)
+    places = [(module, name, value) for module in [*sys.modules.values()] for name, value in [*vars(module).items()]
+              if value is execute or value is real]  # fmt: skip
+    for module, name, value in places:
+        setattr(module, name, noting if value is execute else noted)
     try:
         yield made
     finally:
-        for module in places:
-            module.execute = execute  # type: ignore[attr-defined]  # as above
+        for module, name, value in places:
+            setattr(module, name, value)
 
 
 class Site:

@@ -30,6 +30,7 @@ class Dialect(NamedTuple):
     name: str  # as the scripts of the migrations are named
     begin: Callable[[Connection, bool, Readers], None]  # a transaction that writes, or one that sees one snapshot
     migrating: tuple[str, ...]  # begins one that changes the schema, alone
+    beside: Callable[[Connection], None]  # brings up what is beside the schema of the ledger, and no record
     failures: type[Exception]  # what the driver raises
     refusal: Callable[[Exception], str | None]  # why a guard or a constraint said no; None: the database failed
     remedy: str  # what to look at when the database fails
@@ -70,6 +71,7 @@ SQLITE = Dialect(
     name="sqlite",
     begin=_begin,
     migrating=("BEGIN IMMEDIATE",),
+    beside=lambda _connection: None,
     failures=sqlite.Error,
     refusal=_refusal,
     remedy="Check the file, its folder, the disk and who may write there.",

@@ -118,7 +118,7 @@ def make_engine(url: str, *, synchronous: str = "FULL") -> Engine:
 
 @cache
 def _postgresql() -> ModuleType:
-    if find_spec("psycopg") is None:
+    if find_spec("psycopg") is None or find_spec("procrastinate") is None:
         remedy = "Install it: pip install 'proofgap[postgres]'."
         raise BadInputError("ledger", "the driver for PostgreSQL is not installed", remedy)
     from proofgap_store import postgresql  # noqa: PLC0415 - its driver is an extra

@@ -198,7 +198,9 @@ def upgrade(url: str) -> Upgraded:
         if gate.file is not None and not gate.file.exists():
             raise UnavailableError(f"there is none at {gate.file}", "Make one with: proofgap init.")
         before = gate.read(_upgradable)
-        if before != REVISION:
+        if (
+            before != REVISION or gate.is_on_server
+        ):  # there, something is beside the schema, and has versions of its own
             migrate(gate.engine, before)
         return gate.read(lambda connection: _upgraded(connection, before))
     finally:

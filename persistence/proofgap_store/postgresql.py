@@ -24,6 +24,7 @@ from psycopg.types.string import StrDumper
 from sqlalchemy import URL, Engine, create_engine
 
 from proofgap_store.dialect import Dialect, Parameters, Readers, Statement
+from proofgap_store.queue_schema import bring_up
 
 SCHEMA = "proofgap"
 """The schema of a ledger within its database."""
@@ -32,7 +33,7 @@ OLDEST = 15_00_00
 """The oldest version of the server that is known to do, as it gives it."""
 
 _SETTINGS = """
-SET search_path = proofgap, pg_temp;
+SET search_path = proofgap, proofgap_queue, pg_temp;
 SET client_encoding = 'UTF8';
 SET synchronous_commit = {synchronous};
 SET lock_timeout = '30s';
@@ -167,8 +168,9 @@ POSTGRESQL = Dialect(
         _WRITING,
         "SELECT pg_advisory_xact_lock(1886547814, 3)",
         "SELECT set_config('role', pg_get_userbyid(nspowner), true) FROM pg_namespace WHERE oid = to_regnamespace('proofgap')",
-        f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}",
+        f"DO $$ BEGIN IF to_regnamespace('{SCHEMA}') IS NULL THEN CREATE SCHEMA {SCHEMA}; END IF; END $$",
     ),
+    beside=bring_up,
     failures=psycopg.Error,
     refusal=_refusal,
     remedy="Check the server, the network, its disk, and what this user may do there.",

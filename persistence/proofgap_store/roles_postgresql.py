@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from proofgap.facts import Struct
 from proofgap_store.engine import Connection, Row, rows
+from proofgap_store.queue_schema import QUEUE
 
 OWNER, APP, SEQUENCER, AUDITOR, PRIVACY = (
     "proofgap_owner",
@@ -95,6 +96,12 @@ LEFT JOIN pg_roles AS r ON r.oid = a.grantee
 WHERE c.relnamespace = to_regnamespace('proofgap') AND a.grantee <> c.relowner
 GROUP BY 1, c.relname, a.privilege_type
 """
+_QUEUE_RIGHTS = (
+    f"ALTER SCHEMA {QUEUE} OWNER TO {OWNER}",
+    f"GRANT USAGE ON SCHEMA {QUEUE} TO {APP}",
+    f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {QUEUE} TO {APP}",
+    f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA {QUEUE} TO {APP}",
+)
 _OWNED_BY_OTHERS = """
 SELECT c.relname AS name FROM pg_class AS c
 WHERE c.relnamespace = to_regnamespace('proofgap') AND c.relkind IN ('r', 'v', 'p', 'S')
@@ -204,6 +211,7 @@ def statements(connection: Connection) -> Iterator[str]:
     yield from (_revoked(right) for right in sorted(set(_granted(connection)) - wanted))
     yield from (f"REVOKE ALL ON FUNCTION proofgap.{row['name']} FROM PUBLIC" for row in rows(connection, _HANGABLE))
     yield from (f"GRANT {right.privilege} ON {_place(right)} TO {right.role}" for right in sorted(wanted))
+    yield from _QUEUE_RIGHTS  # what is in there is no record, so nobody compares them
 
 
 def _place(right: Right) -> str:

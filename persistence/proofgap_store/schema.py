@@ -138,6 +138,7 @@ def migrate(engine: Engine, before: str | None) -> None:
     with _migrating(engine) as connection:
         if revision(connection.connection.driver_connection) == before:
             _run_migrations(connection)
+        dialect_for(engine).beside(connection.connection.driver_connection)
 
 
 @contextmanager

@@ -17,10 +17,13 @@ from proofgap.facts import RunEvent, RunStatus
 from proofgap.records import RunDetails
 from proofgap_app.worker.lease import here
 from proofgap_app.worker.serve import Crew, Job
-from proofgap_store import InlineDispatcher, Ledger, NewRun, NewWorker, RunDispatcher
+from proofgap_store import InlineDispatcher, Ledger, NewRun, NewWorker, ProcrastinateDispatcher, RunDispatcher
 from tests.conformance.lives import PATHS, WIM, fire
 
-DISPATCHERS = {"inline": lambda _url: InlineDispatcher(idle_seconds=0.05)}
+DISPATCHERS = {
+    "inline": lambda _url: InlineDispatcher(idle_seconds=0.05),
+    "procrastinate": lambda url: ProcrastinateDispatcher(url, reconcile_seconds=1.0),
+}
 """Every engine that the suite holds to the same nine scenarios: a new one is one more line here, and one in `SETUPS`."""
 
 

@@ -448,7 +448,7 @@ def test_a_connection_that_the_server_ended_is_not_used_again(ledger, outside):
 
 
 def test_sessions_have_their_limits_whatever_the_database_was_set_to(ledger):
-    wanted = {"search_path": "proofgap, pg_temp", "lock_timeout": "30s", "statement_timeout": "10min"}
+    wanted = {"search_path": "proofgap, proofgap_queue, pg_temp", "lock_timeout": "30s", "statement_timeout": "10min"}
     with connected(ledger._gate.engine) as connection:
         for name, value in wanted.items():
             assert connection.execute(f"SHOW {name}").fetchone() == (value,)

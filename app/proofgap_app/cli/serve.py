@@ -26,7 +26,7 @@ from proofgap_store import Ledger
 
 PORT = 8470
 _PORT_MAX = 65_535
-_LINK_SECONDS = 3600
+_LINK_SECONDS = 600
 _SIGN_SECONDS = 5.0
 _PATIENCE_SECONDS = 600.0
 _NEEDED = ("starlette", "uvicorn", "jinja2")
@@ -185,7 +185,7 @@ def _working(ledger: Ledger) -> Iterator[None]:
 
 
 def start_link(ledger: Ledger, origin: str) -> str:
-    """Make a link by which the person at the keyboard signs in once, within an hour."""
+    """Make a link by which the person at the keyboard signs in once, within ten minutes."""
     token = ledger.sessions.offer(me(), _LINK_SECONDS).secret
     return f"{origin}/sign-in?{urlencode({'token': token})}"
 
@@ -198,7 +198,7 @@ def _announce(ledger: Ledger, origin: str, *, has_provider: bool, as_json: bool)
     else:
         output.data(f"Serving {origin}")
         if link is not None:
-            output.data(f"Open, once, within an hour:  {link}")
+            output.data(f"Open, once, within ten minutes:  {link}")
         output.note("Stop it with Ctrl-C.")
     output.flush()
 

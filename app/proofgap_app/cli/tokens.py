@@ -162,7 +162,7 @@ def revoke(token: str, /, *, access: Access = ACCESS) -> int:
 """,
 )
 def link(*, origin: str = f"http://127.0.0.1:{PORT}", access: Access = ACCESS) -> int:
-    """Print a link by which you sign in once, within an hour, to a server that serves this ledger.
+    """Print a link by which you sign in once, within ten minutes, to a server that serves this ledger.
 
     Args:
         origin: what browsers call the server.

@@ -121,7 +121,7 @@ def stream(command: Command, take: Callable[[bytes], None], should_stop: ShouldS
 
 def _started(command: Command) -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # noqa: S603 - arguments are a list, chosen by a driver; no shell reads them
-        (*_tied_to_us(), *command.arguments) if os.access(command.arguments[0], os.X_OK) else command.arguments,
+        (*_tied_to_us(), *command.arguments) if _is_program(command.arguments[0]) else command.arguments,
         bufsize=0,
         env=dict(command.environment),
         cwd=command.folder,
@@ -130,6 +130,15 @@ def _started(command: Command) -> subprocess.Popen[bytes]:
         stderr=subprocess.PIPE,
         start_new_session=True,
     )
+
+
+def _is_program(path: str) -> bool:
+    """Tell whether the system itself can run it; what it cannot is not to be handed to a shell by whoever ties it to us."""
+    try:
+        with Path(path).open("rb") as file:
+            return os.access(path, os.X_OK) and file.read(4).startswith((b"\x7fELF", b"#!"))
+    except OSError:
+        return False
 
 
 @cache

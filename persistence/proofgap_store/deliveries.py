@@ -1,0 +1,108 @@
+"""The loop of a worker that hears of runs by Procrastinate.
+
+Works around what is known to bite: the driver's listener gives up when the server refuses a connection, as it does
+while it restarts, so ours goes on, and it is polled every second besides. While the server is away, nothing ends.
+
+Owns the loop. Refuses to know what jobs there are (`procrastination`), and what executing is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import NamedTuple
+
+from procrastinate import App, JobContext, PsycopgConnector
+from procrastinate.connector import Notify
+from procrastinate.exceptions import ConnectorException
+from procrastinate.worker import Worker
+
+from proofgap_store.dispatching import Execute
+from proofgap_store.engine import UnavailableError
+from proofgap_store.procrastination import TASK, ProcrastinateDispatcher
+from proofgap_store.queue_schema import QUEUE
+
+_AGAIN_SECONDS = 1.0
+_POLL_SECONDS = 1.0
+_LOOK_SECONDS = 0.1
+
+
+class Deliveries(NamedTuple):
+    """What a worker asks for: what to do with a run, its name, how many at once, and when it is enough."""
+
+    execute: Execute
+    name: str
+    concurrency: int
+    stop: threading.Event
+
+
+class _Connector(PsycopgConnector):
+    """A connector whose listener outlives a server that restarts."""
+
+    async def listen_notify(self, on_notification: Notify, channels: Iterable[str]) -> None:  # type: ignore[explicit-override]  # typing.override came with Python 3.12
+        while True:
+            with suppress(ConnectorException):
+                await super().listen_notify(on_notification, channels)
+            await asyncio.sleep(_POLL_SECONDS)
+
+
+def serve(dispatcher: ProcrastinateDispatcher, wanted: Deliveries) -> None:
+    """Deliver until it is enough; then let what is under way end."""
+    asyncio.run(_serve(dispatcher, wanted))
+
+
+async def _serve(dispatcher: ProcrastinateDispatcher, wanted: Deliveries) -> None:
+    reconciling = asyncio.create_task(asyncio.to_thread(_reconcile_until, dispatcher, wanted.stop))
+    while not wanted.stop.is_set():
+        with suppress(ConnectorException):  # the server is away: it is asked again
+            await _deliver_until(dispatcher, wanted)
+        if not wanted.stop.is_set():
+            await asyncio.sleep(_AGAIN_SECONDS)
+    await reconciling
+
+
+async def _deliver_until(dispatcher: ProcrastinateDispatcher, wanted: Deliveries) -> None:
+    settings = {"options": f"-c search_path={QUEUE}"}
+    app = App(
+        connector=_Connector(conninfo=dispatcher.url, kwargs=settings, min_size=1, max_size=wanted.concurrency + 2)
+    )
+
+    @app.task(name=TASK, pass_context=True)
+    def deliver(context: JobContext, run: str) -> None:
+        if not wanted.execute(run, context.should_abort) and not wanted.execute(None, context.should_abort):
+            with suppress(UnavailableError):  # reconciling makes it up
+                dispatcher.offer_again(run, _AGAIN_SECONDS)
+
+    async with app.open_async():
+        worker = Worker(
+            app,
+            name=wanted.name,
+            concurrency=wanted.concurrency,
+            fetch_job_polling_interval=_POLL_SECONDS,
+            abort_job_polling_interval=_POLL_SECONDS,
+            delete_jobs="successful",
+            install_signal_handlers=False,
+        )
+        stopping = asyncio.create_task(_stop_with(worker, wanted.stop))
+        try:
+            await worker.run()
+        finally:
+            stopping.cancel()
+
+
+async def _stop_with(worker: Worker, stop: threading.Event) -> None:
+    while not stop.is_set():  # noqa: ASYNC110 - another thread sets it
+        await asyncio.sleep(_LOOK_SECONDS)
+    worker.stop()
+
+
+def _reconcile_until(dispatcher: ProcrastinateDispatcher, stop: threading.Event) -> None:
+    due = time.monotonic()
+    while not stop.wait(_LOOK_SECONDS):
+        if time.monotonic() >= due:
+            with suppress(UnavailableError):
+                dispatcher.reconcile()
+            due = time.monotonic() + dispatcher.reconcile_seconds
