@@ -12,6 +12,7 @@ from proofgap.claims import FORBIDDEN_CLAIMS
 from proofgap_app.web.pages import addresses
 from proofgap_store import LogQuery
 from proofgap_store import engine as store_engine
+from proofgap_store.documents import DamagedError
 from tests.browser.reading import tags_of, text_of
 from tests.browser.site import as_
 from tests.conformance.lives import ADA, HOME, OLGA, SAM, UDO, VERA, WIM, last, log_since
@@ -231,6 +232,18 @@ def test_a_page_asks_the_ledger_a_fixed_number_of_questions(client, runs, ledger
     for _ in range(30):
         ledger.show(runs["needs_review"], UDO.id, UDO)
     assert 0 < questions() <= first <= 40
+
+
+def test_a_decision_that_cannot_be_computed_shows_none_and_leads_to_the_log(client, runs, ledger, monkeypatch):
+    def damaged(*_given: object) -> None:
+        raise DamagedError(runs["failed"], "its status is none")
+
+    monkeypatch.setattr("proofgap_store.views.showing", damaged)
+    page = text_of(text(client, addresses.run(runs["failed"]), status=500), "main")
+    assert page.startswith("Restore runs\nDecision could not be computed\n")
+    assert "its status is none" not in page
+    assert "Error" in page
+    assert addresses.run(runs["failed"], "events") in text(client, addresses.run(runs["failed"]), status=500)
 
 
 def test_only_files_of_the_pages_are_served(client, runs):
