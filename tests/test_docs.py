@@ -7,6 +7,7 @@ from pathlib import Path
 
 from proofgap.audit import EventType
 from proofgap.findings import Code, Verdict
+from proofgap_app.drivers import borg_repository, names, restic_repository
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -22,6 +23,14 @@ def test_every_type_of_event_is_explained():
     spelled = text.replace("`.transitioned`, `.imported`", "")
     short = {kind for kind in EventType if kind.startswith(("restore.operation.", "restore.evidence."))}
     assert [kind for kind in EventType if f"`{kind}`" not in spelled and kind not in short] == []
+
+
+def test_every_driver_and_every_option_of_our_tools_is_explained():
+    text = (DOCS / "drivers.md").read_text("utf-8")
+    assert [name for name in names() if f"| `{name}` |" not in text] == []
+    assert [
+        option for option in (*restic_repository.OPTIONS, *borg_repository.OPTIONS) if f"`{option}=" not in text
+    ] == []
 
 
 def test_the_second_verifier_is_short_and_imports_nothing_of_ours():

@@ -23,7 +23,7 @@ MODULE_LINES_MAX = 400
 TEST_NAME_WORDS_MIN = 4
 HOME_OF_FORBIDDEN_CLAIMS = "fsm/proofgap/claims.py"
 ENTRY_POINTS = re.compile(
-    r".*/__main__\.py|.*/__init__\.py|.*/migrations/(env|versions/\w+)\.py|app/proofgap_app/demo\.py"
+    r".*/__main__\.py|.*/__init__\.py|.*/migrations/(env|versions/\w+)\.py|app/proofgap_app/(demo|drivers/conformance)\.py"
 )
 WRITTEN = {".py", ".pyi", ".md", ".sql", ".html", ".css", ".js", ".json", ".toml", ".txt", ".svg", ".mmd", ".dot"}
 NO_PLACE_FOR_TEXT = {"__pycache__", "node_modules"}

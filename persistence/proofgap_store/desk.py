@@ -182,7 +182,7 @@ class Desk:
 
         """
         with denials.recorded(self.gate, actor, self.clock):
-            return self.gate.read(lambda connection: _sources(connection, scope, actor.id))
+            return self.gate.read(lambda connection: _sources(connection, scope, actor.id), (actor.id,))
 
     def reviews(self, run_id: str, snapshot_id: str, actor: Actor) -> tuple[Review, ...]:
         """Read who said that they looked at a snapshot, the last one first.
@@ -192,7 +192,7 @@ class Desk:
 
         """
         with denials.recorded(self.gate, actor, self.clock):
-            return self.gate.read(lambda connection: _reviews(connection, run_id, snapshot_id, actor.id))
+            return self.gate.read(lambda connection: _reviews(connection, run_id, snapshot_id, actor.id), (actor.id,))
 
     def review(self, snapshot_id: str, actor: Actor, *, note: str | None = None) -> int:
         """Record that somebody looked at an active snapshot; gives the event's id. It changes no decision, and claims nothing.
@@ -204,7 +204,10 @@ class Desk:
         """
         words = None if note is None else check_words("note", note)
         with denials.recorded(self.gate, actor, self.clock):
-            return self.gate.write(lambda connection: _reviewing(connection, snapshot_id, (actor, words), self.clock()))
+            said = (actor, words)
+            return self.gate.write(
+                lambda connection: _reviewing(connection, snapshot_id, said, self.clock()), (actor.id,)
+            )
 
     def log(self, run_id: str, actor: Actor, *, after: int = 0, limit: int = 100) -> LogPart:
         """Read a part of the log of a run, the views of it as well.

@@ -141,10 +141,7 @@ class Gate:
         def attempt(connection: Connection) -> tuple[Writing[Answer] | Answer, list[Written]]:
             with transaction(connection, writes=False, readers=readers):
                 writing = prepare(connection)
-            if not isinstance(writing, Writing):
-                return writing, []
-            with self._blaming_guards(connection, writing), transaction(connection, writes=True, readers=readers):
-                return writing, self._insert(connection, writing)
+            return writing, self._insert(connection, writing, readers) if isinstance(writing, Writing) else []
 
         return self._persist(attempt)
 
@@ -159,7 +156,7 @@ class Gate:
         def attempt(connection: Connection) -> tuple[Writing[Answer] | Answer, list[Written]]:
             with self._blaming_guards(connection), transaction(connection, writes=True, readers=readers):
                 writing = prepare(connection)
-                return writing, self._insert(connection, writing) if isinstance(writing, Writing) else []
+                return writing, self._put(connection, writing) if isinstance(writing, Writing) else []
 
         return self._persist(attempt)
 
@@ -189,7 +186,11 @@ class Gate:
                 return writing.answer(written)
         raise StaleError("the stream", None, None)
 
-    def _insert(self, connection: Connection, writing: Writing[Any]) -> list[Written]:
+    def _insert(self, connection: Connection, writing: Writing[Any], readers: Readers) -> list[Written]:
+        with self._blaming_guards(connection, writing), transaction(connection, writes=True, readers=readers):
+            return self._put(connection, writing)
+
+    def _put(self, connection: Connection, writing: Writing[Any]) -> list[Written]:
         if writing.mends is not None:
             _mend(connection, writing.mends)
         written = self._append(connection, writing)  # a crash from here to the commit: nothing happened

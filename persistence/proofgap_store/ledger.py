@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
-from proofgap.access import Action, Place, authorize
+from proofgap.access import Action, Place
 from proofgap.admission import admitted, known
 from proofgap.audit import Actor, run_stream
 from proofgap.effects import refuse_results_at_birth
@@ -39,7 +39,7 @@ from proofgap_store.feed import Feed
 from proofgap_store.fleet import Fleet
 from proofgap_store.gate import Answer, Gate, Prepare, Writing
 from proofgap_store.maintenance import Database
-from proofgap_store.read import law, roles
+from proofgap_store.read import law
 from proofgap_store.schema import Drift
 from proofgap_store.sessions import Sessions
 from proofgap_store.shapes import Diagnosis, HistoryEvent, ImportResult, Listing, NewRun, Receipt, Shown
@@ -121,8 +121,7 @@ class Ledger:
         record = draft(new_id("rr"), (new.workspace, new.environment), new.details, actor.id, is_dry_run=new.is_dry_run)
 
         def prepare(connection: Connection) -> Writing[Receipt] | Receipt:
-            held = roles(connection, actor.id, new.workspace, new.environment)
-            authorize(actor.id, held, Action.CREATE, ("environment", f"{new.workspace}/{new.environment}"), place)
+            views.permit_in(connection, Action.CREATE, place, actor.id)
             plan = Plan(record.id, begin(record, hooks=_HOOKS))
             return replayed(connection, call) or writing(
                 call, head_of(connection, run_stream(record.id)), plan, law(connection)
@@ -167,11 +166,11 @@ class Ledger:
 
         """
         event, given = known(RunEvent, "event", event), admitted("given", given)
-        items = admitted("items", tuple(items), length_max=_FOUND_LENGTH_MAX)
-        check_report(event, given, items)
-        call = self._call(actor, at_us, key, "fire", run_id, event, given, items, expected_version)
+        found = admitted("items", tuple(items), length_max=_FOUND_LENGTH_MAX)
+        check_report(event, given, found)
+        call = self._call(actor, at_us, key, "fire", run_id, event, given, found, expected_version)
         call = call._replace(note=None if note is None else check_words("note", note))
-        return firing.fire(self._gate, firing.Fired(run_id, event, given, tuple(items), expected_version, token), call)
+        return firing.fire(self._gate, firing.Fired(run_id, event, given, found, expected_version, token), call)
 
     def retry(self, run_id: str, actor: Actor, *, key: str | None = None, at_us: int | None = None) -> Receipt:
         """Create a new run that tries again what a run did that has ended; the old one stays as it is.

@@ -12,6 +12,7 @@ import msgspec
 
 from proofgap.access import MAY, Action, Place, as_seen, authorize, viewer_of
 from proofgap.audit import Actor, view_stream
+from proofgap.errors import NotFoundError
 from proofgap.facts import TERMINAL_RUN_STATUSES, Count, ItemResult, Struct
 from proofgap.hooks import Trigger, project
 from proofgap.records import Check, Item, RunRecord
@@ -34,6 +35,7 @@ _SELECT_ITEMS = """
 SELECT document FROM result_item WHERE run = :run AND item_key > :after AND (CAST(:result AS TEXT) IS NULL OR result = :result)
 ORDER BY item_key LIMIT :limit
 """
+_DECLARED = "SELECT 1 FROM environment WHERE workspace = :workspace AND id = :environment"
 _SELECT_CHECKS = "SELECT document FROM evidence_check WHERE snapshot = :snapshot ORDER BY number"
 
 
@@ -90,6 +92,19 @@ def permit(connection: Connection, action: Action, scope: tuple[str, str], princ
     """Let somebody through who may do something in a workspace and environment. Raises as `authorize` does."""
     held = read.roles(connection, principal, *scope)
     authorize(principal, held, action, ("environment", "/".join(scope)), Place(*scope))
+
+
+def permit_in(connection: Connection, action: Action, place: Place, principal: str) -> None:
+    """Let somebody through who may do something in an environment that is there.
+
+    Raises:
+        NotFoundError, ForbiddenError: as for `permit`; or a role for every environment was granted, and this is none.
+
+    """
+    scope = (place.workspace or "", place.environment or "")
+    permit(connection, action, scope, principal)
+    if not rows(connection, _DECLARED, workspace=scope[0], environment=scope[1]):
+        raise NotFoundError("environment", "/".join(scope))
 
 
 def peek(connection: Connection, run_id: str, principal: str) -> RunRecord:

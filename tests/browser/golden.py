@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from proofgap_app.web.pages import failing
 from proofgap_app.web.pages.frames import Frame
 from proofgap_app.web.pages.rendering import render
 from proofgap_app.web.pages.run import links_for, run_page
+from proofgap_app.web.problems import MEANINGS, Code, Problem
 from proofgap_store import Shown
 from tests.browser.reading import text_of
 from tests.browser.sheets import SHEETS, log
@@ -28,11 +30,31 @@ def sheet_of(shown: Shown) -> str:
     return text_of(page_of(shown), "decision")
 
 
+def problem_of_page(code: Code, path: str = "/runs/rr_1") -> str:
+    """Give the text of the page that says what went wrong."""
+    meaning = MEANINGS[code]
+    problem = Problem(
+        type="", title=meaning.title, status=meaning.status, detail=meaning.remedy, code=code,
+        trace_id="0f3a" if meaning.status >= 500 else None,
+    )  # fmt: skip
+    return text_of(failing.page(path, problem).body.decode(), "main")
+
+
+PROBLEMS = {"no_run": Code.NOT_FOUND, "no_decision": Code.INTERNAL}
+"""The pages of a run that are no decision."""
+
+
+def every() -> dict[str, str]:
+    """Give every text by its name."""
+    pages = {name: problem_of_page(code) for name, code in PROBLEMS.items()}
+    return {name: sheet_of(shown) for name, shown in SHEETS.items()} | pages
+
+
 def write() -> None:
-    """Write every sheet."""
+    """Write every text."""
     FOLDER.mkdir(exist_ok=True)
-    for name, shown in SHEETS.items():
-        (FOLDER / f"{name}.txt").write_text(sheet_of(shown), "utf-8")
+    for name, text in every().items():
+        (FOLDER / f"{name}.txt").write_text(text, "utf-8")
 
 
 if __name__ == "__main__":

@@ -119,12 +119,17 @@ def test_the_id_can_be_copied_and_that_is_announced(visit, runs):
     assert page.evaluate("navigator.clipboard.readText()") == runs["failed"]
 
 
-@pytest.mark.parametrize(
-    "path",
-    ["/runs", "/audit", "/machine", "/runs/{}/items", "/runs/{}/evidence", "/runs/{}/operation", "/runs/{}/events"],
+OTHERS = (
+    *("/runs", "/audit", "/audit/events/1", "/machine", "/new?scope=default/local", "/sign-in"),
+    *(f"/runs/{{needs_review}}/{page}" for page in ("items", "evidence", "operation", "events", "proof-gap", "retry")),
+    *("/runs/{failed}/failure", "/runs/{not_executed}/preview", "/runs/{draft}/preparation", "/runs/{draft}/cancel"),
+    "/runs/{blocked_or_cancelled}/blocker",
 )
+
+
+@pytest.mark.parametrize("path", OTHERS)
 def test_the_other_pages_break_no_rule_and_fit_a_narrow_screen(visit, runs, path):
-    page = visit(path.format(runs["needs_review"]))
+    page = visit(path.format_map(runs))
     found = Axe().run(page, options={"runOnly": RULES})
     assert [(fault["id"], fault["nodes"][0]["html"]) for fault in found.response["violations"]] == []
     with narrow(page, 320):

@@ -12,6 +12,7 @@ from proofgap.claims import FORBIDDEN_CLAIMS
 from proofgap_app.web.pages import addresses
 from proofgap_store import LogQuery
 from proofgap_store import engine as store_engine
+from proofgap_store.documents import DamagedError
 from tests.browser.reading import tags_of, text_of
 from tests.browser.site import as_
 from tests.conformance.lives import ADA, HOME, OLGA, SAM, UDO, VERA, WIM, last, log_since
@@ -128,7 +129,7 @@ def test_who_lost_a_role_is_not_told_again_what_it_let_them_see(client, runs, le
 
 
 def test_an_auditor_may_look_as_somebody_else_and_nobody_else_may(client, runs):
-    path = f"{addresses.run(runs['completed_with_evidence'])}?as=vera"
+    path = f"{addresses.run(runs['completed_with_evidence'])}?viewer=vera"
     assert "Completed, recovery proof incomplete" in text(client, path, UDO.id)
     text(client, path, OLGA.id, 403)
 
@@ -190,6 +191,9 @@ def test_auditors_verify_sign_and_take_out_from_the_page(client, runs):
     signed = auditor.post("/audit/checkpoint", b"", **same)
     assert signed.body.startswith(b"proofgap/")
     assert "Verification of the log: OK" in auditor.post("/audit/verify", b"", **same).body.decode()
+    offered = 'action="' + addresses.run(runs["failed"], "bundle") + '"'
+    assert offered in text(client, addresses.run(runs["failed"]), UDO.id)
+    assert offered not in text(client, addresses.run(runs["failed"]), OLGA.id)
     bundle = auditor.post(addresses.run(runs["failed"], "bundle"), b"", **same)
     assert (bundle.status, bundle.body[:2]) == (200, b"PK")
     for path in ("/audit/checkpoint", "/audit/verify", addresses.run(runs["failed"], "bundle")):
@@ -228,6 +232,18 @@ def test_a_page_asks_the_ledger_a_fixed_number_of_questions(client, runs, ledger
     for _ in range(30):
         ledger.show(runs["needs_review"], UDO.id, UDO)
     assert 0 < questions() <= first <= 40
+
+
+def test_a_decision_that_cannot_be_computed_shows_none_and_leads_to_the_log(client, runs, ledger, monkeypatch):
+    def damaged(*_given: object) -> None:
+        raise DamagedError(runs["failed"], "its status is none")
+
+    monkeypatch.setattr("proofgap_store.views.showing", damaged)
+    page = text_of(text(client, addresses.run(runs["failed"]), status=500), "main")
+    assert page.startswith("Restore runs\nDecision could not be computed\n")
+    assert "its status is none" not in page
+    assert "Error" in page
+    assert addresses.run(runs["failed"], "events") in text(client, addresses.run(runs["failed"]), status=500)
 
 
 def test_only_files_of_the_pages_are_served(client, runs):

@@ -94,10 +94,19 @@ def fire(ledger: Ledger, run_id: str, *events: str, actor: Actor = ADA) -> Recei
 
 
 def live(ledger: Ledger, status: str = "completed", actor: Actor = ADA, **new: Any) -> str:
-    """Create a run and lead it to a status; give its id."""
+    """Create a run and lead it to a status; give its id. What is live in its environment is ended before it starts."""
+    if "start" in PATHS[status]:
+        make_room(ledger, **new)
     run_id = ledger.create(NewRun(**new), actor).run_id
     fire(ledger, run_id, *PATHS[status], actor=actor)
     return run_id
+
+
+def make_room(ledger: Ledger, workspace: str = HOME[0], environment: str = HOME[1], **_new: Any) -> None:
+    """End the run that is live in an environment, so that another one can start there."""
+    holder = ledger.fleet.holder((workspace, environment), ADA)
+    if holder is not None:
+        fire(ledger, holder.run, "fail")
 
 
 def after_the_end(ledger: Ledger, run_id: str, offset_us: int) -> int:

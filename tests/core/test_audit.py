@@ -172,7 +172,12 @@ def test_the_set_of_event_types_is_closed():
         *("restore.run.created", "restore.run.imported", "restore.run.transitioned"),
         *("restore.run.transition_refused", "restore.operation.created", "restore.operation.imported"),
         *("restore.operation.transitioned", "restore.evidence.created", "restore.evidence.imported"),
-        *("restore.evidence.transitioned", "restore.link.conflicted", "restore.decision.projected"),
+        *(
+            "restore.evidence.transitioned",
+            "restore.evidence.reviewed",
+            "restore.link.conflicted",
+            "restore.decision.projected",
+        ),
         *("restore.decision.listed", "access.granted", "access.revoked", "environment.declared", "machine.defined"),
         *("audit.exported", "audit.key_rotated", "audit.gap_declared", "audit.redacted", "audit.held"),
         *(

@@ -18,13 +18,13 @@ def meanwhile(path, monkeypatch):
     """Let somebody else, on a connection of their own, do something once: after the next reading, before its writing."""
     insert, waiting, attempts = Gate._insert, [], []
 
-    def after_others(self, connection, writing):
+    def after_others(self, connection, writing, *more):
         attempts.append(writing)
         while waiting:
             others = waiting.pop()
             with Ledger.open(f"sqlite:///{path}", create=False, synchronous="NORMAL") as ledger:
                 others(ledger)
-        return insert(self, connection, writing)
+        return insert(self, connection, writing, *more)
 
     monkeypatch.setattr(Gate, "_insert", after_others)
 
@@ -128,11 +128,11 @@ def test_a_law_that_changes_again_and_again_ends_in_one_error_and_nothing_is_wri
     run_id = live(ledger, "draft")
     insert, before = Gate._insert, records(ledger)
 
-    def restless(self, connection, writing):
+    def restless(self, connection, writing, *more):
         if writing.law is not None:
             with Ledger.open(f"sqlite:///{path}", create=False, synchronous="NORMAL") as other:
                 other.access.grant("sam", Role.VIEWER, HOME, ADA)
-        return insert(self, connection, writing)
+        return insert(self, connection, writing, *more)
 
     monkeypatch.setattr(Gate, "_insert", restless)
     monkeypatch.setattr(gate, "ATTEMPTS_MAX", 3)

@@ -44,7 +44,9 @@ class Client(NamedTuple):
         try:
             connection.request(method, path, body, sent)
             answer = connection.getresponse()
-            return Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
+            return Answer(
+                answer.status, {name.lower(): answer.getheader(name) for name in answer.headers}, answer.read()
+            )
         finally:
             connection.close()
 

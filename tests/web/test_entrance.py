@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+import structlog
 
 from proofgap.audit import Actor
+from proofgap_app import logs
+from proofgap_app.settings import LogStyle
 from proofgap_app.web.entrance import local
 from proofgap_app.web.people import identify
 from proofgap_store import Ledger, NewToken
@@ -83,6 +88,25 @@ def test_a_session_ends_when_its_owner_says_so(site, ledger):
     assert (303, "/sign-in") == (answer.status, answer.headers["location"])
     assert "Max-Age=0" in answer.headers["set-cookie"]
     assert 401 == site.post("/sign-out", **sent).status
+
+
+def test_whoever_signs_in_again_leaves_the_session_that_was_before(site, ledger):
+    former = signed_in(site, ledger)
+    link = ledger.sessions.offer(Actor(id="olga", via="page"), HOUR)
+    again = cookie(site.get(f"/sign-in?token={link.secret}", Cookie=former))
+    assert 401 == site.post("/sign-out", Cookie=former, Sec_Fetch_Site="same-origin").status
+    assert 303 == site.post("/sign-out", Cookie=again, Sec_Fetch_Site="same-origin").status
+
+
+def test_who_was_not_let_in_is_in_the_log_of_the_server_without_what_they_sent(site, capsys):
+    logs.configure(LogStyle.JSON)
+    site.post("/sign-out?x=secret", Authorization="Bearer proofgap_token_secret")
+    structlog.reset_defaults()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert ("web.refused", "unauthenticated", "/sign-out") == tuple(
+        json.loads(line)[name] for name in ("event", "code", "path")
+    )
+    assert "secret" not in line
 
 
 def test_nobody_is_signed_in_by_a_cookie_or_token_that_was_made_up(site):

@@ -28,6 +28,8 @@ MATRIX = {
     ("GET", "/readyz"): EVERYBODY,
     ("GET", "/problems/{code}"): EVERYBODY,
     ("GET", "/sign-in"): EVERYBODY,
+    ("GET", "/sign-in/provider"): "404 404 404 404 404 404 404 404",  # there is none here: test_openid.py has one
+    ("GET", "/sign-in/callback"): "404 404 404 404 404 404 404 404",  # as above
     ("POST", "/sign-out"): "303 303 303 303 303 303 303 401",
     ("GET", "/openapi.json"): "200 200 200 200 200 200 200 401",
     ("GET", "/metrics"): "200 403 403 200 403 403 200 401",
@@ -264,6 +266,12 @@ def test_a_run_is_not_made_in_a_workspace_of_somebody_else(world):
         bodies.append(same(answer, workspace))
     assert bodies[0] == bodies[1]
     assert 404 == bodies[0][0]
+
+
+def test_a_role_for_every_environment_is_none_for_one_that_was_never_declared(world):
+    sent = {"environment": "never-declared"}
+    answer = world.as_("ada").post("/v1/workspaces/default/restore-runs", sent, Idempotency_Key="undeclared")
+    assert (404, "not-found") == (answer.status, answer.json["code"])
 
 
 def test_somebody_who_holds_roles_in_two_workspaces_finds_each_run_in_its_own_only(world):

@@ -29,7 +29,14 @@ from proofgap_app.drivers.base import Driver, Request
 from proofgap_app.worker.record import scoped
 from proofgap_store import Drill, NewDrill
 
-app = App(name="drill", help="Declare restores that are due by the calendar, as tests.")
+app = App(
+    name="drill",
+    help="Declare restores that are due by the calendar, as tests.",
+    help_prologue="""Examples:
+  proofgap drill declare '30 2 * * sun' backup.tar.gz --into /srv/drill --environment drills
+  proofgap drill list
+""",
+)
 
 
 @Parameter(name="*")
@@ -151,6 +158,7 @@ def list_drills(*, access: Access = ACCESS) -> int:
     name="retire",
     help_prologue="""Examples:
   proofgap drill retire dr_01KB2M95QF7T3ZC8H
+  proofgap drill retire dr_01KB2M95QF7T3ZC8H --json
 """,
 )
 def retire(drill: str, /, *, access: Access = ACCESS) -> int:

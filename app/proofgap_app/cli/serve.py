@@ -8,25 +8,27 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Thread
 from urllib.parse import urlencode
 
 from cyclopts import App, Parameter
 
-from proofgap.errors import BadInputError
+from proofgap.errors import BadInputError, ProofgapError
 from proofgap.text import check_id, check_text
-from proofgap_app.cli import output
+from proofgap_app.cli import output, worker
 from proofgap_app.cli.ledgers import me, opened
 from proofgap_app.cli.options import ACCESS, Access, Whole
 from proofgap_store import Ledger
 
 PORT = 8470
 _PORT_MAX = 65_535
-_LINK_SECONDS = 3600
+_LINK_SECONDS = 600
 _SIGN_SECONDS = 5.0
+_PATIENCE_SECONDS = 600.0
 _NEEDED = ("starlette", "uvicorn", "jinja2")
 
 app = App(
@@ -80,16 +82,27 @@ class Provider:
 
 
 @app.default
-def serve(*, listening: Listening = Listening(), provider: Provider = Provider(), access: Access = ACCESS) -> int:
-    """Serve the console and the HTTP API until the process is told to stop; then answer what is under way, and end.
+def serve(
+    *,
+    no_worker: bool = False,
+    listening: Listening = Listening(),
+    provider: Provider = Provider(),
+    access: Access = ACCESS,
+) -> int:
+    """Serve the console and the HTTP API until the process is told to stop; then end what is under way first.
 
-    Prints a link that signs you in once, unless people sign in by a provider.
+    Prints a link that signs you in once, unless people sign in by a provider. Signs the log every few seconds, and executes
+    what is queued, as proofgap worker does.
+
+    Args:
+        no_worker: execute nothing here; workers of their own do.
+
     """
     if any(find_spec(name) is None for name in _NEEDED):
         raise BadInputError("", "the web is not installed", "Install it: pip install 'proofgap[web]'.")
     _refuse_open(listening, provider)
     with opened(access, create=True) as ledger:
-        _serve(ledger, listening, provider, as_json=access.json)
+        _serve(ledger, listening, provider, with_worker=not no_worker, as_json=access.json)
     return 0
 
 
@@ -117,7 +130,7 @@ def is_loopback(host: str) -> bool:
         raise BadInputError("--host", f"'{host}' is no address", "Use one such as 127.0.0.1 or ::1.") from None
 
 
-def _serve(ledger: Ledger, listening: Listening, provider: Provider, *, as_json: bool) -> None:
+def _serve(ledger: Ledger, listening: Listening, provider: Provider, *, with_worker: bool, as_json: bool) -> None:
     from proofgap_app.web import clerk, serving  # noqa: PLC0415 - the web is an extra
     from proofgap_app.web.people import identify  # noqa: PLC0415 - as above
     from proofgap_app.web.site import create_site  # noqa: PLC0415 - as above
@@ -143,18 +156,36 @@ def _serve(ledger: Ledger, listening: Listening, provider: Provider, *, as_json:
         site = create_site(ledger, settings, identify(ledger, settings))
         server = serving.Server(serving.configured(site, settings), site.state.stop)
         _announce(ledger, settings.origin, has_provider=sign_in is not None, as_json=as_json)
-        with clerk.signing(ledger, _SIGN_SECONDS, output.note), _working(ledger):
+        with clerk.signing(ledger, _SIGN_SECONDS, output.note), _working(ledger) if with_worker else nullcontext():
             server.run(sockets=[listener])
 
 
 @contextmanager
-def _working(_ledger: Ledger) -> Iterator[None]:
-    """Let one worker take what is queued, until the block ends."""
-    yield
+def _working(ledger: Ledger) -> Iterator[None]:
+    """Let one worker execute what is queued, until the block ends; then what is under way ends first, unless asked again."""
+    crew = worker.crew_of(ledger, worker.as_worker(me()), worker.wanted(), _PATIENCE_SECONDS)
+
+    def work() -> None:
+        try:
+            crew.work()
+        except ProofgapError as error:
+            output.note(f"proofgap: nothing that is queued is executed here: {error}")
+
+    thread = Thread(target=work, name="worker")
+    thread.start()
+    try:
+        yield
+    finally:
+        crew.drain()
+        try:
+            thread.join()
+        except KeyboardInterrupt:
+            crew.halt()
+            thread.join()
 
 
 def start_link(ledger: Ledger, origin: str) -> str:
-    """Make a link by which the person at the keyboard signs in once, within an hour."""
+    """Make a link by which the person at the keyboard signs in once, within ten minutes."""
     token = ledger.sessions.offer(me(), _LINK_SECONDS).secret
     return f"{origin}/sign-in?{urlencode({'token': token})}"
 
@@ -167,7 +198,7 @@ def _announce(ledger: Ledger, origin: str, *, has_provider: bool, as_json: bool)
     else:
         output.data(f"Serving {origin}")
         if link is not None:
-            output.data(f"Open, once, within an hour:  {link}")
+            output.data(f"Open, once, within ten minutes:  {link}")
         output.note("Stop it with Ctrl-C.")
     output.flush()
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
+from proofgap.audit import EventType
 from proofgap.facts import utc_text
 from proofgap.records import instant
 from proofgap_app.cli import output
@@ -19,6 +20,24 @@ from proofgap_store import LoggedEvent
 _SECONDS_LENGTH = 19
 _NAME_WIDTH = 21
 _GAP = 2
+_TOLD = {  # what needs no words but those that the event holds
+    EventType.EVIDENCE_REVIEWED: "reviewed: {snapshot}",
+    EventType.TOKEN_CREATED: "token {token}",
+    EventType.TOKEN_REVOKED: "token {token}",
+    EventType.LINK_MADE: "a link to sign in with, once",
+    EventType.SIGNED_IN: "by {means}",
+    EventType.SIGNED_OUT: "session {session:.12}",
+    EventType.MOVED: "to {target}, {size} leaves",
+    EventType.ARRIVED: "from {source}, {size} leaves",
+    EventType.WORKER_REGISTERED: "{worker}: {details[name]}",
+    EventType.WORKER_RETIRED: "{worker}",
+    EventType.WORKER_LOST: "{worker}",
+    EventType.ENVIRONMENT_RELEASED: "held by {holder}",
+    EventType.DRILL_DECLARED: "{drill}: {details[cron]}",
+    EventType.DRILL_RETIRED: "{drill}",
+    EventType.DRILL_FIRED: "{drill}",
+    EventType.DRILL_MISSED: "{drill}, ticks: {ticks}",
+}
 
 
 def moment(microseconds: object) -> str:
@@ -35,13 +54,20 @@ def exact_moment(microseconds: object) -> str:
         return output.ABSENT
 
 
-def words(event: LoggedEvent) -> str:  # noqa: PLR0911 - one answer per kind of event
+def words(event: LoggedEvent) -> str:
     """Say in a few words what happened."""
     if event.is_pruned:
         return "payload pruned"
     data = event.entry.get("data")
     if not isinstance(data, dict):
         return ""
+    if event.entry.get("type") in _TOLD:
+        return _filled(_TOLD[event.entry["type"]], data)
+    return _decided(data)
+
+
+def _decided(data: dict[str, Any]) -> str:
+    """Say what was shown, granted, taken out or refused."""
     match data:
         case {"decision": {"state": state, "rule": rule}, "viewer": {"id": viewer}, "trigger": trigger}:
             return f"{state} (rule {rule}), {_occasion(trigger, viewer)}"
@@ -55,6 +81,13 @@ def words(event: LoggedEvent) -> str:  # noqa: PLR0911 - one answer per kind of 
             return f"{fired} refused while {source}" + (f": {str(guard).replace('_', ' ')}" if guard else "")
         case _:
             return _moved(data)
+
+
+def _filled(template: str, data: dict[str, Any]) -> str:
+    try:
+        return template.format(**data)
+    except (LookupError, TypeError, ValueError):
+        return ""
 
 
 def _key_hash(key: str) -> str:

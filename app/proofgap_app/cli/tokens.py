@@ -134,6 +134,7 @@ def list_tokens(*, access: Access = ACCESS) -> int:
     name="revoke",
     help_prologue="""Examples:
   proofgap token revoke tk_restore-worker_9f2c41aa07
+  proofgap token revoke tk_restore-worker_9f2c41aa07 --json
 """,
 )
 def revoke(token: str, /, *, access: Access = ACCESS) -> int:
@@ -161,7 +162,7 @@ def revoke(token: str, /, *, access: Access = ACCESS) -> int:
 """,
 )
 def link(*, origin: str = f"http://127.0.0.1:{PORT}", access: Access = ACCESS) -> int:
-    """Print a link by which you sign in once, within an hour, to a server that serves this ledger.
+    """Print a link by which you sign in once, within ten minutes, to a server that serves this ledger.
 
     Args:
         origin: what browsers call the server.

@@ -26,7 +26,7 @@ from proofgap_app.worker.health import served
 from proofgap_app.worker.lease import here
 from proofgap_app.worker.serve import Crew
 from proofgap_app.worker.unattended import Hands
-from proofgap_store import NewWorker
+from proofgap_store import Ledger, NewWorker
 
 _LOG = structlog.get_logger("proofgap.worker")
 _PORT_MAX = 65_535
@@ -90,12 +90,11 @@ def worker(
     """
     if metrics is not None and not 0 <= metrics <= _PORT_MAX:
         raise BadInputError("--metrics", f"{metrics} is no port", "Use 0 to 65535.")
-    new, patience_s = _wanted(labels, times), seconds("--patience", times.patience)
-    actor = _worker(me())
+    new, patience_s = wanted(labels, times), seconds("--patience", times.patience)
+    actor = as_worker(me())
     names = {"environments": "--serve", "new.concurrency": "--concurrency", "new.lease_us": "--lease"}
     with opened(access) as ledger, naming(**names):
-        hands = Hands(ledger=ledger, actor=actor, patience_s=patience_s)
-        crew = Crew(ledger=ledger, actor=actor, new=new, body=hands.execute, look_after=hands.look_after)
+        crew = crew_of(ledger, actor, new, patience_s)
         with _told(crew), served(crew, metrics) as port:
             if port is not None:
                 output.note(f"Health and metrics: http://127.0.0.1:{port}/healthz and /metrics")
@@ -104,12 +103,24 @@ def worker(
     return Exit.OK
 
 
-def _worker(person: Actor) -> Actor:
+def crew_of(ledger: Ledger, actor: Actor, new: NewWorker, patience_s: float) -> Crew:
+    """Give the threads of a worker that restores, unattended."""
+    hands = Hands(ledger=ledger, actor=actor, patience_s=patience_s)
+    return Crew(ledger=ledger, actor=actor, new=new, body=hands.execute, look_after=hands.look_after)
+
+
+def as_worker(person: Actor) -> Actor:
     """Give who works: the account that the process runs as, as a worker."""
     return replace(person, kind="worker", via="worker")
 
 
-def _wanted(labels: Labels, times: Times) -> NewWorker:
+def wanted(labels: Labels = _LABELS, times: Times = _TIMES) -> NewWorker:
+    """Describe the worker that is to be registered.
+
+    Raises:
+        BadInputError: a label names no scope, or a driver is none that is installed here.
+
+    """
     for label in labels.serve:
         check_id("--serve", label)
     installed = names()

@@ -167,14 +167,20 @@ class CommandDriver:
 
 def demand_same(plan: Plan) -> None:
     """Refuse a backup, or a program, that is not the one that was planned. Raises `SourceChangedError`."""
-    path = Path(plan.request.backup)
-    if _is_path(plan.request.backup) and path.is_file():
-        is_same = file_unchanged(path, plan.identity) and program_of(plan.request).said in plan.tool_version
-    else:
-        found = CommandDriver().plan(plan.request)
-        is_same = (found.identity, found.tool_version) == (plan.identity, plan.tool_version)
+    try:
+        is_same = _is_same(plan)
+    except SourceError as error:
+        raise SourceChangedError(shown(plan.request.backup)) from error
     if not is_same:
         raise SourceChangedError(shown(plan.request.backup))
+
+
+def _is_same(plan: Plan) -> bool:
+    path = Path(plan.request.backup)
+    if _is_path(plan.request.backup) and path.is_file():
+        return file_unchanged(path, plan.identity) and program_of(plan.request).said in plan.tool_version
+    found = CommandDriver().plan(plan.request)
+    return (found.identity, found.tool_version) == (plan.identity, plan.tool_version)
 
 
 def _is_path(place: str) -> bool:

@@ -2,7 +2,8 @@
 
 Theory. An item is told of once. What is told twice and differently cannot both be true, so then nobody knows how it went, and
 the run did not reach its end. When the program went to its end and named some items, those that it did not name were not
-applied; when it named none at all, nothing is known of any. When it was broken off, what it named is a lower bound.
+applied; when it named none at all, nothing is known of any. When it was broken off, what it did not name is reported as not applied
+all the same, and the counts are lower bounds.
 
 Owns the counting. Refuses to know what the counts mean for the run.
 """
@@ -34,8 +35,7 @@ def execute(
         told.program, Verb.RESTORE, told.hear, keys=list(told.open), marker=plan.marker, should_stop=should_stop
     )
     reached_end = answer.went_to_its_end and not told.is_contradicted
-    if reached_end:
-        told.settle()
+    told.settle(reached_end=reached_end)
     nothing_written = not told.is_written and stays()
     return told.execution(answer, reached_end=reached_end, nothing_written=nothing_written)
 
@@ -51,7 +51,7 @@ class _Told:
         self._results: dict[str, ItemResult] = {}
         self._bytes_done = self._items_done = self._bytes_written = 0
         self._problems: list[str] = []
-        self.is_contradicted = self.is_written = False
+        self.is_contradicted = self.is_written = self._are_lower_bounds = False
 
     def refused(self) -> None:
         """Report what the plan already refused."""
@@ -76,9 +76,10 @@ class _Told:
             case _:
                 pass
 
-    def settle(self) -> None:
-        """End what a program that went to its end did not name, unless nothing is known of any item."""
-        if not self._results:
+    def settle(self, *, reached_end: bool) -> None:
+        """End what the program did not name, unless it went to its end and named nothing: then nothing is known of any."""
+        self._are_lower_bounds = not reached_end and bool(self.open)
+        if reached_end and not self._results:
             return
         for item in self.open.values():
             self._end(not_done(item, ItemResult.NON_APPLIED, "not_reported", "the program did not tell of it"))
@@ -99,7 +100,7 @@ class _Told:
             selected=self._plan.selected,
             expects_nothing=self._plan.expects_nothing,
             problems=tuple(problems),
-            counts_are_lower_bounds=not reached_end and bool(self.open),
+            counts_are_lower_bounds=self._are_lower_bounds,
         )
 
     def _counts(self) -> Counts:

@@ -2,8 +2,8 @@
 
 Theory. A tool gets a process group of its own, so that what it started ends with it. Both of its outputs are read as they come,
 so that it never waits for us. A wish to stop is told gently first, with the signals that it understands, and after its patience
-the whole group is killed. Whatever ends the reading, an error included, no process of it is left running. Nothing of our own
-environment reaches it but what it was given.
+the whole group is killed. Whatever ends the reading, an error included, no process of it is left running; and where the system has
+``setpriv``, the tool ends with us even if we are killed ourselves. Nothing of our own environment reaches it but what it was given.
 
 Owns the process. Refuses to know what the tool prints.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import selectors
+import shutil
 import signal
 import subprocess
 import time
@@ -19,6 +20,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -119,7 +121,7 @@ def stream(command: Command, take: Callable[[bytes], None], should_stop: ShouldS
 
 def _started(command: Command) -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # noqa: S603 - arguments are a list, chosen by a driver; no shell reads them
-        command.arguments,
+        (*_tied_to_us(), *command.arguments) if _is_program(command.arguments[0]) else command.arguments,
         bufsize=0,
         env=dict(command.environment),
         cwd=command.folder,
@@ -128,6 +130,26 @@ def _started(command: Command) -> subprocess.Popen[bytes]:
         stderr=subprocess.PIPE,
         start_new_session=True,
     )
+
+
+def _is_program(path: str) -> bool:
+    """Tell whether the system itself can run it; what it cannot is not to be handed to a shell by whoever ties it to us."""
+    try:
+        with Path(path).open("rb") as file:
+            return os.access(path, os.X_OK) and file.read(4).startswith((b"\x7fELF", b"#!"))
+    except OSError:
+        return False
+
+
+@cache
+def _tied_to_us() -> tuple[str, ...]:
+    """Give what makes a program end when we do; nothing where the system cannot."""
+    program = shutil.which("setpriv")
+    tie = () if program is None else (program, "--pdeathsig", "KILL", "--")
+    if not tie:
+        return ()
+    tried = subprocess.run([*tie, program or "", "--version"], capture_output=True, check=False)  # noqa: S603 - as above
+    return tie if tried.returncode == 0 else ()
 
 
 class _Running:

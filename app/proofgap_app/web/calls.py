@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -17,12 +17,15 @@ from starlette.requests import Request
 from proofgap.audit import Actor
 from proofgap.errors import BadInputError
 from proofgap.facts import Struct
-from proofgap.text import check_id, check_text, shown
+from proofgap.text import ID_LENGTH_MAX, check_id, check_text, shown
 from proofgap_app.web.bell import Bell
 from proofgap_app.web.metrics import Metrics
 from proofgap_app.web.problems import Code, HttpError
 from proofgap_app.web.site_settings import SiteSettings
 from proofgap_store import Ledger
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=ID_LENGTH_MAX)]
+"""An id or a name; that it is fit text is checked where it enters (`proofgap.text`)."""
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
@@ -160,7 +163,11 @@ def _read_pairs(sent: bytes, shape: type[S]) -> S:
         check_text(shown(name), value)
         if names.count(name) > 1:
             raise BadInputError(shown(name), "occurs more than once", "Send it once.")
-    return _converted(dict(pairs), shape, is_text=True)
+    found = _converted(dict(pairs), shape, is_text=True)
+    for name, value in pairs:
+        if getattr(found, name) is None:  # the word null is no null
+            raise BadInputError(name, f"'{shown(value)}' is not known", "Leave it out.")
+    return found
 
 
 def read_json(call: Call, shape: type[S]) -> S:

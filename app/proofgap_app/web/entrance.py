@@ -17,6 +17,7 @@ from proofgap_app.web.calls import Call
 from proofgap_app.web.people import forgotten, kept
 from proofgap_app.web.problems import Code, HttpError
 from proofgap_app.web.table import Route, Scope
+from proofgap_store import Entrance
 
 _LOCAL = re.compile(r"/(?![/\\])[!-~]*")
 HTML = ("text/html",)
@@ -42,7 +43,7 @@ def sign_in(call: Call, query: Arrival) -> Response:
     if "prefetch" in (call.header("sec-purpose") or call.header("purpose") or ""):
         raise HttpError(Code.MALFORMED_REQUEST, "A link that is good once is not fetched before somebody wants it.")
     entrance = call.ledger.sessions.begin_by_link(query.token, call.settings.session_seconds_max)
-    return see_other(wanted, kept(call.settings, entrance))
+    return let_in(call, entrance, wanted)
 
 
 def sign_out(call: Call) -> Response:
@@ -50,7 +51,17 @@ def sign_out(call: Call) -> Response:
     principal = call.principal
     if principal is not None and principal.session is not None:
         call.ledger.sessions.end(principal.session, principal.actor)
-    return see_other("/sign-in", forgotten(call.settings))
+    response = see_other("/sign-in", forgotten(call.settings))
+    response.headers["clear-site-data"] = '"cache", "storage"'
+    return response
+
+
+def let_in(call: Call, entrance: Entrance, wanted: str) -> Response:
+    """Give a browser its new session, and end the one that it had before."""
+    former = call.around.identify(call.request)
+    if former is not None and former.session is not None:
+        call.ledger.sessions.end(former.session, former.actor)
+    return see_other(local(wanted), kept(call.settings, entrance))
 
 
 def local(wanted: str) -> str:

@@ -13,10 +13,29 @@ from typing import Any
 
 import msgspec
 
+from proofgap.text import ID_LENGTH_MAX, TEXT_LENGTH_MAX
 from proofgap_app.web import calls
 from proofgap_app.web.problems import MEANINGS, MEDIA_TYPE, Code, Problem
 from proofgap_app.web.table import Route, Scope
 
+_UNFIT = (
+    r"\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufdd0-\ufdef\ufeff"
+    r"\ufff9-\ufffb\ufffe\uffff"
+)
+_TEXT = {"type": "string", "pattern": f"^[^{_UNFIT}]*$", "maxLength": TEXT_LENGTH_MAX}
+_ID = {
+    "type": "string",
+    "pattern": rf"^[^{_UNFIT}\s]([^{_UNFIT}]*[^{_UNFIT}\s])?$",
+    "minLength": 1,
+    "maxLength": ID_LENGTH_MAX,
+}
+_ANY_TEXT = {"type": "string"}  # what is not understood there is as good as not sent
+_OF_HEADERS = {
+    "If-Match": {"type": "string", "pattern": '^"[0-9]{1,15}"$'},
+    "If-None-Match": _ANY_TEXT,
+    "Last-Event-ID": _ANY_TEXT,
+    "Prefer": _ANY_TEXT,
+}
 _PART = re.compile(r"{(\w+)}")
 _REFERENCE = "#/components/schemas/{name}"
 _ALWAYS = (Code.MALFORMED_REQUEST, Code.TOO_LARGE, Code.WRONG_HOST, Code.UNAVAILABLE)
@@ -50,7 +69,7 @@ def document(routes: Sequence[Route], origin: str) -> dict[str, Any]:
         "security": [{"token": []}],
         "paths": paths,
         "components": {
-            "schemas": components,
+            "schemas": {name: _strict(schema) for name, schema in components.items()},
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "description": "An API token."}},
         },
     }
@@ -93,9 +112,19 @@ def _operation(route: Route, named: dict[str, Any], components: dict[str, Any]) 
     return found
 
 
+def _strict(schema: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """Say of every text of a schema what all text must be: no shape says it, for it holds everywhere (`proofgap.text`)."""
+    if isinstance(schema, list):
+        return [_strict(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {name: _strict(part) for name, part in schema.items()}
+    is_free = found.get("type") == "string" and not {"enum", "pattern", "format"} & {*found}
+    return {**_TEXT, **found} if is_free else found
+
+
 def _path(route: Route) -> list[dict[str, Any]]:
-    schema = {"type": "string", "minLength": 1, "maxLength": 200}
-    return [{"name": name, "in": "path", "required": True, "schema": schema} for name in _PART.findall(route.path)]
+    return [{"name": name, "in": "path", "required": True, "schema": _ID} for name in _PART.findall(route.path)]
 
 
 def _query(route: Route, named: dict[str, Any], components: dict[str, Any]) -> list[dict[str, Any]]:
@@ -104,7 +133,7 @@ def _query(route: Route, named: dict[str, Any], components: dict[str, Any]) -> l
         return []
     properties = components[named[_key(shape)]["$ref"].rpartition("/")[2]]["properties"]
     return [
-        {"name": name, "in": "query", "required": False, "schema": _known(schema)}
+        {"name": name, "in": "query", "required": False, "schema": _strict(_known(schema))}
         for name, schema in properties.items()
     ]
 
@@ -122,7 +151,7 @@ def _headers(route: Route) -> list[dict[str, Any]]:
     for header in route.headers:
         name = header.rstrip("?")
         must = not header.endswith("?") and name in {"Idempotency-Key", "If-Match"}
-        schema = {"type": "string", "minLength": 1, "maxLength": 200}
+        schema = _OF_HEADERS.get(name, _ID)
         found.append({"name": name, "in": "header", "required": must, "schema": schema, "description": _HEADERS[name]})
     return found
 

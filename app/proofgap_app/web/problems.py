@@ -46,6 +46,7 @@ class Code(StrEnum):
     INVALID_REQUEST = "invalid-request"
     MALFORMED_REQUEST = "malformed-request"
     UNAUTHENTICATED = "unauthenticated"
+    SIGN_IN_FAILED = "sign-in-failed"
     CROSS_SITE = "cross-site-request"
     FORBIDDEN = "forbidden"
     NOT_FOUND = "not-found"
@@ -89,6 +90,7 @@ MEANINGS: Mapping[Code, Meaning] = MappingProxyType(
         Code.INVALID_REQUEST: Meaning(422, "The request is not acceptable", "Correct what errors names."),
         Code.MALFORMED_REQUEST: Meaning(400, "The request cannot be read", "Correct its form."),
         Code.UNAUTHENTICATED: Meaning(401, "Nobody is signed in", "Send a token: Authorization: Bearer."),
+        Code.SIGN_IN_FAILED: Meaning(403, "The sign-in did not succeed", "Begin again at /sign-in."),
         Code.CROSS_SITE: Meaning(403, "The request came from another site", "Send it from a page of this site."),
         Code.FORBIDDEN: Meaning(403, "You may not do this", "Ask an admin of the workspace for a role that may."),
         Code.NOT_FOUND: Meaning(404, "Nothing to show", "Check the id, and who you are signed in as."),

@@ -23,6 +23,9 @@ LIMIT = 50
 Limit = Annotated[int, msgspec.Meta(ge=1, le=200)]
 """How many rows a page of a list may have."""
 
+Cursor = Annotated[str, msgspec.Meta(min_length=1, max_length=400, pattern="^[A-Za-z0-9_-]+$")]
+"""A place in a list, as the page before gave it."""
+
 _ENCODER = msgspec.json.Encoder()
 _OF_VIEWER = {"cache-control": "private, no-cache", "vary": "Authorization, Cookie"}
 

@@ -23,6 +23,7 @@ from proofgap_app.settings import is_debugging
 from proofgap_app.web.problems import Code, HttpError, answer, code_of, headers_of, is_failure, problem_of
 from proofgap_app.web.site_settings import SiteSettings
 
+_WATCHED = frozenset({Code.UNAUTHENTICATED, Code.SIGN_IN_FAILED, Code.CROSS_SITE, Code.WRONG_HOST})
 _VERSIONS = frozenset({"1.0", "1.1"})
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _CSP = "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'; object-src 'none'"
@@ -44,17 +45,30 @@ async def refuse(error: Exception, scope: Scope, receive: Receive, send: Send) -
     trace_id = secrets.token_hex(8) if is_failure(code_of(error)) else None
     if trace_id is not None:
         log_failure(error, scope, trace_id)
-    problem = problem_of(error, instance=scope.get("path"), trace_id=trace_id)
+    log_refusal(error, scope)
+    problem = problem_of(error, instance=place_of(scope), trace_id=trace_id)
     await answer(problem, headers_of(error))(scope, receive, send)
+
+
+def place_of(scope: Scope) -> str:
+    """Give the path of a request as it was sent: percent-encoded, so that it can be shown."""
+    sent: bytes = scope["raw_path"]
+    return sent.decode("ascii", errors="replace")
 
 
 def log_failure(error: Exception, scope: Scope, trace_id: str) -> None:
     """Say on standard error what failed; the traceback only where it is asked for: it may hold what people sent."""
     if not structlog.is_configured():  # as the ledger has it: a program that did not set up its log is told nothing
         return
-    _LOG.error("web.failed", trace_id=trace_id, method=scope.get("method"), path=scope.get("path"), error=repr(error))
+    _LOG.error("web.failed", trace_id=trace_id, method=scope.get("method"), path=place_of(scope), error=repr(error))
     if is_debugging():
         traceback.print_exception(error, file=sys.stderr)
+
+
+def log_refusal(error: Exception, scope: Scope) -> None:
+    """Say on standard error that somebody was not let in; of what they sent, only where they sent it to."""
+    if structlog.is_configured() and code_of(error) in _WATCHED:
+        _LOG.warning("web.refused", code=code_of(error), method=scope.get("method"), path=place_of(scope))
 
 
 class Outside:
@@ -87,6 +101,7 @@ class Outside:
             await self.app(scope, receive, send_with_headers)
         except Exception as error:
             if has_begun:  # the client must see that the answer is not whole: the connection is cut
+                log_failure(error, scope, secrets.token_hex(8))
                 raise
             await refuse(error, scope, receive, send_with_headers)
 

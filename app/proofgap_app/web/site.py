@@ -22,13 +22,13 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from proofgap.errors import ProofgapError
-from proofgap_app.web import api, entrance, pages
+from proofgap_app.web import api, entrance, openid, pages
 from proofgap_app.web.bell import Bell
 from proofgap_app.web.calls import Identify, Surroundings
 from proofgap_app.web.metrics import Metrics
 from proofgap_app.web.openapi import document
 from proofgap_app.web.problems import Code, HttpError, answer, code_of, headers_of, is_failure, problem_of
-from proofgap_app.web.shield import LAYERS, log_failure
+from proofgap_app.web.shield import LAYERS, log_failure, log_refusal, place_of
 from proofgap_app.web.site_settings import SiteSettings
 from proofgap_app.web.table import Route, mounted
 from proofgap_store import Ledger
@@ -39,7 +39,7 @@ _OF_PROGRAMS = ("/v1/", "/healthz", "/readyz", "/metrics", "/openapi.json")
 
 def routes_of(settings: SiteSettings) -> tuple[Route, ...]:
     """Give every route of a site."""
-    return (*api.ROUTES, *entrance.ROUTES, *pages.router(settings))
+    return (*api.ROUTES, *entrance.ROUTES, *openid.ROUTES, *pages.router(settings))
 
 
 def create_site(ledger: Ledger, settings: SiteSettings, identify: Identify) -> Starlette:
@@ -101,7 +101,8 @@ def _problem(request: Request, error: Exception) -> Response:
     trace_id = secrets.token_hex(8) if is_failure(code_of(error)) else None
     if trace_id is not None:
         log_failure(error, request.scope, trace_id)
-    problem = problem_of(error, instance=request.url.path, trace_id=trace_id)
+    log_refusal(error, request.scope)
+    problem = problem_of(error, instance=place_of(request.scope), trace_id=trace_id)
     if is_for_people(request):
         return _sign_in_first(request) if problem.code is Code.UNAUTHENTICATED else pages.error_page(request, problem)
     return answer(problem, headers_of(error))

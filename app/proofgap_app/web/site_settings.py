@@ -42,6 +42,15 @@ class SignIn(Struct):
     claim: str = "sub"
     scopes: tuple[str, ...] = ("openid", "profile")
 
+    def __post_init__(self) -> None:
+        """Refuse a provider whose word anybody on the way could change."""
+        parts = urlsplit(self.issuer)
+        is_here = parts.scheme == "http" and parts.hostname in _LOOPBACK
+        if not parts.hostname or not (parts.scheme == "https" or is_here):
+            raise BadInputError(
+                "--issuer", f"'{self.issuer}' is no https:// address", "Use the issuer as the provider writes it."
+            )
+
 
 class SiteSettings(Struct):
     """How a site is set up. ``origin`` is what a browser calls it, such as ``http://127.0.0.1:8470``."""

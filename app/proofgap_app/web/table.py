@@ -113,6 +113,8 @@ def _called(route: Route, request: Request, body: bytes, around: Surroundings) -
     call = Call(request, around, principal, body)
     if route.scope is not Scope.PUBLIC:
         _ = call.actor  # raises where nobody is signed in
+    for part in request.path_params:
+        call.named(part)  # raises where it can be no id
     return call
 
 

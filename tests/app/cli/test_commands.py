@@ -257,8 +257,8 @@ def test_cancelling_a_run_that_executes_only_asks_its_worker(cli):
 
 
 def test_a_retry_is_a_new_run_and_only_of_one_that_has_ended(cli):
-    assert cli("run", "retry", cli.running()).code == 5
     old = cli.in_state("failed")
+    assert cli("run", "retry", cli.running()).code == 5
     new = cli.ok("run", "retry", old, "--json").json
     assert new["run_id"] != old
     assert cli.ok("show", old, "--json").json["run"]["status"] == "failed"

@@ -13,8 +13,13 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from proofgap_store import Ledger
+from proofgap.facts import RunEvent
+from proofgap.records import RunDetails
+from proofgap_app.cli.ledgers import me
+from proofgap_store import Ledger, NewRun
+from proofgap_store.clock import operating_system_user
 from tests.app.cli.conftest import ROOTS
+from tests.app.restoring import backup_of, wait_for
 
 SECONDS_MAX = 60
 
@@ -55,6 +60,24 @@ def test_a_server_lets_in_whoever_started_it_signs_the_log_and_ends_in_good_orde
     with Ledger.open(cli.url, create=False) as ledger:
         assert 0 == ledger.audit.waiting()
         assert not ledger.verify().findings
+
+
+def test_a_server_executes_what_is_queued_unless_it_is_told_not_to(cli, tmp_path):
+    details = RunDetails(backup=str(backup_of("tar", tmp_path).path), target=str(tmp_path / "target"), driver="files")
+    cli.ok("init")
+    cli.ok("grant", operating_system_user(), "admin")  # whoever the program runs as
+    with Ledger.open(cli.url, create=False) as ledger:
+        run = ledger.create(NewRun(details=details), me()).run_id
+        for event in ("scope", "check", "preview", "queue"):
+            ledger.fire(run, RunEvent(event), me())
+        with serving(cli, "--no-worker"):
+            pass
+        assert "queued" == ledger.peek(run, me()).status
+        with serving(cli) as (process, _):
+            wait_for(lambda: ledger.peek(run, me()).status == "completed")
+            process.send_signal(signal.SIGTERM)
+            assert 0 == process.wait(SECONDS_MAX)
+        assert () == ledger.fleet.queue(me()).workers
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import tarfile
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Thread
@@ -17,7 +18,7 @@ import pytest
 from proofgap_app.drivers import chosen
 from proofgap_app.drivers.base import Request, SourceChangedError, TargetChangedError, no_progress
 from tests import postgresql
-from tests.app.drivers.conftest import small_disk as small_disk  # noqa: PLC0414 - a fixture
+from tests.app.drivers.conftest import _mount
 from tests.app.restoring import Ran, Shell, wait_for
 from tests.app.test_restore_damage import cut
 from tests.app.tools.databases import CUSTOMERS, ORDERS, PROGRAMS, World, dump, execute, one, program, results, shop
@@ -245,6 +246,28 @@ def test_a_selection_of_nothing_is_blocked_although_the_tool_would_exit_with_0(
     assert world.number("customer") is None
 
 
+@pytest.mark.parametrize("form", ["custom", "plain"])
+def test_a_dump_of_nothing_is_blocked_unless_nothing_is_expected(world: World, tmp_path: Path, form: str) -> None:
+    """Empty is right only where somebody says so; then it is evidence that nothing is there to compare."""
+    with shop("SELECT 1") as url:
+        made = dump(url, tmp_path / "empty", form)
+    assert (world.restore(made).code, world.told().ended[2]) == (15, "empty_selection")
+    ran = world.restore(made, "--expects-nothing")
+    told = world.told()
+    assert (ran.code, told.ended[:2]) == (0, ("completed_with_evidence", "completed"))
+    assert (told.verdicts, told.evidence[0][1].expected_empty) == ([("active", "match")], True)
+
+
+def test_sql_that_nobody_dumped_is_one_item_and_no_evidence(world: World, tmp_path: Path) -> None:
+    """Nobody lists what it should leave behind, so nothing can be compared."""
+    (tmp_path / "text.sql").write_text("CREATE TABLE t (n integer);\nINSERT INTO t VALUES (1);\n")
+    ran = world.restore(tmp_path / "text.sql")
+    told = world.told()
+    assert (ran.code, told.ended[:2]) == (12, ("completed_proof_incomplete", "completed"))
+    assert told.counts == {"total": 1, "succeeded": 1}
+    assert (told.verdicts, world.number("t")) == ([("failed", "inconclusive")], 1)
+
+
 def test_a_part_of_a_dump_is_restored_alone(world: World, dumps: dict[str, Path]) -> None:
     """Only what was selected is counted, and compared."""
     world.restore(
@@ -325,9 +348,7 @@ def test_sql_text_may_write_where_no_entry_says_so(world: World, tmp_path: Path,
     """Nothing written is said only where nothing is, in any table, sequence or role."""
     execute(world.url, "CREATE TABLE other (n integer); CREATE SEQUENCE numbers")
     role = f"made_{os.getpid()}"
-    (tmp_path / "text.sql").write_text(
-        f"{first.format(role=role)};\nSELECT 1/0;\n-- PostgreSQL database dump complete\n"
-    )
+    (tmp_path / "text.sql").write_text(f"{first.format(role=role)};\nSELECT 1/0;\n")
     world.restore(tmp_path / "text.sql")
     told = world.told()
     assert told.ended == ("failed", "failed", "tool_aborted")
@@ -351,7 +372,7 @@ def test_a_plain_dump_that_breaks_off_is_never_complete(world: World, dumps: dic
 @pytest.mark.parametrize("line", [r"\! touch ran", r"\connect other", r"SELECT 1 \gexec", "SELECT 'it''s' ; \\i file"])
 def test_a_plain_dump_that_tells_psql_more_than_sql_is_refused(world: World, tmp_path: Path, line: str) -> None:
     """A dump is a program; it must not reach beyond the database."""
-    (tmp_path / "evil.sql").write_text(f"CREATE TABLE t (n integer);\n{line}\n-- PostgreSQL database dump complete\n")
+    (tmp_path / "evil.sql").write_text(f"CREATE TABLE t (n integer);\n{line}\n")
     ran = world.restore(tmp_path / "evil.sql")
     assert (ran.code, world.told().ended) == (15, ("blocked_or_cancelled", "cancelled", "validation"))
     assert "for psql, and a restore must not execute it" in ran.err
@@ -442,22 +463,29 @@ def test_a_password_in_the_target_is_refused_and_not_repeated(
     assert world.shell.runs() == 0
 
 
-def test_a_disk_that_is_full_costs_the_table_that_did_not_fit(
-    world: World, dumps: dict[str, Path], small_disk: Path
-) -> None:
-    """The tool goes on behind it, and exits with 1 as after a harmless error."""
-    place = small_disk / "space"
+@pytest.fixture
+def space() -> Iterator[Path]:
+    """Give a folder of the server on a disk of 512 KiB; not below the test's own, into which the server may not look."""
+    disk = Path(tempfile.mkdtemp(prefix="proofgap-disk-"))
+    _mount(disk, "-t", "tmpfs", "-o", "size=512k,mode=755", "tmpfs")
+    place = disk / "space"
     place.mkdir()
     os.chown(place, postgresql._user(), -1)
-    place.parent.chmod(0o755)
-    space = f"small_{os.getpid()}"
-    for folder in place.parents:
-        folder.chmod(folder.stat().st_mode | 0o011)
-    execute(world.url, f"CREATE TABLESPACE {space} LOCATION '{place}'")
+    yield place
+    subprocess.run(["umount", "--lazy", disk], check=True)
+    disk.rmdir()
+
+
+def test_a_disk_that_is_full_costs_the_table_that_did_not_fit(
+    world: World, dumps: dict[str, Path], space: Path
+) -> None:
+    """The tool goes on behind it, and exits with 1 as after a harmless error."""
+    name = f"small_{os.getpid()}"
+    execute(world.url, f"CREATE TABLESPACE {name} LOCATION '{space}'")
     try:
         subprocess.run([program("pg_restore"), "--schema-only", "-d", world.url, dumps["custom"]], check=True)
-        execute(world.url, f"ALTER TABLE orders SET TABLESPACE {space}")
-        execute(world.url, f"CREATE TABLE filler (t text) TABLESPACE {space}")
+        execute(world.url, f"ALTER TABLE orders SET TABLESPACE {name}")
+        execute(world.url, f"CREATE TABLE filler (t text) TABLESPACE {name}")
         execute(world.url, "ALTER TABLE filler ALTER t SET STORAGE EXTERNAL")
         execute(world.url, "INSERT INTO filler SELECT repeat('x', 7000) FROM generate_series(1, 40)")
         world.restore(dumps["custom"], "--option", "data-only=yes")
@@ -469,7 +497,7 @@ def test_a_disk_that_is_full_costs_the_table_that_did_not_fit(
         assert (world.number("customer"), world.number("orders")) == (CUSTOMERS, 0)
     finally:
         execute(world.url, "DROP TABLE filler; ALTER TABLE orders SET TABLESPACE pg_default")
-        execute(world.url, f"DROP TABLESPACE {space}")
+        execute(world.url, f"DROP TABLESPACE {name}")
 
 
 def restore_stuck(

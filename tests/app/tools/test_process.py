@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from proofgap_app.drivers.process import Command, Ended, Stream, capture, run, stream
-from tests.app.restoring import wait_for
+from tests.app.restoring import ROOTS, wait_for
 
 
 def shell(script: str, **options: object) -> Command:
@@ -92,6 +93,21 @@ def test_an_error_while_a_line_is_looked_at_leaves_no_process_behind():
     with pytest.raises(ZeroDivisionError):
         run(shell("echo $$; sleep 100"), look)
     assert not is_running(pids[0])
+
+
+def test_a_tool_ends_with_its_worker_even_if_the_worker_is_killed():
+    """Otherwise it would write on, while everybody is told that the worker is lost."""
+    script = (
+        "from proofgap_app.drivers.process import Command, run\n"
+        "run(Command(arguments=('/bin/sh', '-c', 'echo $$; exec sleep 100')), lambda _s, line: print(line, flush=True))"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(ROOTS)}
+    worker = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, env=environment)
+    with worker:
+        tool = int(worker.stdout.readline())
+        assert is_running(tool)
+        worker.kill()
+    wait_for(lambda: not is_running(tool))
 
 
 def test_output_that_is_data_is_handed_on_as_bytes():

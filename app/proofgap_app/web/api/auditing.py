@@ -33,7 +33,7 @@ PATH = "/v1/workspaces/{ws}/audit-events"
 class EventsAsked(Struct):
     """Which events: of a run, of a type, of an environment; oldest first."""
 
-    after: str | None = None
+    after: replies.Cursor | None = None
     run: str | None = None
     kind: EventType | None = None
     environment: str | None = None

@@ -39,7 +39,7 @@ STREAM = "text/event-stream"
 class NewsAsked(Struct):
     """From where on, and how many seconds to wait for something new at most."""
 
-    after: str | None = None
+    after: replies.Cursor | None = None
     wait: Annotated[int, msgspec.Meta(ge=0, le=_WAIT_MAX)] = 0
     limit: replies.Limit = replies.LIMIT
 
@@ -61,7 +61,7 @@ class NewsFound(Struct):
 async def poll(call: Call, query: NewsAsked) -> Response:
     """Read which runs of a workspace moved; wait for it where nothing has."""
     wanted = Following(workspace=call.workspace, after=event_number(query.after), limit=query.limit)
-    end = asyncio.get_running_loop().time() + query.wait
+    end = asyncio.get_running_loop().time() + min(query.wait, call.settings.limits.wait_seconds_max)
     with call.bell.listening(call.actor.id):
         while True:
             found = await run_sync(call.ledger.feed.news, wanted, call.actor)
@@ -113,7 +113,7 @@ async def _messages(call: Call, wanted: Following) -> AsyncIterator[bytes]:
             wanted = msgspec.structs.replace(wanted, after=found.next)
             if not found.more:
                 before = loop.time()
-                await call.bell.wait(found.next, _PING_SECONDS)
+                await call.bell.wait(found.next, min(_PING_SECONDS, end - before))
                 if loop.time() - before >= _PING_SECONDS:
                     yield b": still here\n\n"
 

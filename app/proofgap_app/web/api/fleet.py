@@ -23,7 +23,7 @@ from proofgap.records import instant
 from proofgap.text import check_id
 from proofgap_app.web import replies
 from proofgap_app.web.api import runs
-from proofgap_app.web.calls import Call
+from proofgap_app.web.calls import Call, Name
 from proofgap_app.web.problems import Code
 from proofgap_app.web.table import Route, Scope
 from proofgap_store import Beat, Claim, NewWorker
@@ -41,8 +41,8 @@ class WorkerWanted(Struct):
     ``concurrency`` is how many runs it executes at once, ``lease_seconds`` how long it may be silent.
     """
 
-    name: str
-    environments: tuple[str, ...] = ()
+    name: Name
+    environments: tuple[Name, ...] = ()
     drivers: tuple[str, ...] = ()
     concurrency: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 1
     lease_seconds: Annotated[int, msgspec.Meta(ge=1, le=86_400)] = 90
@@ -73,9 +73,9 @@ class BeatSeen(Struct):
 class ClaimWanted(Struct):
     """Who wants a run: any, or the one that is named; ``token`` is that of an answer that got lost."""
 
-    worker: str
-    run: str | None = None
-    token: str | None = None
+    worker: Name
+    run: Name | None = None
+    token: Name | None = None
 
 
 class Claimed(Struct):

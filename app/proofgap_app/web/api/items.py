@@ -46,7 +46,7 @@ class ItemsAsked(Struct):
     """Which outcomes."""
 
     result: ItemResult | None = None
-    after: str | None = None
+    after: replies.Cursor | None = None
     limit: replies.Limit = replies.LIMIT
 
 

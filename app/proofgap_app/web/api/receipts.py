@@ -26,6 +26,7 @@ KEY = "Idempotency-Key"
 VERSION = "If-Match"
 FENCE = "Fencing-Token"
 _REPLAYED = "idempotent-replayed"
+_ANY_ETAG = re.compile(r'(W/)?"[^"]*"(\s*,\s*(W/)?"[^"]*")*')
 _ETAG = re.compile(r'"([0-9]{1,15})"')
 
 
@@ -63,13 +64,15 @@ def version_of(call: Call) -> int:
     """Give the version that the caller saw.
 
     Raises:
-        HttpError: there is none, or it is none of a run: whatever is there now, it is not what was seen.
+        HttpError: there is none, it is no ETag, or none of a run: whatever is there now, it is not what was seen.
 
     """
     sent = call.header(VERSION)
     if sent is None or sent.strip() == "*":  # any version: then the last writer would win
         raise HttpError(Code.PRECONDITION_REQUIRED, f"{VERSION} must name the version of the run that you saw.")
     found = _ETAG.fullmatch(sent.strip())
+    if found is None and not _ANY_ETAG.fullmatch(sent.strip()):
+        raise HttpError(Code.MALFORMED_REQUEST, f"{VERSION} is no ETag.")
     if found is None:
         raise HttpError(Code.VERSION_MISMATCH, f"{VERSION} names no version of a run.")
     return int(found[1])

@@ -21,7 +21,7 @@ from proofgap.wording import DecisionState
 from proofgap_app.web import replies
 from proofgap_app.web.api import receipts
 from proofgap_app.web.api.receipts import Fired
-from proofgap_app.web.calls import Call, form_of
+from proofgap_app.web.calls import Call, Name, form_of
 from proofgap_app.web.problems import Code
 from proofgap_app.web.table import Route, Scope
 from proofgap_store import ListedRun, Look, NewRun, Query
@@ -33,7 +33,7 @@ ONE = ROOT + "/{run}"
 class RunWanted(Struct):
     """A run that is to be: where, whether nothing is to be written, and what is known of it so far."""
 
-    environment: str
+    environment: Name
     is_dry_run: bool = False
     details: RunDetails = RunDetails()
 
@@ -77,7 +77,7 @@ class RunsAsked(Struct):
 
     decision: DecisionState | None = None
     environment: str | None = None
-    after: str | None = None
+    after: replies.Cursor | None = None
     limit: replies.Limit = replies.LIMIT
 
 

@@ -64,7 +64,7 @@ class Transitions(Struct):
 class PageAsked(Struct):
     """Which part of a list."""
 
-    after: str | None = None
+    after: replies.Cursor | None = None
     limit: replies.Limit = replies.LIMIT
 
 

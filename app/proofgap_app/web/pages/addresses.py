@@ -38,7 +38,7 @@ def decision(run_id: str, event_id: int) -> str:
 
 def event(run_id: str, event_id: int) -> str:
     """Give the address of an event in the log of its run."""
-    return f"{run(run_id, 'events')}?from={event_id}#e{event_id}"
+    return f"{run(run_id, 'events')}?start={event_id}#e{event_id}"
 
 
 def audit_event(event_id: int) -> str:

@@ -38,9 +38,15 @@ def page(path: str, problem: Problem) -> Response:
         title=title,
         detail=detail,
         log=log,
-        remedy=MEANINGS[problem.code].remedy,
+        remedy=_remedy(problem),
     )
     return HTMLResponse(html, problem.status)
+
+
+def _remedy(problem: Problem) -> str:
+    if problem.trace_id is None:
+        return MEANINGS[problem.code].remedy
+    return "Whoever runs the server finds what happened in its log, under the number of this error."
 
 
 def _run_of(path: str) -> str | None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-import msgspec
 from starlette.responses import RedirectResponse, Response
 
 from proofgap.access import MAY, Action
@@ -26,13 +25,13 @@ _LOG_EVENTS = 100
 class As(Struct):
     """Whose view is wanted: one's own, unless an auditor names somebody else's."""
 
-    as_: str = msgspec.field(name="as", default="")
+    viewer: str = ""
 
 
 class From(Struct):
     """At which event a part of a log begins."""
 
-    from_: str = msgspec.field(name="from", default="")
+    start: str = ""
 
 
 def start(_call: Call) -> Response:
@@ -43,14 +42,17 @@ def start(_call: Call) -> Response:
 def run_page(call: Call, query: As) -> Response:
     """Show what one run means."""
     refuse_prefetch(call)
-    run_id, viewer = run_named(call), check_id("as", query.as_) if query.as_ else call.actor.id
+    run_id, viewer = run_named(call), check_id("viewer", query.viewer) if query.viewer else call.actor.id
     shown = call.ledger.show(run_id, viewer, call.actor)
     around = call.ledger.desk.around(run_id, call.actor.id)
     record = shown.record
     links = run.links_for(record, may_act=bool(around.roles & MAY[Action.PREPARE]))
     stream = addresses.stream(record.workspace, run_id)
     top = frame(call, around.roles, (record.workspace, record.environment))
-    return answered("run.html", frame=top, page=run.run_page(shown, around.trail, stream, links))
+    page = run.run_page(shown, around.trail, stream, links)
+    if around.roles & MAY[Action.AUDIT]:
+        page = page._replace(bundle=addresses.run(run_id, "bundle"))
+    return answered("run.html", frame=top, page=page)
 
 
 def past_decision(call: Call) -> Response:
@@ -73,12 +75,10 @@ def past_decision_json(call: Call) -> Response:
 def events(call: Call, query: From) -> Response:
     """Show every event of a run, the views of it as well."""
     run_id = run_named(call)
-    part = call.ledger.desk.log(run_id, call.actor, after=trail.number("from", query.from_, 1) - 1, limit=_LOG_EVENTS)
+    part = call.ledger.desk.log(run_id, call.actor, after=trail.number("start", query.start, 1) - 1, limit=_LOG_EVENTS)
     around = call.ledger.desk.around(run_id, call.actor.id)
     following = (
-        None
-        if part.next is None
-        else addresses.with_query(addresses.run(run_id, "events"), **{"from": str(part.next + 1)})
+        None if part.next is None else addresses.with_query(addresses.run(run_id, "events"), start=str(part.next + 1))
     )
     rows = trail.rows(run_id, part.events)
     return answered("events.html", frame=frame(call, around.roles), run_id=run_id, rows=rows, following=following)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -36,7 +37,8 @@ def environment() -> Environment:
         finalize=_shown,
         auto_reload=False,
     )
-    made.globals.update(asset=asset, at=addresses)
+    ours: Any = {"asset": asset, "at": addresses}
+    made.globals.update(ours)
     return made
 
 

@@ -42,6 +42,7 @@ class RunPage(NamedTuple):
     rules_version: str
     stream: str
     links: tuple[Link, ...]
+    bundle: str | None = None  # where an auditor takes out everything about the run
     is_live: bool = True
     past: str | None = None
 

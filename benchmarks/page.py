@@ -1,0 +1,213 @@
+"""How much the run page and the list of 50 cost on the server, against the bare queries that they need.
+
+A request goes through the whole site, as a server hands it in, and comes back as a page. Every statement that it made
+is then made again by the bare driver, with the same triggers and in the same transactions, on an equal copy of the
+ledger, by a program that only executes, fetches and commits. Both alternate, request by request, in one process.
+
+``python -m benchmarks.page`` measures a ledger of a thousand runs; ``python -m benchmarks.page 1000000`` measures one
+of a million beside it. So many runs are not lived through: the rows of a real run, and of its first event, are
+multiplied with the guards off, which are then put back word for word. No such ledger verifies; it only has the size.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from starlette.requests import Request
+
+from benchmarks.fire import ACTOR, LIFE, floor_connection, median_us, timed
+from proofgap.facts import ItemResult, RunEvent
+from proofgap.records import Item, RunDetails
+from proofgap_app.web.calls import Means, Principal
+from proofgap_app.web.site import create_site
+from proofgap_app.web.site_settings import SiteSettings
+from proofgap_store import Ledger, NewRun, dialect, engine
+
+RUNS = 1_000
+ROUNDS = 60
+ORIGIN = "http://127.0.0.1:80"
+WANTED = RunDetails(backup="/srv/backups/nightly.tar.gz", target="/srv/shop", driver="files")
+_MULTIPLY = """
+WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < :times)
+INSERT INTO audit_event (event_id, payload, leaf)
+SELECT :last + n, json_set(payload, '$.id', 'x' || n, '$.stream', 'run/x' || n, '$.run', 'x' || n), leaf
+FROM audit_event, number WHERE event_id = :event
+"""
+_MULTIPLY_RUNS = """
+WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < :times)
+INSERT INTO restore_run ({names}) SELECT {values} FROM restore_run, number WHERE id = :run
+"""
+_OWN = {
+    "id": "'x' || n",
+    "operation_run_id": "NULL",
+    "created_at_us": "created_at_us - n",
+    "last_event_id": ":last + n",
+}
+"""What a multiplied run has of its own."""
+
+
+def live(ledger: Ledger, runs: int) -> str:
+    """Let runs live their whole lives, each with items; give the id of the last one."""
+    run_id = ""
+    items = [Item(key=f"file-{number}", result=ItemResult.SUCCEEDED) for number in range(48)]
+    for _ in range(runs):
+        run_id = ledger.create(NewRun(details=WANTED), ACTOR).run_id
+        for name in LIFE[:-1]:
+            ledger.fire(run_id, RunEvent(name), ACTOR)
+        ledger.fire(run_id, RunEvent.REPORT, ACTOR, items=items)
+        ledger.fire(run_id, RunEvent(LIFE[-1]), ACTOR)
+    return run_id
+
+
+def multiply(file: Path, run_id: str, times: int) -> None:
+    """Put so many more runs into a ledger, each older than the last, with an event of its own."""
+    connection = floor_connection(file, "OFF")
+    triggers = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
+    ((last, event),) = connection.execute(
+        "SELECT (SELECT max(event_id) FROM audit_event), last_event_id FROM restore_run WHERE id = ?", (run_id,)
+    ).fetchall()
+    connection.execute("BEGIN IMMEDIATE")
+    for name, _ in triggers:
+        connection.execute(f"DROP TRIGGER {name}")
+    connection.execute(_MULTIPLY, {"times": times, "last": last, "event": event})
+    names = [name for _, name, *_ in connection.execute("PRAGMA table_info(restore_run)").fetchall()]
+    values = ", ".join(_OWN.get(name, name) for name in names)
+    statement = _MULTIPLY_RUNS.format(names=", ".join(names), values=values)
+    connection.execute(statement, {"times": times, "last": last, "run": run_id})
+    for _, text in triggers:
+        connection.execute(text)
+    connection.execute("COMMIT")
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+
+
+@contextmanager
+def recorded() -> Iterator[list[tuple[str, Any]]]:
+    """Note every statement that the ledger makes."""
+    made: list[tuple[str, Any]] = []
+    execute, real = engine.execute, dialect.SQLITE
+
+    def noting(connection: Any, statement: str, parameters: Any = None) -> Any:  # noqa: ANN401 - as the original
+        made.append((statement, dict(parameters or {})))
+        return execute(connection, statement, parameters)
+
+    def begin(connection: Any, writes: bool, readers: Any) -> None:  # noqa: ANN401, FBT001 - as the original
+        made.append(("BEGIN IMMEDIATE" if writes else "BEGIN", {}))
+        real.begin(connection, writes, readers)
+
+    def commit(connection: Any, writes: bool) -> None:  # noqa: ANN401, FBT001 - as the original
+        made.append(("COMMIT", {}))
+        real.commit(connection, writes)
+
+    def together(connection: Any, statements: Any) -> list[list[Any]]:  # noqa: ANN401 - as the original
+        made.extend((statement, dict(parameters)) for statement, parameters in statements)
+        return real.together(connection, statements)
+
+    noted = real._replace(begin=begin, commit=commit, together=together)
+    places = [(module, name, value) for module in [*sys.modules.values()] for name, value in [*vars(module).items()]
+              if value is execute or value is real]  # fmt: skip
+    for module, name, value in places:
+        setattr(module, name, noting if value is execute else noted)
+    try:
+        yield made
+    finally:
+        for module, name, value in places:
+            setattr(module, name, value)
+
+
+class Site:
+    """A site, asked without a network."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        """Serve a ledger to one person."""
+        self.app = create_site(ledger, SiteSettings(origin=ORIGIN), self._identify)
+        self.loop = asyncio.new_event_loop()
+
+    @staticmethod
+    def _identify(_request: Request) -> Principal:
+        return Principal(ACTOR, Means.SESSION)
+
+    def get(self, path: str) -> None:
+        """Ask for a page."""
+        status = self.loop.run_until_complete(self._asked(path))
+        if status != 200:
+            raise SystemExit(f"{path} answered {status}")
+
+    async def _asked(self, path: str) -> int:
+        headers = [(b"host", b"127.0.0.1:80"), (b"accept", b"text/html")]
+        scope = {
+            "type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "query_string": b"", "root_path": "",
+            "headers": headers, "scheme": "http", "http_version": "1.1", "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80),
+        }  # fmt: skip
+        answered: list[int] = []
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message: dict[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                answered.append(message["status"])
+
+        await self.app(scope, receive, send)  # type: ignore[arg-type]  # a scope as a server gives it
+        return answered[0]
+
+
+def bare(connection: Any, statements: list[tuple[str, Any]]) -> None:  # noqa: ANN401 - whichever SQLite library it is
+    """Make the statements of a page, and nothing else."""
+    for statement, parameters in statements:
+        connection.execute(statement, parameters).fetchall()
+
+
+def measure(runs: int) -> dict[str, tuple[float, float, int]]:
+    """Give, by page, the median microseconds of the page and of its bare queries, and how many they are."""
+    with tempfile.TemporaryDirectory() as name:
+        file, copy = Path(name, "ledger.db"), Path(name, "copy.db")
+        with Ledger.open(f"sqlite:///{file}", owner=ACTOR.id, synchronous="OFF") as ledger:
+            run_id = live(ledger, min(runs, RUNS))
+        if runs > RUNS:
+            multiply(file, run_id, runs - RUNS)
+        floor_connection(file, "OFF").execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        shutil.copyfile(file, copy)
+        with Ledger.open(f"sqlite:///{file}", create=False, owner=ACTOR.id) as ledger:
+            floor = floor_connection(copy, "FULL")
+            site = Site(ledger)
+            found = {page: _pair(site, floor, path) for page, path in (("run", f"/runs/{run_id}"), ("list", "/runs"))}
+            floor.close()
+        return found
+
+
+def _pair(site: Site, floor: Any, path: str) -> tuple[float, float, int]:  # noqa: ANN401 - as above
+    pages, floors, statements = [], [], 0
+    for number in range(ROUNDS + 5):
+        with recorded() as made:
+            page = timed(lambda: site.get(path))
+        queries = timed(lambda: bare(floor, made))
+        if number >= 5:  # the first ones fill caches
+            pages.append(page)
+            floors.append(queries)
+        statements = len(made)
+    return median_us(pages), median_us(floors), statements
+
+
+def main(sizes: tuple[int, ...] = (RUNS,)) -> None:
+    """Measure, and print a table."""
+    first: dict[str, float] = {}
+    for runs in sizes:
+        print(f"\nPages of a ledger of {runs:,} runs (medians of {ROUNDS}, synchronous=FULL)")
+        for page, (page_us, floor_us, statements) in measure(runs).items():
+            first.setdefault(page, page_us)
+            growth = f", {page_us / first[page]:.2f} times that of {sizes[0]:,} runs" if runs != sizes[0] else ""
+            print(
+                f"  {page:5} {page_us:8.0f} us   {page_us / floor_us:5.2f} times its {statements} bare queries ({floor_us:.0f} us){growth}"
+            )
+
+
+if __name__ == "__main__":
+    main((RUNS, *map(int, sys.argv[1:])))
