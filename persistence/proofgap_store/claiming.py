@@ -23,11 +23,11 @@ from proofgap.records import Moment, RunDetails
 from proofgap_store.dialect import dialect_of
 from proofgap_store.engine import Connection, RefusedByDatabaseError, rows
 from proofgap_store.fencing import claim_of
-from proofgap_store.fleet_shapes import Claim, WorkerInfo, WorkerState
+from proofgap_store.fleet_shapes import Claim, WorkerState
 from proofgap_store.gate import Writing
 from proofgap_store.read import run
 from proofgap_store.transitions import Call, Plan, writing
-from proofgap_store.workers import WorkerLostError, owned, served
+from proofgap_store.workers import Employed, WorkerLostError, employed, served
 
 _HOOKS = ProjectForRecord()
 _TAKEN = "proofgap: stale claim: somebody was faster"
@@ -36,9 +36,10 @@ WITH scope AS MATERIALIZED (SELECT value ->> 0 AS workspace, value ->> 1 AS envi
   driver AS MATERIALIZED (SELECT value AS name FROM json_each(:drivers))
 SELECT r.id FROM restore_run AS r JOIN environment AS e ON e.workspace = r.workspace AND e.id = r.environment
 WHERE r.status = 'queued' AND r.imported = 0 AND (CAST(:run AS TEXT) IS NULL OR r.id = :run)
-  AND EXISTS (SELECT 1 FROM scope AS s WHERE s.workspace = r.workspace AND s.environment IN (r.environment, :any))
-  AND NOT EXISTS (
+  AND (EXISTS (SELECT 1 FROM scope AS s WHERE s.workspace = r.workspace AND s.environment IN (r.environment, :any))) IS TRUE
+  AND (EXISTS (
     SELECT 1 FROM restore_run AS h WHERE h.workspace = r.workspace AND h.environment = r.environment AND h.holds_env = 1)
+  ) IS FALSE
   AND coalesce(r.worker, :worker) = :worker
   AND (:drivers = '[]' OR r.details ->> '$.driver' IN (SELECT name FROM driver))
   AND coalesce(CAST(r.details ->> '$.deadline_us' AS BIGINT) > {clock}, TRUE)
@@ -53,6 +54,7 @@ class Wanted(NamedTuple):
     worker: str
     run: str | None
     token: str
+    is_again: bool  # the token may have been used for a claim whose answer got lost
 
 
 def claiming(connection: Connection, wanted: Wanted, call: Call) -> Writing[Claim | None] | Claim | None:
@@ -63,13 +65,13 @@ def claiming(connection: Connection, wanted: Wanted, call: Call) -> Writing[Clai
         WorkerLostError: the worker is not active any more.
 
     """
-    worker = owned(connection, wanted.worker, call.actor.id)
+    worker = employed(connection, wanted.worker, call.actor.id)
     if worker.state is not WorkerState.ACTIVE:
         raise WorkerLostError(worker.id, worker.state)
-    before = _before(connection, worker, wanted.token)
+    before = _before(connection, worker, wanted)
     if before is not None:
         return Claim(run=run(connection, before, call.actor.id).record, worker=worker.id, token=wanted.token)
-    if len(worker.running) >= worker.wanted.concurrency:
+    if worker.busy >= worker.wanted.concurrency:
         return None
     chosen = _next(connection, worker, wanted.run)
     return None if chosen is None else _starting(connection, chosen, wanted, call)
@@ -77,19 +79,22 @@ def claiming(connection: Connection, wanted: Wanted, call: Call) -> Writing[Clai
 
 def has_next(connection: Connection, wanted: Wanted, principal: str) -> bool:
     """Tell whether there is anything to claim, or anything to say: asked first, because a question takes no lock."""
-    worker = owned(connection, wanted.worker, principal)
-    if worker.state is not WorkerState.ACTIVE or _before(connection, worker, wanted.token) is not None:
+    if dialect_of(connection).skip_locked:  # nobody waits for whoever chooses
+        return True
+    worker = employed(connection, wanted.worker, principal)
+    if worker.state is not WorkerState.ACTIVE or _before(connection, worker, wanted) is not None:
         return True
     return _next(connection, worker, wanted.run, lock=False) is not None
 
 
-def _before(connection: Connection, worker: WorkerInfo, token: str) -> str | None:
+def _before(connection: Connection, worker: Employed, wanted: Wanted) -> str | None:
     """Read which run the worker claimed with this token before, if the answer got lost."""
-    found = rows(connection, _MINE, worker=worker.id, claim=claim_of(token)) if worker.running else []
+    may_be = wanted.is_again and worker.busy
+    found = rows(connection, _MINE, worker=worker.id, claim=claim_of(wanted.token)) if may_be else []
     return found[0]["id"] if found else None
 
 
-def _next(connection: Connection, worker: WorkerInfo, run_id: str | None, *, lock: bool = True) -> str | None:
+def _next(connection: Connection, worker: Employed, run_id: str | None, *, lock: bool = True) -> str | None:
     dialect = dialect_of(connection)
     statement = _NEXT.format(clock=dialect.clock, lock=dialect.skip_locked if lock else "")
     scopes = served(connection, worker.principal, worker.wanted.environments)

@@ -107,7 +107,7 @@ class Fleet:
             WorkerLostError: the worker is not active any more.
 
         """
-        wanted = claiming.Wanted(worker, run, new_token() if token is None else token)
+        wanted = claiming.Wanted(worker, run, new_token() if token is None else token, token is not None)
         if not self.gate.read(lambda connection: claiming.has_next(connection, wanted, actor.id), (actor.id,)):
             return None
         call = made(self.clock(), actor)

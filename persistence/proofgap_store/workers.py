@@ -12,6 +12,7 @@ Owns these verbs and the reading of workers. Refuses to know what becomes of a l
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from msgspec import json
 
@@ -38,6 +39,11 @@ SELECT w.id, w.principal, w.details, w.state, l.beat_at_us, l.beat_at_us + l.lea
 FROM worker AS w LEFT JOIN worker_lease AS l ON l.worker = w.id
 """
 _ONE = f"{_WORKERS} WHERE w.id = :worker"
+_EMPLOYED = """
+SELECT w.id, w.principal, w.details, w.state, (
+  SELECT count(*) FROM restore_run WHERE worker = w.id AND holds_env = 1 AND status = 'running') AS busy
+FROM worker AS w WHERE w.id = :worker
+"""
 _ACTIVE = f"{_WORKERS} WHERE w.state = 'active' ORDER BY w.id"
 _SILENT = "SELECT worker, beat_at_us FROM worker_lease WHERE beat_at_us + lease_us < {clock} ORDER BY worker"
 _BEAT = """
@@ -49,6 +55,16 @@ SELECT id FROM restore_run
 WHERE worker = :worker AND holds_env = 1 AND status = 'running' AND details ->> '$.cancel_requested_by' IS NOT NULL ORDER BY id
 """
 _MINE = "SELECT id FROM restore_run WHERE worker = :worker AND id IN (SELECT value FROM json_each(:runs))"
+
+
+class Employed(NamedTuple):
+    """A worker as far as a claim or a beat needs to know it; ``busy`` is how many runs it executes."""
+
+    id: str
+    principal: str
+    wanted: NewWorker
+    state: WorkerState
+    busy: int
 
 
 class WorkerLostError(ProofgapError):
@@ -136,7 +152,7 @@ def beat(connection: Connection, worker: str, runs: Sequence[str], principal: st
         NotFoundError: the actor registered no such worker.
 
     """
-    owned(connection, worker, principal)
+    employed(connection, worker, principal)
     moved = rows(connection, _BEAT.format(clock=dialect_of(connection).clock), worker=worker)
     mine = _ids(connection, _MINE, worker=worker, runs=canonical(list(runs)).decode()) if moved and runs else []
     return Beat(
@@ -169,6 +185,15 @@ def owned(connection: Connection, worker: str, principal: str) -> WorkerInfo:
     if not found or found[0]["principal"] != principal:
         raise NotFoundError("worker", worker)
     return _info(found[0])
+
+
+def employed(connection: Connection, worker: str, principal: str) -> Employed:
+    """Read of a worker what a claim needs, for whoever registered it. Raises as `owned`."""
+    found = rows(connection, _EMPLOYED, worker=check_id("worker", worker))
+    if not found or found[0]["principal"] != principal:
+        raise NotFoundError("worker", worker)
+    row = found[0]
+    return Employed(row["id"], principal, _NEW.decode(row["details"]), WorkerState(row["state"]), row["busy"])
 
 
 def active(connection: Connection) -> tuple[WorkerInfo, ...]:
