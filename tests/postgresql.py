@@ -193,6 +193,8 @@ def database(*, empty: bool = False) -> Iterator[str]:
     """Make a database with the schema of a ledger, or an empty one; give its URL; take it away again."""
     name = f"proofgap_test_{os.getpid()}_{next(_NUMBERS)}"
     administer("CREATE DATABASE {} TEMPLATE {}", name, "template0" if empty else _template())
+    if not empty:  # a right on a database is not copied with it
+        administer("GRANT CREATE ON DATABASE {} TO proofgap_owner", name)
     try:
         yield named(name)
     finally:

@@ -11,6 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import IO
 
+from proofgap.errors import BadInputError
 from proofgap.text import check_text
 
 LEDGER_VARIABLE = "PROOFGAP_LEDGER"
@@ -21,7 +22,9 @@ HEAD_VARIABLE = "PROOFGAP_HEAD"
 LOG_VARIABLE = "PROOFGAP_LOG"
 COMMANDS_VARIABLE = "PROOFGAP_COMMANDS"
 DEBUG_VARIABLE = "PROOFGAP_DEBUG"
+ENGINE_VARIABLE = "PROOFGAP_ENGINE"
 _FILE_URL = "sqlite:///"
+_ENGINES = ("procrastinate", "inline")  # on PostgreSQL; the first one, unless said otherwise
 DEFAULT_WORKSPACE = "default"
 DEFAULT_ENVIRONMENT = "local"
 
@@ -100,3 +103,16 @@ def in_colour(stream: IO[str] | None) -> bool:
 def is_debugging() -> bool:
     """Tell whether full tracebacks are wanted."""
     return os.environ.get(DEBUG_VARIABLE, "") not in {"", "0"}
+
+
+def claims_in_place() -> bool:
+    """Tell whether workers ask the table of runs itself, also where an engine could bring runs to them.
+
+    Raises:
+        BadInputError: the variable names no engine.
+
+    """
+    chosen = os.environ.get(ENGINE_VARIABLE) or _ENGINES[0]
+    if chosen not in _ENGINES:
+        raise BadInputError(ENGINE_VARIABLE, f"{chosen!r} is no engine", f"Use {' or '.join(_ENGINES)}.")
+    return chosen == "inline"

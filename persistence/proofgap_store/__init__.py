@@ -35,6 +35,7 @@ from proofgap_store.ledger import Ledger
 from proofgap_store.maintenance import Database, upgrade
 from proofgap_store.moving import MovedLedger
 from proofgap_store.outside import CustodyError
+from proofgap_store.procrastination import ProcrastinateDispatcher
 from proofgap_store.pruning import Pruned, PruneOrder
 from proofgap_store.reasons import Cause, Change, Why
 from proofgap_store.redaction import Erasure, Redaction
@@ -127,6 +128,7 @@ __all__ = [
     "NumberedCheck",
     "Opening",
     "Page",
+    "ProcrastinateDispatcher",
     "PruneOrder",
     "Pruned",
     "Query",

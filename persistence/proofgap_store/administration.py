@@ -27,6 +27,7 @@ from proofgap_store.expiry import check_valid
 from proofgap_store.gate import Gate, Writing
 from proofgap_store.keys import KeyFile
 from proofgap_store.outside import CustodyError
+from proofgap_store.procrastination import ProcrastinateDispatcher
 from proofgap_store.read import grants, roles
 from proofgap_store.schema import REVISION, migrate, revision
 from proofgap_store.transitions import Call
@@ -73,6 +74,8 @@ def set_up(gate: Gate, *, create: bool, owner: str | None, key: Path | None, hea
     """
     try:
         log = _prepare(gate, create=create)
+        if gate.is_on_server:
+            gate.dispatcher = ProcrastinateDispatcher(str(gate.url))
         custody = Custody.of(gate, log, key=key, head=head)
         _begin(gate, custody.key_file, log, owner)
         name = gate.read(keys.log_name)

@@ -94,7 +94,7 @@ async def _deliver_until(dispatcher: ProcrastinateDispatcher, wanted: Deliveries
 
 
 async def _stop_with(worker: Worker, stop: threading.Event) -> None:
-    while not stop.is_set():
+    while not stop.is_set():  # noqa: ASYNC110 - another thread sets it
         await asyncio.sleep(_LOOK_SECONDS)
     worker.stop()
 

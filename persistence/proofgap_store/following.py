@@ -17,6 +17,7 @@ from proofgap.errors import BadInputError, NotFoundError
 from proofgap.facts import Count, Struct
 from proofgap.records import RunRecord
 from proofgap_store import read, tree, views
+from proofgap_store.dialect import dialect_of
 from proofgap_store.engine import Connection, Row, rows
 from proofgap_store.questions import audited, logged, reading
 from proofgap_store.read import OPENINGS
@@ -55,7 +56,8 @@ WHERE e.event_id = :event AND e.run = :run AND e.type = 'restore.decision.projec
 _TALLIES = """
 SELECT type, count(*) AS n FROM audit_event WHERE event_id > :after AND event_id <= :upto GROUP BY type
 """
-_QUEUED = "SELECT count(*) AS runs FROM restore_run WHERE status = 'queued'"
+_QUEUED = "SELECT count(*) AS runs FROM restore_run WHERE status = 'queued' AND imported = 0"
+_LEASES = "SELECT count(*) AS workers, max({clock} - beat_at_us) AS oldest_us FROM worker_lease"
 
 
 class Following(Struct):
@@ -97,9 +99,11 @@ class Tallies(Struct):
 
 
 class Backlog(Struct):
-    """What waits: runs for a worker, events for their checkpoint, and since when (microseconds since 1970 UTC)."""
+    """What waits: runs for a worker, events for their checkpoint, and since when (microseconds since 1970 UTC); who works."""
 
     queued_runs: int
+    workers: int
+    oldest_lease_us: int | None  # since the last beat of the worker that was silent longest; None: there is no worker
     unsequenced: int
     unsequenced_since_us: int | None
 
@@ -209,4 +213,11 @@ def backlog(connection: Connection) -> Backlog:
     """Count what waits."""
     queue = tree.queue(connection)
     queued: int = rows(connection, _QUEUED)[0]["runs"]
-    return Backlog(queued_runs=queued, unsequenced=queue.events, unsequenced_since_us=queue.oldest_us)
+    leases = rows(connection, _LEASES.format(clock=dialect_of(connection).clock))[0]
+    return Backlog(
+        queued_runs=queued,
+        workers=leases["workers"],
+        oldest_lease_us=leases["oldest_us"],
+        unsequenced=queue.events,
+        unsequenced_since_us=queue.oldest_us,
+    )

@@ -168,7 +168,7 @@ POSTGRESQL = Dialect(
         _WRITING,
         "SELECT pg_advisory_xact_lock(1886547814, 3)",
         "SELECT set_config('role', pg_get_userbyid(nspowner), true) FROM pg_namespace WHERE oid = to_regnamespace('proofgap')",
-        f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}",
+        f"DO $$ BEGIN IF to_regnamespace('{SCHEMA}') IS NULL THEN CREATE SCHEMA {SCHEMA}; END IF; END $$",
     ),
     beside=bring_up,
     failures=psycopg.Error,

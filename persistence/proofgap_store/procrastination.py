@@ -33,7 +33,7 @@ FROM ({{runs}}) AS r
 WHERE NOT EXISTS (
   SELECT 1 FROM procrastinate_jobs AS j WHERE j.status = 'todo' AND j.lock = {_LOCK} AND j.priority >= r.priority)
 ON CONFLICT (queueing_lock) WHERE status = 'todo' DO NOTHING
-"""
+"""  # noqa: S608 - put together from our own text only
 _ONE = "SELECT * FROM restore_run WHERE id = :run AND status = 'queued'"
 _HEADS = """
 SELECT DISTINCT ON (workspace, environment) * FROM restore_run

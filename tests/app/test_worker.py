@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from proofgap.facts import RunEvent
 from proofgap.records import RunDetails
 from proofgap_app.cli.ledgers import me
-from proofgap_app.drivers import DRIVERS
+from proofgap_app.drivers import names
 from proofgap_app.worker.health import served
 from proofgap_app.worker.lease import here
 from proofgap_app.worker.serve import Crew
@@ -40,7 +40,7 @@ def shell(tmp_path: Path) -> Shell:
 @contextmanager
 def working(shell: Shell, **new: Any) -> Iterator[Crew]:
     """Let a worker work in this process."""
-    wanted = NewWorker(**{"name": "-", "lease_us": 2_000_000, "drivers": tuple(DRIVERS), **new})
+    wanted = NewWorker(**{"name": "-", "lease_us": 2_000_000, "drivers": names(), **new})
     with opened(shell) as ledger:
         ledger.fleet.deliver_by(InlineDispatcher(idle_seconds=0.02))
         hands = Hands(ledger=ledger, actor=WORKER, patience_s=5)

@@ -17,8 +17,7 @@ from proofgap.facts import RunEvent, RunStatus
 from proofgap.records import RunDetails
 from proofgap_app.worker.lease import here
 from proofgap_app.worker.serve import Crew, Job
-from proofgap_store import InlineDispatcher, Ledger, NewRun, NewWorker, RunDispatcher
-from proofgap_store.procrastination import ProcrastinateDispatcher
+from proofgap_store import InlineDispatcher, Ledger, NewRun, NewWorker, ProcrastinateDispatcher, RunDispatcher
 from tests.conformance.lives import PATHS, WIM, fire
 
 DISPATCHERS = {

@@ -77,7 +77,7 @@ def test_schemathesis_finds_no_difference_between_document_and_server(tmp_path):
             command = [
                 *(Path(sys.executable).with_name("schemathesis"), "--config-file", configuration, "run"),
                 *(f"http://127.0.0.1:{client.port}/openapi.json", "-H", f"Authorization: Bearer {secret}"),
-                *("--phases", "fuzzing", "--max-examples", "3", "--generation-deterministic", "--no-color"),
+                *("--phases", "fuzzing", "--max-examples", "2", "--generation-deterministic", "--no-color"),
             ]
             done = subprocess.run(command, capture_output=True, check=False, cwd=tmp_path, text=True)
     assert 0 == done.returncode, done.stdout

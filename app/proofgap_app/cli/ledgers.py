@@ -15,7 +15,7 @@ from proofgap.text import ID_LENGTH_MAX, check_text, unfit
 from proofgap_app import logs, settings
 from proofgap_app.cli import output
 from proofgap_app.cli.options import Access
-from proofgap_store import GuardsError, Ledger, UnavailableError
+from proofgap_store import GuardsError, InlineDispatcher, Ledger, UnavailableError
 from proofgap_store.clock import display_name, operating_system_user
 
 
@@ -45,6 +45,8 @@ def opened(access: Access, *, create: bool = False) -> Iterator[Ledger]:
         _make_folder(url)
     key, head = settings.key_file(), settings.head_file()
     with Ledger.open(url, create=create, owner=me().id, key=key, head=head) as ledger:
+        if settings.claims_in_place():
+            ledger.fleet.deliver_by(InlineDispatcher())
         differences = ledger.guards()
         if differences:
             output.note(f"Warning: {GuardsError(*differences)}")

@@ -189,7 +189,9 @@ def _is_selected(entry: Entry, request: Request) -> bool:
 def _listed(found: Read) -> tuple[list[Entry], frozenset[int], tuple[str, ...]]:
     """Give the entries of a plain dump, which of them it breaks off in, and what is wrong with it."""
     figures = found.figures
-    entries = [Entry(head.number, head.text) for head in figures.heads] or [Entry(1, "SQL - text -")]
+    entries = [Entry(head.number, head.text) for head in figures.heads]
+    if not figures.is_dump and not entries:
+        entries = [Entry(1, "SQL - text -")]
     return entries, frozenset(number for number, data in figures.data.items() if not data.is_whole), found.problems
 
 

@@ -31,6 +31,7 @@ _OURS = re.compile(rb"\\(?:un)?restrict [A-Za-z0-9]+\s*")
 _ZONED = re.compile(
     rb"(?<![\d-])(\d{4})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)((?:\.\d+)?)([+-])(\d\d)(?::(\d\d))?(?::(\d\d))?(?![\d:])"
 )
+_BEGUN = b"-- PostgreSQL database dump"
 _COMPLETE = b"-- PostgreSQL database dump complete"
 _MODULUS = 1 << 512
 
@@ -95,6 +96,7 @@ class Figures:
     sequences: dict[int, tuple[str, SequenceState]] = field(default_factory=dict)
     encoding: str = "UTF8"
     refused: str | None = None  # a command of psql, and in which line
+    is_dump: bool = False  # pg_dump wrote it; if not, it is any SQL
     is_complete: bool = False  # the last line that pg_dump writes was there
 
 
@@ -153,8 +155,9 @@ class DumpReader:
                 self._entry += 1
             name, kind, schema, owner = (part.decode("utf-8", "replace") for part in head.groups())
             self.found.heads.append(Head(self._entry, f"{kind} {schema} {name} {owner}", self._line))
-        elif line.startswith(_COMPLETE):
-            self.found.is_complete = True
+        elif line.startswith(_BEGUN):
+            self.found.is_dump = True
+            self.found.is_complete = line.startswith(_COMPLETE)
 
     def _begin_copy(self, line: bytes, *, is_plain: bool) -> None:
         name = _COPIED.fullmatch(line.decode("utf-8", "surrogateescape").rstrip("\r")) if is_plain else None

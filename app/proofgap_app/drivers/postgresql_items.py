@@ -156,6 +156,8 @@ class Judge:
         return self._not_applied(planned, problems)
 
     def _applied(self, planned: PlannedItem, reason: str | None = None, problems: list[Problem] | None = None) -> Item:
+        if self.ending.is_untouched:
+            return _end(planned, ItemResult.SUCCEEDED, reason, self._said(problems or []), Action.UNCHANGED)
         text = text_of(planned)
         place = f"TABLE {text.removeprefix(DATA)}" if text.startswith(DATA) else text
         was_there = self.plan.request.overwrite and label_in(place, self.before) is not None

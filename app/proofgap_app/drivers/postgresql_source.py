@@ -148,7 +148,8 @@ def read_plain(request: Request, progress: Progress) -> Read:
     if figures.refused is not None:
         problem = f"the dump has the command {shown(figures.refused)} for psql, and a restore must not execute it"
         raise SourceError("backup", problem, "Make a dump without it, such as one without --create.")
-    return Read(figures=figures, problems=() if figures.is_complete else ("the dump ends before its last line",))
+    is_cut = (figures.is_dump and not figures.is_complete) or any(not data.is_whole for data in figures.data.values())
+    return Read(figures=figures, problems=("the dump ends before its last line",) if is_cut else ())
 
 
 def read(plan: Plan, progress: Progress) -> Read:

@@ -34,6 +34,9 @@ _COUNTED = {
 }
 
 
+_LEASE_AGE = ("proofgap_lease_age_seconds", "gauge", "Since the beat of whoever was silent longest.")
+
+
 class Metrics:
     """Counts what is recorded; one for each site."""
 
@@ -65,7 +68,11 @@ class Metrics:
         backlog, failures = self._ledger.feed.backlog(), self._ledger.feed.log_failures()
         since = backlog.unsequenced_since_us
         lag = 0.0 if since is None else max(0, now_us() - since) / _SECOND_US
+        silent = backlog.oldest_lease_us  # where nobody works, nobody is silent: then there is no number
+        leases = [] if silent is None else [_line(*_LEASE_AGE, silent / _SECOND_US)]
         return [
+            *leases,
+            _line("proofgap_workers", "gauge", "Workers that have a lease.", backlog.workers),
             _line("proofgap_queue_depth", "gauge", "Runs that wait for a worker.", backlog.queued_runs),
             _line("proofgap_unsigned_events", "gauge", "Events that no checkpoint covers yet.", backlog.unsequenced),
             _line("proofgap_integration_lag_seconds", "gauge", "How long the oldest of them waits.", lag),

@@ -9,6 +9,7 @@ Owns the server. Refuses to know what it serves.
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import Callable
 from types import FrameType
@@ -115,13 +116,14 @@ def bound(host: str, port: int) -> socket.socket:
 def configured(site: Starlette, settings: SiteSettings) -> Config:
     """Say how the server is to serve a site."""
     limits = settings.limits
+    logging.getLogger("uvicorn.error").disabled = True  # what fails is logged by the shield, in our form
     protocol = type("BoundProtocol", (Protocol,), {"head_seconds_max": limits.head_seconds_max})
     return Config(
         site,
         http=protocol,
         ws="none",
         lifespan="on",
-        log_config=None,  # what is committed is logged by the ledger, what fails by the shield; nothing else is said
+        log_config=None,  # what is committed is logged by the ledger; nothing else is said
         access_log=False,  # it would write the one-time token of a start link
         server_header=False,
         proxy_headers=False,  # what a client says of itself is not believed

@@ -101,6 +101,7 @@ class Outside:
             await self.app(scope, receive, send_with_headers)
         except Exception as error:
             if has_begun:  # the client must see that the answer is not whole: the connection is cut
+                log_failure(error, scope, secrets.token_hex(8))
                 raise
             await refuse(error, scope, receive, send_with_headers)
 

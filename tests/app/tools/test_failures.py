@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from proofgap.outcome import outcome_of
 from proofgap_app.cli.ledgers import me
 from proofgap_app.drivers import chosen
-from proofgap_app.drivers.base import Request, no_progress
+from proofgap_app.drivers.base import Request
 from proofgap_app.worker.restore import Restore
 from proofgap_app.worker.stop import Stop
 from proofgap_store import NewRun
@@ -71,10 +70,6 @@ def test_a_second_restore_leaves_what_is_there_and_counts_it(shell: Shell, kit: 
     assert told.counts == {"total": 8, "succeeded": 7, "skipped": 1}
     assert {item.action for item in told.items if item.key != "a.txt"} == {"unchanged"}
     assert [item.reason_code for item in told.items if item.key == "a.txt"] == ["exists_and_differs"]
-    shell.restore_inside(backup, "--overwrite")
-    told = verified(shell, backup)
-    assert (told.ended, told.counts) == (("completed_with_evidence", "completed", None), {"total": 8, "succeeded": 8})
-    assert [item.key for item in told.items if item.action == "overwritten"] == ["a.txt"]
 
 
 def test_a_selection_restores_what_it_names_and_nothing_else(shell: Shell, kit: Kit, tmp_path: Path, environment):
@@ -143,9 +138,9 @@ def test_a_truncated_and_a_missing_pack_cost_the_files_in_them(shell: Shell, res
         name: one.start("restore", backups[name].path, "--into", one.target, "--yes") for name, one in shells.items()
     }
     errors = {name: process.communicate(timeout=110)[1] for name, process in started.items()}
-    for name in shells:
+    for name, one in shells.items():
         # What lay before the cut may be right all the same; restic names it with the rest of its pack, so it is not claimed.
-        told = verified(shells[name], backups[name], exact=name == "missing")
+        told = verified(one, backups[name], exact=name == "missing")
         assert told.ended == (REVIEW, "partial", None), errors[name]
         assert (told.counts["total"], told.counts["succeeded"]) == (8, 4)
         assert told.counts["failed"] == 4
@@ -193,11 +188,13 @@ def test_a_directory_in_the_place_of_a_file_costs_that_file(shell: Shell, kit: K
     """It is not handed to the tool at all, so it cannot be removed for the file's sake; even where replacing was asked for."""
     backup = kit.copy(tmp_path)
     (shell.target / "a.txt" / "kept").mkdir(parents=True)
+    (shell.target / "n0.bin").write_bytes(b"an older one")
     shell.restore_inside(backup, "--overwrite")
     told = verified(shell, backup)
     assert told.ended == (REVIEW, "partial", None)
     assert told.counts == {"total": 8, "succeeded": 7, "failed": 1}
     assert [item.reason_code for item in told.items if item.result == "failed"] == ["is_a_directory"]
+    assert [item.key for item in told.items if item.action == "overwritten"] == ["n0.bin"]
     assert told.verdicts == [("active", "mismatch")]
     assert (shell.target / "a.txt" / "kept").is_dir()
 
@@ -250,21 +247,6 @@ def test_an_empty_selection_is_blocked_though_the_tool_would_exit_with_zero(shel
     assert (told.items, told.evidence, shell.target.exists()) == ([], [], False)
 
 
-def test_a_plan_of_nothing_that_is_executed_all_the_same_fails(shell: Shell, kit: Kit, tmp_path: Path):
-    """The guard of the queue keeps it away; should it ever come this far, exit code 0 makes no success of it."""
-    backup = kit.copy(tmp_path)
-    driver, request = chosen(None, Request(backup=str(backup.path), target=str(shell.target), select=("none/*",)))
-    execution = driver.execute(
-        driver.plan(request),
-        target_fingerprint=None,
-        report=lambda _item: None,
-        progress=no_progress,
-        should_stop=lambda: False,
-    )
-    outcome = outcome_of(execution.facts(cancel_requested=False))
-    assert (execution.exit_code, outcome.status, outcome.end_reason) == (0, "failed", "nothing_applied")
-
-
 def test_a_backup_whose_own_run_was_incomplete_stays_marked(shell: Shell, kit: Kit, tmp_path: Path):
     """The snapshot does not say it: all that it has is restored, and what it lacks is known from the backup run alone."""
     backup = kit.copy(tmp_path)
@@ -279,11 +261,18 @@ def test_a_backup_whose_own_run_was_incomplete_stays_marked(shell: Shell, kit: K
     assert told.ended == ("completed_with_evidence", "completed", None)
     assert (told.counts, told.details.source_completeness) == ({"total": 1, "succeeded": 1}, "incomplete")
     assert told.details.attention == "completed_with_follow_up"
+
+
+def test_what_the_manifest_of_the_source_names_and_the_backup_lacks_was_not_applied(
+    shell: Shell, restic: Kit, tmp_path: Path
+):
+    """A manifest knows more than the snapshot: what was meant to be backed up."""
+    backup = restic.copy(tmp_path)
     manifest = tmp_path / "SUMS"
     manifest.write_text(f"{'0' * 64}  not-here\n")
     shell.restore_inside(backup, "--manifest", manifest)
-    told = shell.last()
-    assert (told.ended[1], told.counts) == ("partial", {"total": 2, "succeeded": 1, "non_applied": 1})
+    told = verified(shell, backup)
+    assert (told.ended[1], told.counts) == ("partial", {"total": 9, "succeeded": 8, "non_applied": 1})
     assert told.details.source_completeness == "incomplete"
 
 

@@ -246,6 +246,28 @@ def test_a_selection_of_nothing_is_blocked_although_the_tool_would_exit_with_0(
     assert world.number("customer") is None
 
 
+@pytest.mark.parametrize("form", ["custom", "plain"])
+def test_a_dump_of_nothing_is_blocked_unless_nothing_is_expected(world: World, tmp_path: Path, form: str) -> None:
+    """Empty is right only where somebody says so; then it is evidence that nothing is there to compare."""
+    with shop("SELECT 1") as url:
+        made = dump(url, tmp_path / "empty", form)
+    assert (world.restore(made).code, world.told().ended[2]) == (15, "empty_selection")
+    ran = world.restore(made, "--expects-nothing")
+    told = world.told()
+    assert (ran.code, told.ended[:2]) == (0, ("completed_with_evidence", "completed"))
+    assert (told.verdicts, told.evidence[0][1].expected_empty) == ([("active", "match")], True)
+
+
+def test_sql_that_nobody_dumped_is_one_item_and_no_evidence(world: World, tmp_path: Path) -> None:
+    """Nobody lists what it should leave behind, so nothing can be compared."""
+    (tmp_path / "text.sql").write_text("CREATE TABLE t (n integer);\nINSERT INTO t VALUES (1);\n")
+    ran = world.restore(tmp_path / "text.sql")
+    told = world.told()
+    assert (ran.code, told.ended[:2]) == (12, ("completed_proof_incomplete", "completed"))
+    assert told.counts == {"total": 1, "succeeded": 1}
+    assert (told.verdicts, world.number("t")) == ([("failed", "inconclusive")], 1)
+
+
 def test_a_part_of_a_dump_is_restored_alone(world: World, dumps: dict[str, Path]) -> None:
     """Only what was selected is counted, and compared."""
     world.restore(
@@ -326,9 +348,7 @@ def test_sql_text_may_write_where_no_entry_says_so(world: World, tmp_path: Path,
     """Nothing written is said only where nothing is, in any table, sequence or role."""
     execute(world.url, "CREATE TABLE other (n integer); CREATE SEQUENCE numbers")
     role = f"made_{os.getpid()}"
-    (tmp_path / "text.sql").write_text(
-        f"{first.format(role=role)};\nSELECT 1/0;\n-- PostgreSQL database dump complete\n"
-    )
+    (tmp_path / "text.sql").write_text(f"{first.format(role=role)};\nSELECT 1/0;\n")
     world.restore(tmp_path / "text.sql")
     told = world.told()
     assert told.ended == ("failed", "failed", "tool_aborted")
@@ -352,7 +372,7 @@ def test_a_plain_dump_that_breaks_off_is_never_complete(world: World, dumps: dic
 @pytest.mark.parametrize("line", [r"\! touch ran", r"\connect other", r"SELECT 1 \gexec", "SELECT 'it''s' ; \\i file"])
 def test_a_plain_dump_that_tells_psql_more_than_sql_is_refused(world: World, tmp_path: Path, line: str) -> None:
     """A dump is a program; it must not reach beyond the database."""
-    (tmp_path / "evil.sql").write_text(f"CREATE TABLE t (n integer);\n{line}\n-- PostgreSQL database dump complete\n")
+    (tmp_path / "evil.sql").write_text(f"CREATE TABLE t (n integer);\n{line}\n")
     ran = world.restore(tmp_path / "evil.sql")
     assert (ran.code, world.told().ended) == (15, ("blocked_or_cancelled", "cancelled", "validation"))
     assert "for psql, and a restore must not execute it" in ran.err
