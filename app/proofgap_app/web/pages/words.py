@@ -16,8 +16,9 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 def known_moment(value: object) -> int | None:
     """Give a moment that a record holds; ``None`` for whatever is no time between the years 1970 and 9999."""
-    is_number = isinstance(value, int) and not isinstance(value, bool)
-    return value if is_number and 0 <= value < _END_US else None
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    return value if 0 <= value < _END_US else None
 
 
 def day(at_us: int) -> str:
