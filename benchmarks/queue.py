@@ -129,7 +129,7 @@ def claim_bare(url: str, starts: dict[str, list[tuple[str, str]]], barrier: Any,
 
 def together(work: Callable[..., None], arguments: list[tuple[Any, ...]]) -> tuple[float, list[tuple[str, float]]]:
     """Let processes do the same at once; give the seconds and everything they took."""
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
     barrier, answers = context.Barrier(len(arguments) + 1), context.Queue()
     children = [context.Process(target=work, args=(*given, barrier, answers)) for given in arguments]
     for child in children:

@@ -16,7 +16,7 @@ from proofgap.findings import Code, Verdict
 from proofgap.records import Item
 from proofgap_store import Ledger, NewRun
 from proofgap_store.sqlite_library import sqlite
-from tests.conformance.lives import ADA, HOME, PATHS, fire, live, prove
+from tests.conformance.lives import ADA, HOME, PATHS, fire, live, make_room, prove
 from tests.conformance.pruning import hold, prune
 from tests.store.raw import APPEND, new_event_id, row_of
 from tests.store.tampering import URL, codes, unguarded, verified
@@ -101,6 +101,7 @@ def test_items_and_checks_that_came_after_the_first_event_was_pruned_are_still_h
     pruned(path)
     with opened(path) as ledger:
         fire(ledger, begun, *PATHS["queued"])
+        make_room(ledger)
         fire(ledger, begun, "start")
         ledger.fire(begun, RunEvent.REPORT, ADA, items=ITEMS)
         note = ledger.audit.checkpoint().note

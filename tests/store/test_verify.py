@@ -328,7 +328,7 @@ EDITED = {
     "a run that is gone": ("DELETE FROM restore_run WHERE status = 'cancelled'", {Code.ROW_MISSING}),
     "a run from nowhere": (
         ("INSERT INTO restore_run SELECT 'rr_forged', workspace, environment, status, version, is_dry_run, "
-        "operation_run_id, operation_run_ref, details, imported, created_at_us, last_event_id FROM restore_run LIMIT 1"),
+        "operation_run_id, operation_run_ref, details, imported, created_at_us, last_event_id, 0 FROM restore_run LIMIT 1"),
         {Code.ROW_FOREIGN},
     ),
     "a snapshot from nowhere": (

@@ -99,6 +99,24 @@ CREATE TRIGGER audit_event_moves_run AFTER INSERT ON audit_event WHEN NEW.type =
   SELECT RAISE(ABORT, 'proofgap: swallowed: the record was not moved') WHERE changes() <> 1;
 END
 --;
+DROP TRIGGER audit_event_moves_machine  -- made anew: SQLite asks the newest first, and what is no move at all is refused as that
+--;
+CREATE TRIGGER audit_event_moves_machine AFTER INSERT ON audit_event
+WHEN NEW.type IN ('restore.run.transitioned', 'restore.operation.transitioned', 'restore.evidence.transitioned') BEGIN
+  SELECT RAISE(ABORT, 'proofgap: illegal edge: the machine in force has no such move')
+    WHERE NOT EXISTS (
+      SELECT 1 FROM machine_edge
+      WHERE definition = json_extract(NEW.payload, '$.data.definition')
+        AND source = json_extract(NEW.payload, '$.data.source')
+        AND event = json_extract(NEW.payload, '$.data.event')
+        AND target = json_extract(NEW.payload, '$.data.target')
+        AND definition = (
+          SELECT definition FROM machine_definition
+          WHERE machine = CASE NEW.type WHEN 'restore.run.transitioned' THEN 'run'
+                          WHEN 'restore.operation.transitioned' THEN 'operation' ELSE 'evidence' END
+          ORDER BY last_event_id DESC LIMIT 1));
+END
+--;
 CREATE TRIGGER restore_run_begins_without_a_hold BEFORE INSERT ON restore_run WHEN NEW.holds_env IS NOT 0 BEGIN
   SELECT RAISE(ABORT, 'proofgap: restore_run is written through the log only');
 END
