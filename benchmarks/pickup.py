@@ -33,8 +33,8 @@ def round_trips(url: str, times: int) -> list[float]:
 
         def answer() -> None:
             for _ in range(times):
-                for _notice in other.notifies(timeout=_SECONDS_MAX, stop_after=1):
-                    other.execute("SELECT pg_notify('pong', 'x')")
+                list(other.notifies(timeout=_SECONDS_MAX, stop_after=1))
+                other.execute("SELECT pg_notify('pong', 'x')")
 
         thread = threading.Thread(target=answer)
         thread.start()
@@ -62,15 +62,17 @@ def picked_up(url: str, folder: Path, times: int) -> list[float]:
     )
     with Ledger.open(url, owner=ACTOR.id, key=folder / "key", head=folder / "head") as ledger:
         worker.start()
-        for _ in range(times):
-            run_id = ledger.create(NewRun(), ACTOR).run_id
-            for name in LIFE[:4]:
-                ledger.fire(run_id, RunEvent(name), ACTOR)
-            committed = time.perf_counter()
-            found.append(max(heard.get(timeout=_SECONDS_MAX)[1] - committed, 0.0))
-            ledger.fire(run_id, RunEvent.CANCEL, ACTOR)
-        stop.set()
-        worker.join()
+        try:
+            for _ in range(times):
+                run_id = ledger.create(NewRun(), ACTOR).run_id
+                for name in LIFE[:4]:
+                    ledger.fire(run_id, RunEvent(name), ACTOR)
+                committed = time.perf_counter()
+                found.append(max(heard.get(timeout=_SECONDS_MAX)[1] - committed, 0.0))
+                ledger.fire(run_id, RunEvent.CANCEL, ACTOR)
+        finally:
+            stop.set()
+            worker.join()
     return found
 
 

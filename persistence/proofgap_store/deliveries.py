@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -22,12 +22,21 @@ from procrastinate.worker import Worker
 
 from proofgap_store.dispatching import Execute
 from proofgap_store.engine import UnavailableError
-from proofgap_store.procrastination import TASK, ProcrastinateDispatcher
 from proofgap_store.queue_schema import QUEUE
 
 _AGAIN_SECONDS = 1.0
 _POLL_SECONDS = 1.0
 _LOOK_SECONDS = 0.1
+
+
+class Jobs(NamedTuple):
+    """The jobs that are delivered: where they are, what they ask for, and how they are made again."""
+
+    url: str
+    task: str
+    offer_again: Callable[[str, float], None]
+    reconcile: Callable[[], None]
+    reconcile_seconds: float
 
 
 class Deliveries(NamedTuple):
@@ -49,32 +58,30 @@ class _Connector(PsycopgConnector):
             await asyncio.sleep(_POLL_SECONDS)
 
 
-def serve(dispatcher: ProcrastinateDispatcher, wanted: Deliveries) -> None:
+def serve(jobs: Jobs, wanted: Deliveries) -> None:
     """Deliver until it is enough; then let what is under way end."""
-    asyncio.run(_serve(dispatcher, wanted))
+    asyncio.run(_serve(jobs, wanted))
 
 
-async def _serve(dispatcher: ProcrastinateDispatcher, wanted: Deliveries) -> None:
-    reconciling = asyncio.create_task(asyncio.to_thread(_reconcile_until, dispatcher, wanted.stop))
+async def _serve(jobs: Jobs, wanted: Deliveries) -> None:
+    reconciling = asyncio.create_task(asyncio.to_thread(_reconcile_until, jobs, wanted.stop))
     while not wanted.stop.is_set():
         with suppress(ConnectorException):  # the server is away: it is asked again
-            await _deliver_until(dispatcher, wanted)
+            await _deliver_until(jobs, wanted)
         if not wanted.stop.is_set():
             await asyncio.sleep(_AGAIN_SECONDS)
     await reconciling
 
 
-async def _deliver_until(dispatcher: ProcrastinateDispatcher, wanted: Deliveries) -> None:
+async def _deliver_until(jobs: Jobs, wanted: Deliveries) -> None:
     settings = {"options": f"-c search_path={QUEUE}"}
-    app = App(
-        connector=_Connector(conninfo=dispatcher.url, kwargs=settings, min_size=1, max_size=wanted.concurrency + 2)
-    )
+    app = App(connector=_Connector(conninfo=jobs.url, kwargs=settings, min_size=1, max_size=wanted.concurrency + 2))
 
-    @app.task(name=TASK, pass_context=True)
+    @app.task(name=jobs.task, pass_context=True)
     def deliver(context: JobContext, run: str) -> None:
         if not wanted.execute(run, context.should_abort) and not wanted.execute(None, context.should_abort):
             with suppress(UnavailableError):  # reconciling makes it up
-                dispatcher.offer_again(run, _AGAIN_SECONDS)
+                jobs.offer_again(run, _AGAIN_SECONDS)
 
     async with app.open_async():
         worker = Worker(
@@ -88,7 +95,7 @@ async def _deliver_until(dispatcher: ProcrastinateDispatcher, wanted: Deliveries
         )
         stopping = asyncio.create_task(_stop_with(worker, wanted.stop))
         try:
-            await worker.run()
+            await worker.run()  # type: ignore[no-untyped-call]  # as the library has it
         finally:
             stopping.cancel()
 
@@ -96,13 +103,13 @@ async def _deliver_until(dispatcher: ProcrastinateDispatcher, wanted: Deliveries
 async def _stop_with(worker: Worker, stop: threading.Event) -> None:
     while not stop.is_set():  # noqa: ASYNC110 - another thread sets it
         await asyncio.sleep(_LOOK_SECONDS)
-    worker.stop()
+    worker.stop()  # type: ignore[no-untyped-call]  # as the library has it
 
 
-def _reconcile_until(dispatcher: ProcrastinateDispatcher, stop: threading.Event) -> None:
+def _reconcile_until(jobs: Jobs, stop: threading.Event) -> None:
     due = time.monotonic()
     while not stop.wait(_LOOK_SECONDS):
         if time.monotonic() >= due:
             with suppress(UnavailableError):
-                dispatcher.reconcile()
-            due = time.monotonic() + dispatcher.reconcile_seconds
+                jobs.reconcile()
+            due = time.monotonic() + jobs.reconcile_seconds

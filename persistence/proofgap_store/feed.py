@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from proofgap.audit import Actor
-from proofgap_store import denials, following, tree
+from proofgap_store import denials, following, questions, tree
 from proofgap_store.engine import Connection
 from proofgap_store.following import Backlog, Following, Look, News, PageOf, Tallies
 from proofgap_store.gate import Answer, Gate
@@ -27,15 +27,24 @@ class Feed:
         """Give the number of the last event before which none is still on its way."""
         return self.gate.read(tree.settled)
 
-    def news(self, wanted: Following, actor: Actor) -> News:
+    def last(self) -> int:
+        """Give the number of the last event, though one before it may still be on its way: cheap, and holds up nobody."""
+        return self.gate.read(questions.last_number)
+
+    def news(self, wanted: Following, actor: Actor, *, upto: int | None = None) -> News:
         """Read which runs moved after an event; whoever goes on after ``next`` misses nothing.
+
+        Args:
+            wanted: what to follow.
+            actor: who follows.
+            upto: how far the log is known to be settled, for whoever asked that just now; else it is asked here.
 
         Raises:
             NotFoundError: a run is wanted that is not there, or not visible.
 
         """
-        upto = self.settled()
-        return self.gate.read(lambda connection: following.news(connection, wanted, actor.id, upto), (actor.id,))
+        end = self.settled() if upto is None else upto
+        return self.gate.read(lambda connection: following.news(connection, wanted, actor.id, end), (actor.id,))
 
     def look(self, run: str, actor: Actor) -> Look:
         """Read a run as it stands, with the actor's roles there. No decision is shown, so none is logged.

@@ -96,7 +96,8 @@ class ProcrastinateDispatcher:
         """Deliver until ``stop`` is set; then let what is under way end."""
         from proofgap_store import deliveries  # noqa: PLC0415 - slow to import, and needed by workers only
 
-        deliveries.serve(self, deliveries.Deliveries(execute, name, concurrency, stop))
+        jobs = deliveries.Jobs(self.url, TASK, self.offer_again, self.reconcile, self.reconcile_seconds)
+        deliveries.serve(jobs, deliveries.Deliveries(execute, name, concurrency, stop))
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:

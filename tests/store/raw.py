@@ -12,7 +12,8 @@ from proofgap_store.sqlite_library import sqlite
 from tests.conformance.lives import MIRRORS
 
 TREE = ("audit_unsequenced", "audit_leaf", "audit_node", "audit_checkpoint")
-TABLES = ("audit_event", "audit_stream", *TREE, *MIRRORS, "access_token")
+TOKENS = ("access_token", "access_token_use", "access_session", "access_link")
+TABLES = ("audit_event", "audit_stream", *TREE, *MIRRORS, *TOKENS)
 SETTINGS = {
     "as the ledger sets it up": ("recursive_triggers=ON", "foreign_keys=ON", "trusted_schema=OFF"),
     "as SQLite comes": (),

@@ -57,6 +57,7 @@ _CALLS_AT_ONCE = 4
 _NANOSECONDS = re.compile(r"\.(\d{1,9})")
 _ESCAPE = re.compile(rb"\\(x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8}|[0-7]{3}|.)", re.DOTALL)
 _SHORT = {b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
+_IS_NODE = re.compile(r'"(struct|message)_type":"node"')  # the word changed between versions
 _LOSSY = "\ufffd"
 
 
@@ -129,7 +130,7 @@ class Repository:
         )
         if ended.exit_code:
             raise self._unreadable(errors)
-        nodes = [msgspec.json.decode(line, type=Node) for line in lines if '"struct_type":"node"' in line]
+        nodes = [msgspec.json.decode(line, type=Node) for line in lines if _IS_NODE.search(line)]
         return list(_entries(nodes, Trees(self, snapshot)))
 
     def tree(self, tree_id: str) -> tuple[Node, ...]:

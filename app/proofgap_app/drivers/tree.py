@@ -210,8 +210,9 @@ def execute(
             is_to_do = seen.action in _TO_DO
             settled = _left_out(item, seen)
             tally.end(_became(target, item, seen, (end, before, after)) if is_to_do else settled)
+    known = {item.parts for item in plan.items}
     for parts, complaints in end.complaints.items():
-        if all(item.parts != parts for item in plan.items):
+        if parts not in known:
             tally.problem(f"{'/'.join(parts)}: {complaints[0].message}")
     for message in end.others:
         tally.problem(message)

@@ -20,16 +20,21 @@ from proofgap_app.web.problems import Code, HttpError
 from proofgap_app.web.site_settings import SiteSettings
 from proofgap_store import Ledger
 
+_PAUSE_SECONDS = 5.0
+
 
 class Bell:
-    """Tells those who wait that something was recorded, or that the server stops."""
+    """Tells those who wait that something was recorded, or that the server stops.
+
+    ``reached`` is the number of an event up to which the log was settled when it was last looked at.
+    """
 
     def __init__(self, ledger: Ledger, settings: SiteSettings) -> None:
         """Watch a ledger."""
         self._ledger, self._limits, self._seconds = ledger, settings.limits, settings.poll_seconds
         self._listeners: Counter[str] = Counter()
         self._rung = asyncio.Event()
-        self._reached = 0
+        self._last, self.reached = 0, 0
         self._watcher: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self.is_closed = False
@@ -67,7 +72,7 @@ class Bell:
 
     async def wait(self, after: int, seconds: float) -> None:
         """Wait until something is recorded after an event, the server stops, or so many seconds have passed."""
-        if self.is_closed or self._reached > after:
+        if self.is_closed or self.reached > after:
             return
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
@@ -85,11 +90,21 @@ class Bell:
         self._rung = asyncio.Event()
 
     async def _watch(self) -> None:
-        """Look at the end of the log as long as somebody listens. A look that fails is made again."""
+        """Look at the end of the log as long as somebody listens. A look that fails is made again.
+
+        How far the log is settled is asked only where something is new: on a server that holds up whoever writes.
+        """
         while self._listeners and not self.is_closed:
-            with suppress(ProofgapError):
-                found = await run_sync(self._ledger.feed.settled)
-                if found != self._reached:
-                    self._reached = found
-                    self._ring()
-            await asyncio.sleep(self._seconds)
+            try:
+                await self._look()
+                pause = self._seconds
+            except ProofgapError:  # somebody writes for long, or the ledger is gone: looking at it would not help
+                pause = max(self._seconds, _PAUSE_SECONDS)
+            await asyncio.sleep(pause)
+
+    async def _look(self) -> None:
+        last = await run_sync(self._ledger.feed.last)
+        if last != self._last:
+            self.reached = await run_sync(self._ledger.feed.settled)
+            self._last = last
+            self._ring()

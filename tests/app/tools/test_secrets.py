@@ -83,6 +83,11 @@ def test_a_request_with_a_secret_is_refused_without_repeating_it(field, request_
     assert "canary" not in str(caught.value)
 
 
+def test_a_place_that_is_only_called_like_a_secret_is_none(tmp_path: Path):
+    for backup in ("ssh://token-server:22/./r::a", "secret-host:repo::a", "/srv/passwords/repo::a"):
+        assert chosen("borg", Request(backup=backup, target=str(tmp_path)))[1].backup == backup
+
+
 def test_a_request_with_a_secret_leaves_nothing_on_record(tmp_path: Path):
     shell = Shell(tmp_path)
     ran = shell.inside("restore", "rest:https://me:canary77@host/", "--driver", "files", "--into", "x", "--yes")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from http import HTTPStatus
 from typing import Annotated
 
@@ -62,15 +63,17 @@ async def poll(call: Call, query: NewsAsked) -> Response:
     """Read which runs of a workspace moved; wait for it where nothing has."""
     wanted = Following(workspace=call.workspace, after=event_number(query.after), limit=query.limit)
     end = asyncio.get_running_loop().time() + min(query.wait, call.settings.limits.wait_seconds_max)
+    upto: int | None = None  # the first time it is asked for, so that whoever does not wait hears what is new now
     with call.bell.listening(call.actor.id):
         while True:
-            found = await run_sync(call.ledger.feed.news, wanted, call.actor)
+            found = await run_sync(partial(call.ledger.feed.news, wanted, call.actor, upto=upto))
             left = end - asyncio.get_running_loop().time()
             if found.changes or (not found.more and (left <= 0 or call.bell.is_closed)):
                 return _news(found)
             wanted = msgspec.structs.replace(wanted, after=found.next)
             if not found.more:
                 await call.bell.wait(found.next, left)
+                upto = call.bell.reached
 
 
 def _news(found: News) -> Response:
@@ -104,7 +107,7 @@ async def _messages(call: Call, wanted: Following) -> AsyncIterator[bytes]:
         while loop.time() < end and not call.bell.is_closed:
             try:
                 await run_sync(call.demand_known)
-                found = await run_sync(call.ledger.feed.news, wanted, call.actor)
+                found = await run_sync(partial(call.ledger.feed.news, wanted, call.actor, upto=call.bell.reached))
             except ProofgapError:  # they are not let in any more, or the ledger is gone: whoever comes again is told
                 return
             for change in found.changes:

@@ -173,7 +173,7 @@ async def claim(call: Call, body: ClaimWanted) -> Response:
     headers = {"preference-applied": f"wait={int(seconds)}"} if asked else {}
     with call.bell.listening(call.actor.id):
         while True:
-            reached = await run_sync(call.ledger.feed.settled)
+            reached = call.bell.reached
             found = await run_sync(_claimed, call, body, token)
             if found is not None:
                 return replies.reply(found, HTTPStatus.CREATED, headers)

@@ -138,7 +138,7 @@ def event_page(event: LoggedEvent) -> EventPage:
 
 
 def _moment(at_us: object) -> str:
-    return words.moment(at_us) if isinstance(at_us, int) else words.NOT_REPORTED
+    return words.moment(words.known_moment(at_us))
 
 
 def verify_page(found: Verification) -> VerifyPage:

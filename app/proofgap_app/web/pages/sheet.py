@@ -13,6 +13,7 @@ from proofgap.facts import TERMINAL_RUN_STATUSES, EndReason, OperationOutcome, R
 from proofgap.records import RunRecord
 from proofgap.wording import DecisionState
 from proofgap_app.web.pages import addresses, facts, words
+from proofgap_app.web.pages.redaction import redacted
 from proofgap_store import Shown
 
 PAGE_OF_ACTION = MappingProxyType(
@@ -100,7 +101,7 @@ def sheet(shown: Shown, came_from: str | None, *, is_past: bool = False) -> Shee
         action=decision.primary_next_action,
         action_page=addresses.run(record.id, PAGE_OF_ACTION[decision.primary_next_action]),
         hint=None if is_past else hint(record, decision.state),
-        note=None if shown.note is None else words.short(shown.note, _NOTE_SHOWN_MAX),
+        note=None if shown.note is None else words.short(redacted(shown.note), _NOTE_SHOWN_MAX),
         attention=None if decision.attention is None else words.plain(decision.attention),
         allowed=tuple(decision.claims.allowed),
         forbidden=decision.claims.forbidden,

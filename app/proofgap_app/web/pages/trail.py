@@ -13,6 +13,7 @@ from proofgap.audit import NOTE, EventType
 from proofgap.errors import BadInputError
 from proofgap.text import shown
 from proofgap_app.web.pages import addresses, words
+from proofgap_app.web.pages.redaction import redacted
 from proofgap_store import HistoryEvent
 from proofgap_store.questions import is_number
 
@@ -30,6 +31,7 @@ _NEW = {  # which of the known facts are news with which event; the others were 
 }
 _ENDING = ("exit_code", "end_reason")
 _PREVIEWED = {"created": "{:,} to create", "overwritten": "{:,} to overwrite", "skipped": "{:,} to skip"}
+_GOES_ON = frozenset({"scope", "check", "preview", "approve", "queue", "start", "report", "request_cancel"})
 _MACHINES = ("operation", "evidence")
 _DETAIL_MAX = 90
 
@@ -73,8 +75,7 @@ def came_from(events: Iterable[HistoryEvent], status: str) -> str | None:
 
 def _row(event: HistoryEvent, page: str) -> Row:
     entry = event.entry
-    at_us = entry.get("at_us")
-    at = at_us if isinstance(at_us, int) and not isinstance(at_us, bool) else None
+    at = words.known_moment(entry.get("at_us"))
     what, detail, is_code = ("Payload pruned", "", False) if event.is_pruned else _told(event)
     return Row(
         event.event_id,
@@ -182,17 +183,17 @@ def _details(event: HistoryEvent, data: dict[str, Any]) -> Iterator[str]:
     if fired == "start" or _is_end(fired):
         yield from (f"operation {name}" for name in [event.entry.get("op")] if name)
     if NOTE in event.openings:
-        yield f"“{event.openings[NOTE].value}”"
+        yield f"“{redacted(event.openings[NOTE].value)}”"
 
 
 def _is_end(fired: object) -> bool:
-    return fired not in {None, "scope", "check", "preview", "approve", "queue", "start", "report", "request_cancel"}
+    return fired is not None and str(fired) not in _GOES_ON
 
 
 def _fact(form: str, value: object) -> str:
     try:
         return words.plain(form.format(value))
-    except ValueError:  # a forged event holds text where a number belongs
+    except (TypeError, ValueError):  # a forged event holds something else where a number belongs
         return f"{value}"
 
 

@@ -10,7 +10,15 @@ from proofgap.records import instant
 NOT_REPORTED = "not reported"
 """What is written where nobody ever stated or reported anything: never 0."""
 
+_END_US = 253_402_300_800_000_000  # the end of the year 9999
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def known_moment(value: object) -> int | None:
+    """Give a moment that a record holds; ``None`` for whatever is no time between the years 1970 and 9999."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    return value if 0 <= value < _END_US else None
 
 
 def day(at_us: int) -> str:

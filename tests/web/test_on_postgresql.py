@@ -1,0 +1,65 @@
+"""The same server on a ledger on PostgreSQL: one day of a worker, an operator and an auditor, by token and by session."""
+
+from __future__ import annotations
+
+import pytest
+
+from proofgap.access import Role
+from proofgap.audit import Actor
+from proofgap_app.web.people import identify
+from proofgap_store import Ledger, NewToken
+from tests import postgresql
+from tests.conformance.lives import ADA, settle
+from tests.web.serving import served
+from tests.web.test_events import following
+
+ROOT = "/v1/workspaces/default"
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    """A ledger on PostgreSQL, with everybody in their role."""
+    with (
+        postgresql.database() as url,
+        Ledger.open(url, owner=ADA.id, synchronous="NORMAL", key=tmp_path / "key", head=tmp_path / "head") as opened,
+    ):
+        yield settle(opened)
+
+
+def test_a_run_is_led_from_draft_to_its_decision_and_followed_on_the_way(ledger):
+    new = NewToken(
+        name="all",
+        workspace="default",
+        environment="local",
+        roles=(Role.OPERATOR, Role.WORKER, Role.AUDITOR),
+        expires_at_us=ledger._clock() + 10**9,
+    )
+    issued = ledger.sessions.create_token(new, ADA)
+    with served(ledger, lambda settings: identify(ledger, settings), poll_seconds=0.05) as site:
+        client = site._replace(headers={"Authorization": f"Bearer {issued.secret}"})
+        run = client.post(f"{ROOT}/restore-runs", {"environment": "local"}, Idempotency_Key="new").json["run"]
+        with following(client, f"{ROOT}/restore-runs/{run}/stream") as stream:
+            for number, event in enumerate(("scope", "check", "preview", "queue"), 1):
+                sent = {"Idempotency_Key": event, "If_Match": f'"{number}"'}
+                assert 201 == client.post(f"{ROOT}/restore-runs/{run}/transitions", {"event": event}, **sent).status
+            assert run in stream.message()["data"]
+        worker = client.post(f"{ROOT}/workers", {"name": "w"}).json["id"]
+        claim = client.post(f"{ROOT}/claims", {"worker": worker}).json
+        fence = {"Fencing_Token": claim["token"]}
+        batch = [{"key": "a", "result": "succeeded"}]
+        stored = client.post(f"{ROOT}/restore-runs/{run}/item-outcomes", batch, **fence).json
+        sent = {"Idempotency_Key": "end", "If_Match": f'"{stored["version"]}"', **fence}
+        assert 201 == client.post(f"{ROOT}/restore-runs/{run}/transitions", {"event": "complete"}, **sent).status
+        assert (
+            "completed_proof_incomplete" == client.get(f"{ROOT}/restore-runs/{run}/decision").json["decision"]["state"]
+        )
+        assert [run] == [row["run"] for row in client.get(f"{ROOT}/events").json["items"]]
+        assert len(client.get(f"{ROOT}/restore-runs/{run}/transitions").json["items"]) == stored["version"] + 1
+        exported = client.get(f"{ROOT}/audit-events/export")
+        assert (200, True) == (exported.status, run.encode() in exported.body)
+        assert b"proofgap_workers 1\n" in client.get("/metrics").body
+        link = ledger.sessions.offer(Actor(id="vera", via="page"), 60)
+        kept = site.get(f"/sign-in?token={link.secret}").headers["set-cookie"].partition(";")[0]
+        assert [run] == [row["run"]["id"] for row in site.get(f"{ROOT}/restore-runs", Cookie=kept).json["items"]]
+        ledger.sessions.revoke_token(issued.token, ADA)
+        assert 401 == client.get(f"{ROOT}/restore-runs").status
