@@ -67,9 +67,8 @@ def serve(jobs: Jobs, wanted: Deliveries) -> None:
 
 async def _serve(jobs: Jobs, wanted: Deliveries) -> None:
     threads = ThreadPoolExecutor(wanted.concurrency + _THREADS_BESIDE, thread_name_prefix=wanted.name)
-    asyncio.get_running_loop().set_default_executor(
-        threads
-    )  # its own would be few, and what is fetched would wait in it
+    # The loop's own threads would be few, and runs that are fetched would wait in it.
+    asyncio.get_running_loop().set_default_executor(threads)
     reconciling = asyncio.create_task(asyncio.to_thread(_reconcile_until, jobs, wanted.stop))
     while not wanted.stop.is_set():
         with suppress(ConnectorException):  # the server is away: it is asked again

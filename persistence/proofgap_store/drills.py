@@ -37,7 +37,7 @@ from proofgap_store.fleet_shapes import Drill, NewDrill, Ticked
 from proofgap_store.gate import Gate, Insert, Writing
 from proofgap_store.read import law, roles
 from proofgap_store.transitions import Call, Plan, writing
-from proofgap_store.workers import now_us
+from proofgap_store.workers import now_us, served
 
 PURPOSE = "test"
 """The purpose of every run of a drill."""
@@ -68,6 +68,23 @@ class Due(NamedTuple):
     first_us: int
     last_us: int
     ticks: int
+
+
+class Served(NamedTuple):
+    """What whoever looks at drills could prepare: its labels of environments and its drivers; none of either is all."""
+
+    environments: tuple[str, ...] = ()
+    drivers: tuple[str, ...] = ()
+
+    def has(self, connection: Connection, principal: str, drill: Drill) -> bool:
+        """Tell whether a drill is for a machine like that: elsewhere its backup may not be there."""
+        wanted = drill.wanted
+        scopes = served(connection, principal, self.environments)
+        is_here = any((wanted.workspace, place) in scopes for place in (wanted.environment, ANY_ENVIRONMENT))
+        return is_here and (not self.drivers or wanted.details.driver in self.drivers)
+
+
+EVERYTHING = Served()
 
 
 class Unprepared(NamedTuple):
@@ -124,34 +141,41 @@ def listing(connection: Connection, principal: str, action: Action = Action.VIEW
     return tuple(_of(row) for row in rows(connection, _SEEN, scopes=scopes, any=ANY_ENVIRONMENT))
 
 
-def unprepared(connection: Connection, principal: str, before_us: int) -> tuple[Unprepared, ...]:
+def unprepared(
+    connection: Connection, principal: str, before_us: int, of: Served = EVERYTHING
+) -> tuple[Unprepared, ...]:
     """Read the runs of drills that did not move since a time and wait for nobody: whoever prepared them is gone."""
-    known = {drill.id: drill for drill in listing(connection, principal, Action.EXECUTE)}
+    mine = (drill for drill in listing(connection, principal, Action.EXECUTE) if of.has(connection, principal, drill))
+    known = {drill.id: drill for drill in mine}
     found = rows(connection, _UNPREPARED, before=before_us)
     return tuple(Unprepared(row["id"], known[row["drill"]]) for row in found if row["drill"] in known)
 
 
-def fire_due(gate: Gate, clock: Callable[[], int], actor: Actor) -> tuple[Ticked, ...]:
-    """Decide what is due of every drill where the actor may execute runs."""
-    found = gate.read(lambda connection: listing(connection, actor.id, Action.EXECUTE))
+def fire_due(gate: Gate, clock: Callable[[], int], actor: Actor, of: Served = EVERYTHING) -> tuple[Ticked, ...]:
+    """Decide what is due of every drill where the actor may execute runs; what is not served only once it was missed."""
+    found = gate.read(lambda connection: listing(connection, actor.id, Action.EXECUTE), (actor.id,))
     decided: list[Ticked] = []
     for drill in found:
         if drill.is_active and drill.next_us is not None:
-            ticked: tuple[Ticked, ...] = gate.write(_decision(drill.id, clock, actor))
+            ticked: tuple[Ticked, ...] = gate.write(_decision(drill.id, clock, actor, of), (actor.id,))
             decided += ticked
     return tuple(decided)
 
 
 def _decision(
-    drill_id: str, clock: Callable[[], int], actor: Actor
+    drill_id: str, clock: Callable[[], int], actor: Actor, of: Served
 ) -> Callable[[Connection], Writing[tuple[Ticked, ...]] | tuple[Ticked, ...]]:
-    return lambda connection: _deciding(connection, drill_id, made(clock(), actor))
+    return lambda connection: _deciding(connection, drill_id, made(clock(), actor), of)
 
 
-def _deciding(connection: Connection, drill_id: str, call: Call) -> Writing[tuple[Ticked, ...]] | tuple[Ticked, ...]:
+def _deciding(
+    connection: Connection, drill_id: str, call: Call, of: Served
+) -> Writing[tuple[Ticked, ...]] | tuple[Ticked, ...]:
     """Compute the events that decide what is due of one drill: what was missed, and the run of what fires."""
     drill, now = _of(rows(connection, _ONE, drill=drill_id)[0]), now_us(connection)
-    due = due_since(drill.wanted.cron, drill.decided_us, now)
+    may_fire = of.has(connection, call.actor.id, drill)
+    upto = now if may_fire else now - drill.wanted.grace_us - 1  # what may still fire is for somebody else
+    due = due_since(drill.wanted.cron, drill.decided_us, upto)
     if due is None or not drill.is_active:
         return ()
     fires = now - due.last_us <= drill.wanted.grace_us

@@ -180,10 +180,16 @@ class Restore(Recorder):
             self._end_blocked(EndReason.TARGET_BUSY, error.because)
 
     def _demand_free(self) -> None:
-        """Look before the run is queued: one that is resumed waits on, with its approvals."""
+        """Look before the run is queued: one that is resumed waits on, with its approvals.
+
+        A run that only seems to be live, because its process was killed, is found to be lost here: nobody else may look.
+        """
         waiting = self.ledger.peek(self.run_id, self.actor)
         scope = (waiting.workspace, waiting.environment)
         holder = self.ledger.fleet.holder(scope, self.actor)
+        if holder is not None and not holder.needs_release:
+            self.ledger.fleet.reap_in_a_file(self.actor)
+            holder = self.ledger.fleet.holder(scope, self.actor)
         if holder is not None:
             raise EnvironmentHeldError("/".join(scope), holder.run, needs_release=holder.needs_release)
 
