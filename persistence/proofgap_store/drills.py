@@ -26,6 +26,7 @@ from proofgap.facts import utc_text
 from proofgap.hooks import ProjectForRecord
 from proofgap.moves import begin
 from proofgap.records import RunRecord, draft, instant, microseconds
+from proofgap.secret import refuse_in_options
 from proofgap.text import check_id, shown
 from proofgap_store.administration import check_scope
 from proofgap_store.audit_log import Draft, Written, head_of, link
@@ -252,6 +253,7 @@ def _check(new: NewDrill) -> None:
         remedy = "Write five fields, such as '30 2 * * sun': minute, hour, day, month, weekday, in UTC."
         raise BadInputError("cron", f"{shown(new.cron)!r} is no time that ever comes", remedy) from None
     refuse_results_at_birth(new.details)
+    refuse_in_options(new.options)
     for name in ("backup", "target", "driver"):
         if getattr(new.details, name) is None:
             raise BadInputError(name, "is missing", "Say what a drill restores into what, and with which driver.")
