@@ -160,10 +160,11 @@ class Fleet:
         def look(connection: Connection) -> Queue:
             held = environments.held(connection, actor.id)
             seen = environments.seen(connection, actor.id)
+            active = (workers.as_seen(connection, found, seen) for found in workers.active(connection))
             return Queue(
                 waiting=environments.waiting(connection, actor.id, _WAITING_MAX),
                 held=held,
-                workers=tuple(found for found in workers.active(connection) if seen) if seen else (),
+                workers=tuple(found for found in active if found is not None),
             )
 
         return self.gate.read(look, (actor.id,))

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from msgspec import json
+from msgspec.structs import replace
 
 from proofgap.access import ANY_ENVIRONMENT, Action
 from proofgap.admission import admitted
@@ -55,6 +56,10 @@ SELECT id FROM restore_run
 WHERE worker = :worker AND holds_env = 1 AND status = 'running' AND details ->> '$.cancel_requested_by' IS NOT NULL ORDER BY id
 """
 _MINE = "SELECT id FROM restore_run WHERE worker = :worker AND id IN (SELECT value FROM json_each(:runs))"
+
+_PLACES = (
+    "SELECT id, workspace, environment FROM restore_run WHERE id IN (SELECT value FROM json_each(:runs)) ORDER BY id"
+)
 
 
 class Employed(NamedTuple):
@@ -201,6 +206,26 @@ def active(connection: Connection) -> tuple[WorkerInfo, ...]:
     return tuple(_info(row) for row in rows(connection, _ACTIVE))
 
 
+def as_seen(connection: Connection, worker: WorkerInfo, seen_by: Sequence[tuple[str, str]]) -> WorkerInfo | None:
+    """Give of a worker what those see who see these scopes: its labels and runs there; ``None``: it serves none of them."""
+    places = served(connection, worker.principal, worker.wanted.environments)
+    if not any(_overlap(place, mine) for place in places for mine in seen_by):
+        return None
+    labels = tuple(
+        label for label in worker.wanted.environments if any(_overlap(scope_of(label), mine) for mine in seen_by)
+    )
+    running = [
+        row["id"]
+        for row in rows(connection, _PLACES, runs=canonical(worker.running).decode())
+        if any(_overlap((row["workspace"], row["environment"]), mine) for mine in seen_by)
+    ]
+    return replace(worker, wanted=replace(worker.wanted, environments=labels), running=tuple(running))
+
+
+def _overlap(one: tuple[str, str], other: tuple[str, str]) -> bool:
+    return one[0] == other[0] and (one[1] == other[1] or ANY_ENVIRONMENT in {one[1], other[1]})
+
+
 def _info(row: Row) -> WorkerInfo:
     return WorkerInfo(
         id=row["id"],
@@ -223,7 +248,7 @@ def served(connection: Connection, principal: str, labels: Sequence[str]) -> lis
         {
             (mine[0], wanted[1] if mine[1] == ANY_ENVIRONMENT else mine[1])
             for mine, wanted in pairs
-            if ANY_ENVIRONMENT in {mine[1], wanted[1]} or mine == wanted
+            if _overlap(mine, wanted)
         }
     )
 
