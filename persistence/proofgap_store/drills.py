@@ -54,6 +54,7 @@ _SEEN = f"""
   WHERE scope.value ->> 0 = d.workspace AND scope.value ->> 1 IN (d.environment, :any))
 ORDER BY d.id
 """  # noqa: S608 - put together from our own text only
+_DECLARED = "SELECT actor FROM audit_event WHERE stream = :stream ORDER BY seq LIMIT 1"
 _UNPREPARED = """
 SELECT r.id, t.drill FROM drill_tick AS t JOIN restore_run AS r ON r.id = t.run
 JOIN environment AS n ON n.workspace = r.workspace AND n.id = r.environment
@@ -182,7 +183,7 @@ def _deciding(
     fires = now - due.last_us <= drill.wanted.grace_us
     missed = _missed(drill.wanted.cron, due, drill.decided_us) if fires else due
     scope = (drill.wanted.workspace, drill.wanted.environment)
-    record = _run_of(drill, call) if fires else None
+    record = _run_of(connection, drill) if fires else None
     drafts = [] if missed is None else [_event(EventType.DRILL_MISSED, drill, missed, None)]
     if record is not None:
         drafts.append(_event(EventType.DRILL_FIRED, drill, Due(due.last_us, due.last_us, 1), record.id))
@@ -211,10 +212,12 @@ def _ticked(done: Written) -> Ticked:
     return Ticked(run=done.event.run, event_id=done.event_id, **done.event.data)
 
 
-def _run_of(drill: Drill, call: Call) -> RunRecord:
+def _run_of(connection: Connection, drill: Drill) -> RunRecord:
+    """Give the run of a tick: whoever declared the drill asked for it, so it is for others to approve."""
+    declared_by = rows(connection, _DECLARED, stream=_stream(drill.id))[0]["actor"]
     details = replace(drill.wanted.details, purpose=PURPOSE)
     scope = (drill.wanted.workspace, drill.wanted.environment)
-    return draft(new_id("rr"), scope, details, call.actor.id, is_dry_run=False)
+    return draft(new_id("rr"), scope, details, declared_by, is_dry_run=False)
 
 
 def _birth(connection: Connection, record: RunRecord, call: Call) -> Writing[object]:
