@@ -9,7 +9,8 @@ import pytest
 
 from proofgap.access import Role
 from proofgap.errors import BadInputError, ForbiddenError, GuardRefusedError, NotFoundError
-from proofgap.records import RunDetails
+from proofgap.facts import RunEvent
+from proofgap.records import PreviewFacts, RunDetails
 from proofgap_store import NewDrill
 from proofgap_store.drills import due_since
 from tests.conformance.lives import ADA, OLGA, OTTO, SAM, UDO, VERA, WIM, fire, log
@@ -155,11 +156,13 @@ def test_whoever_declared_a_drill_is_not_the_second_person_who_approves_its_runs
     time.sleep(1.1)
     run_id = next(tick.run for tick in ledger.fleet.fire_due_drills(WIM) if tick.run and tick.drill == drill.id)
     ledger.fleet.retire_drill(drill.id, OLGA)
-    fire(ledger, run_id, "scope", "check", "preview", actor=WIM)
-    assert ledger.peek(run_id, ADA).details.requested_by == OLGA.id
+    shown = RunDetails(preview=PreviewFacts(plan_digest="the plan"))
+    for event, given in (("scope", None), ("check", RunDetails(plan_digest="the plan")), ("preview", shown)):
+        ledger.fire(run_id, RunEvent(event), WIM, given=given or RunDetails())
     with pytest.raises(GuardRefusedError, match="whoever asked for a restore cannot approve it"):
         fire(ledger, run_id, "approve", actor=OLGA)
     with pytest.raises(GuardRefusedError):
         fire(ledger, run_id, "queue", actor=OLGA)
     fire(ledger, run_id, "approve", actor=OTTO)
-    fire(ledger, run_id, "queue", "cancel", actor=OLGA)
+    ledger.fire(run_id, RunEvent.QUEUE, OLGA, given=RunDetails(plan_digest="the plan"))
+    fire(ledger, run_id, "cancel", actor=OLGA)
