@@ -31,6 +31,7 @@ from proofgap.records import (
     SnapshotDetails,
     Verdict,
 )
+from proofgap.secret import refuse_secrets
 
 _ENDING = frozenset(
     {
@@ -95,9 +96,10 @@ def refuse_foreign_facts(event: RunEvent, given: RunDetails) -> None:
     """Refuse facts that are no part of the event: nothing is stored silently, and nothing is dropped silently.
 
     Raises:
-        BadInputError: names the first such field, and those that the event takes.
+        BadInputError: names the first such field, and those that the event takes; or what holds a secret.
 
     """
+    refuse_secrets(given)
     _refuse_others(given, ACCEPTED.get(event, frozenset()), f'the event "{event}"')
 
 
@@ -105,9 +107,10 @@ def refuse_results_at_birth(given: RunDetails) -> None:
     """Refuse a new run that claims to know what only its life can show.
 
     Raises:
-        BadInputError: names the first such fact, and those that a new run takes.
+        BadInputError: names the first such fact, and those that a new run takes; or what holds a secret.
 
     """
+    refuse_secrets(given)
     _refuse_others(given, ACCEPTED_AT_BIRTH, "a new run")
 
 

@@ -12,6 +12,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -27,6 +28,7 @@ from proofgap_store.queue_schema import QUEUE
 _AGAIN_SECONDS = 1.0
 _POLL_SECONDS = 1.0
 _LOOK_SECONDS = 0.1
+_THREADS_BESIDE = 3  # for reconciling, and for what the loop itself asks of threads, such as names of hosts
 
 
 class Jobs(NamedTuple):
@@ -64,6 +66,9 @@ def serve(jobs: Jobs, wanted: Deliveries) -> None:
 
 
 async def _serve(jobs: Jobs, wanted: Deliveries) -> None:
+    threads = ThreadPoolExecutor(wanted.concurrency + _THREADS_BESIDE, thread_name_prefix=wanted.name)
+    # The loop's own threads would be few, and runs that are fetched would wait in it.
+    asyncio.get_running_loop().set_default_executor(threads)
     reconciling = asyncio.create_task(asyncio.to_thread(_reconcile_until, jobs, wanted.stop))
     while not wanted.stop.is_set():
         with suppress(ConnectorException):  # the server is away: it is asked again
@@ -79,9 +84,10 @@ async def _deliver_until(jobs: Jobs, wanted: Deliveries) -> None:
 
     @app.task(name=jobs.task, pass_context=True)
     def deliver(context: JobContext, run: str) -> None:
-        if not wanted.execute(run, context.should_abort) and not wanted.execute(None, context.should_abort):
+        if not wanted.execute(run, context.should_abort):
             with suppress(UnavailableError):  # reconciling makes it up
-                jobs.offer_again(run, _AGAIN_SECONDS)
+                jobs.offer_again(run, _AGAIN_SECONDS)  # first: what comes next may take hours
+            wanted.execute(None, context.should_abort)
 
     async with app.open_async():
         worker = Worker(

@@ -26,6 +26,7 @@ from proofgap.facts import utc_text
 from proofgap.hooks import ProjectForRecord
 from proofgap.moves import begin
 from proofgap.records import RunRecord, draft, instant, microseconds
+from proofgap.secret import refuse_in_options
 from proofgap.text import check_id, shown
 from proofgap_store.administration import check_scope
 from proofgap_store.audit_log import Draft, Written, head_of, link
@@ -37,7 +38,7 @@ from proofgap_store.fleet_shapes import Drill, NewDrill, Ticked
 from proofgap_store.gate import Gate, Insert, Writing
 from proofgap_store.read import law, roles
 from proofgap_store.transitions import Call, Plan, writing
-from proofgap_store.workers import now_us
+from proofgap_store.workers import now_us, served
 
 PURPOSE = "test"
 """The purpose of every run of a drill."""
@@ -53,6 +54,7 @@ _SEEN = f"""
   WHERE scope.value ->> 0 = d.workspace AND scope.value ->> 1 IN (d.environment, :any))
 ORDER BY d.id
 """  # noqa: S608 - put together from our own text only
+_DECLARED = "SELECT actor FROM audit_event WHERE stream = :stream ORDER BY seq LIMIT 1"
 _UNPREPARED = """
 SELECT r.id, t.drill FROM drill_tick AS t JOIN restore_run AS r ON r.id = t.run
 JOIN environment AS n ON n.workspace = r.workspace AND n.id = r.environment
@@ -68,6 +70,23 @@ class Due(NamedTuple):
     first_us: int
     last_us: int
     ticks: int
+
+
+class Served(NamedTuple):
+    """What whoever looks at drills could prepare: its labels of environments and its drivers; none of either is all."""
+
+    environments: tuple[str, ...] = ()
+    drivers: tuple[str, ...] = ()
+
+    def has(self, connection: Connection, principal: str, drill: Drill) -> bool:
+        """Tell whether a drill is for a machine like that: elsewhere its backup may not be there."""
+        wanted = drill.wanted
+        scopes = served(connection, principal, self.environments)
+        is_here = any((wanted.workspace, place) in scopes for place in (wanted.environment, ANY_ENVIRONMENT))
+        return is_here and (not self.drivers or wanted.details.driver in self.drivers)
+
+
+EVERYTHING = Served()
 
 
 class Unprepared(NamedTuple):
@@ -124,40 +143,47 @@ def listing(connection: Connection, principal: str, action: Action = Action.VIEW
     return tuple(_of(row) for row in rows(connection, _SEEN, scopes=scopes, any=ANY_ENVIRONMENT))
 
 
-def unprepared(connection: Connection, principal: str, before_us: int) -> tuple[Unprepared, ...]:
+def unprepared(
+    connection: Connection, principal: str, before_us: int, of: Served = EVERYTHING
+) -> tuple[Unprepared, ...]:
     """Read the runs of drills that did not move since a time and wait for nobody: whoever prepared them is gone."""
-    known = {drill.id: drill for drill in listing(connection, principal, Action.EXECUTE)}
+    mine = (drill for drill in listing(connection, principal, Action.EXECUTE) if of.has(connection, principal, drill))
+    known = {drill.id: drill for drill in mine}
     found = rows(connection, _UNPREPARED, before=before_us)
     return tuple(Unprepared(row["id"], known[row["drill"]]) for row in found if row["drill"] in known)
 
 
-def fire_due(gate: Gate, clock: Callable[[], int], actor: Actor) -> tuple[Ticked, ...]:
-    """Decide what is due of every drill where the actor may execute runs."""
-    found = gate.read(lambda connection: listing(connection, actor.id, Action.EXECUTE))
+def fire_due(gate: Gate, clock: Callable[[], int], actor: Actor, of: Served = EVERYTHING) -> tuple[Ticked, ...]:
+    """Decide what is due of every drill where the actor may execute runs; what is not served only once it was missed."""
+    found = gate.read(lambda connection: listing(connection, actor.id, Action.EXECUTE), (actor.id,))
     decided: list[Ticked] = []
     for drill in found:
         if drill.is_active and drill.next_us is not None:
-            ticked: tuple[Ticked, ...] = gate.write(_decision(drill.id, clock, actor))
+            ticked: tuple[Ticked, ...] = gate.write(_decision(drill.id, clock, actor, of), (actor.id,))
             decided += ticked
     return tuple(decided)
 
 
 def _decision(
-    drill_id: str, clock: Callable[[], int], actor: Actor
+    drill_id: str, clock: Callable[[], int], actor: Actor, of: Served
 ) -> Callable[[Connection], Writing[tuple[Ticked, ...]] | tuple[Ticked, ...]]:
-    return lambda connection: _deciding(connection, drill_id, made(clock(), actor))
+    return lambda connection: _deciding(connection, drill_id, made(clock(), actor), of)
 
 
-def _deciding(connection: Connection, drill_id: str, call: Call) -> Writing[tuple[Ticked, ...]] | tuple[Ticked, ...]:
+def _deciding(
+    connection: Connection, drill_id: str, call: Call, of: Served
+) -> Writing[tuple[Ticked, ...]] | tuple[Ticked, ...]:
     """Compute the events that decide what is due of one drill: what was missed, and the run of what fires."""
     drill, now = _of(rows(connection, _ONE, drill=drill_id)[0]), now_us(connection)
-    due = due_since(drill.wanted.cron, drill.decided_us, now)
+    may_fire = of.has(connection, call.actor.id, drill)
+    upto = now if may_fire else now - drill.wanted.grace_us - 1  # what may still fire is for somebody else
+    due = due_since(drill.wanted.cron, drill.decided_us, upto)
     if due is None or not drill.is_active:
         return ()
     fires = now - due.last_us <= drill.wanted.grace_us
     missed = _missed(drill.wanted.cron, due, drill.decided_us) if fires else due
     scope = (drill.wanted.workspace, drill.wanted.environment)
-    record = _run_of(drill, call) if fires else None
+    record = _run_of(connection, drill) if fires else None
     drafts = [] if missed is None else [_event(EventType.DRILL_MISSED, drill, missed, None)]
     if record is not None:
         drafts.append(_event(EventType.DRILL_FIRED, drill, Due(due.last_us, due.last_us, 1), record.id))
@@ -186,10 +212,12 @@ def _ticked(done: Written) -> Ticked:
     return Ticked(run=done.event.run, event_id=done.event_id, **done.event.data)
 
 
-def _run_of(drill: Drill, call: Call) -> RunRecord:
+def _run_of(connection: Connection, drill: Drill) -> RunRecord:
+    """Give the run of a tick: whoever declared the drill asked for it, so it is for others to approve."""
+    declared_by = rows(connection, _DECLARED, stream=_stream(drill.id))[0]["actor"]
     details = replace(drill.wanted.details, purpose=PURPOSE)
     scope = (drill.wanted.workspace, drill.wanted.environment)
-    return draft(new_id("rr"), scope, details, call.actor.id, is_dry_run=False)
+    return draft(new_id("rr"), scope, details, declared_by, is_dry_run=False)
 
 
 def _birth(connection: Connection, record: RunRecord, call: Call) -> Writing[object]:
@@ -228,6 +256,7 @@ def _check(new: NewDrill) -> None:
         remedy = "Write five fields, such as '30 2 * * sun': minute, hour, day, month, weekday, in UTC."
         raise BadInputError("cron", f"{shown(new.cron)!r} is no time that ever comes", remedy) from None
     refuse_results_at_birth(new.details)
+    refuse_in_options(new.options)
     for name in ("backup", "target", "driver"):
         if getattr(new.details, name) is None:
             raise BadInputError(name, "is missing", "Say what a drill restores into what, and with which driver.")

@@ -17,12 +17,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from proofgap.access import Action
 from proofgap.audit import Actor
 from proofgap.text import check_words
 from proofgap_store import claiming, denials, drills, environments, reaping, workers
 from proofgap_store.calls import made
 from proofgap_store.dispatching import RunDispatcher
-from proofgap_store.drills import Unprepared
+from proofgap_store.drills import EVERYTHING, Served, Unprepared
 from proofgap_store.engine import Connection
 from proofgap_store.fencing import new_token
 from proofgap_store.fleet_shapes import (
@@ -123,6 +124,14 @@ class Fleet:
         with denials.recorded(self.gate, actor, self.clock):
             return reaping.reap(self.gate, self.clock, actor)
 
+    def reap_in_a_file(self, actor: Actor) -> Reaped:
+        """Reap for want of a worker that does: a ledger in a file may be used without any. On a server, workers do.
+
+        There it is theirs alone: right after the server was away, whoever just came would find everybody silent.
+        """
+        places = self.gate.read(lambda connection: environments.seen(connection, actor.id, Action.EXECUTE), (actor.id,))
+        return Reaped() if self.gate.is_on_server or not places else self.reap(actor)
+
     def release_environment(self, scope: tuple[str, str], actor: Actor, *, note: str | None = None) -> int:
         """Release an environment that the run of a lost worker holds, once no tool is at work there; gives the event's id.
 
@@ -150,10 +159,12 @@ class Fleet:
 
         def look(connection: Connection) -> Queue:
             held = environments.held(connection, actor.id)
+            seen = environments.seen(connection, actor.id)
+            active = (workers.as_seen(connection, found, seen) for found in workers.active(connection))
             return Queue(
                 waiting=environments.waiting(connection, actor.id, _WAITING_MAX),
                 held=held,
-                workers=workers.active(connection, actor.id, frozenset(row.run for row in held)),
+                workers=tuple(found for found in active if found is not None),
             )
 
         return self.gate.read(look, (actor.id,))
@@ -176,22 +187,24 @@ class Fleet:
 
     def drills(self, actor: Actor) -> tuple[Drill, ...]:
         """Read the drills that an actor sees, those that were retired as well."""
-        return self.gate.read(lambda connection: drills.listing(connection, actor.id))
+        return self.gate.read(lambda connection: drills.listing(connection, actor.id), (actor.id,))
 
-    def fire_due_drills(self, actor: Actor) -> tuple[Ticked, ...]:
+    def fire_due_drills(self, actor: Actor, of: Served = EVERYTHING) -> tuple[Ticked, ...]:
         """Decide the ticks that are due where the actor may execute runs: each fires one run, or was missed.
 
         A run that fired is a draft: whoever called prepares and queues it; `unprepared_drills` has what others left behind.
+        So only those fire that the caller serves (``of``); of the others it says what was missed.
         """
-        return drills.fire_due(self.gate, self.clock, actor)
+        return drills.fire_due(self.gate, self.clock, actor, of)
 
-    def unprepared_drills(self, actor: Actor, seconds: float) -> tuple[Unprepared, ...]:
-        """Read the runs of drills that nobody has moved for so long, and that wait for no approval."""
+    def unprepared_drills(self, actor: Actor, seconds: float, of: Served = EVERYTHING) -> tuple[Unprepared, ...]:
+        """Read the runs of served drills that nobody has moved for so long, and that wait for no approval."""
 
         def look(connection: Connection) -> tuple[Unprepared, ...]:
-            return drills.unprepared(connection, actor.id, workers.now_us(connection) - round(seconds * 1_000_000))
+            before_us = workers.now_us(connection) - round(seconds * 1_000_000)
+            return drills.unprepared(connection, actor.id, before_us, of)
 
-        return self.gate.read(look)
+        return self.gate.read(look, (actor.id,))
 
     def _write(self, actor: Actor, prepare: Callable[[Connection], Writing[Answer] | Answer]) -> Answer:
         with denials.recorded(self.gate, actor, self.clock):

@@ -5,7 +5,9 @@ claim decides, so a job that is lost, late or double starts nothing twice. Only 
 has a job: what waits behind it cannot be claimed, and would cost every fetch a look. Whatever ends a run offers the next
 one. A job of this schema is no record of anything, so nothing is lost with it: `reconcile` makes what is missing.
 
-A job's lock is its environment, its queueing lock its run; nothing is retried.
+A job's lock is its environment, its queueing lock its run; nothing is retried. Whoever was handed a run and did not claim
+it lets go of that lock at once, and `reconcile` does so for whoever died in between: else the job of one that executes
+something else, or nothing any more, would keep everybody from an environment in which nothing goes on.
 
 Owns the jobs. Refuses to know how they are fetched (`deliveries`), and what a run is, beyond which one is next.
 """
@@ -42,6 +44,11 @@ ORDER BY workspace, environment, priority DESC, last_event_id
 """
 _OFFER_ONE, _OFFER_HEADS = _OFFER.format(runs=_ONE), _OFFER.format(runs=_HEADS)
 _ASK = "UPDATE procrastinate_jobs SET abort_requested = TRUE WHERE queueing_lock = 'run:' || CAST(:run AS TEXT) AND status = 'doing'"
+_UNLOCK = """
+UPDATE procrastinate_jobs AS j SET lock = NULL
+WHERE j.status = 'doing' AND j.lock IS NOT NULL AND (CAST(:run AS TEXT) IS NULL OR j.queueing_lock = 'run:' || CAST(:run AS TEXT))
+  AND EXISTS (SELECT 1 FROM restore_run AS r WHERE 'run:' || r.id = j.queueing_lock AND r.status = 'queued')
+"""
 _FORGET = "DELETE FROM procrastinate_jobs WHERE queueing_lock = 'run:' || CAST(:run AS TEXT) AND status = 'todo'"
 _FORGET_ENDED = """
 DELETE FROM procrastinate_jobs AS j WHERE NOT EXISTS (
@@ -79,10 +86,11 @@ class ProcrastinateDispatcher:
 
         """
         with self._writing() as connection:
+            _do(connection, _UNLOCK, run=run)
             _do(connection, _OFFER_ONE, run=run, seconds=seconds)
 
     def reconcile(self) -> None:
-        """Forget jobs whose run has ended, such as those of lost workers; offer what is queued and has no job.
+        """Forget jobs whose run has ended, and let go of those that were fetched by workers who then died; offer what has no job.
 
         Raises:
             UnavailableError: the database cannot be reached.
@@ -90,6 +98,7 @@ class ProcrastinateDispatcher:
         """
         with self._writing() as connection:
             _do(connection, _FORGET_ENDED)
+            _do(connection, _UNLOCK, run=None)
             _do(connection, _OFFER_HEADS, workspace=None, environment=None, seconds=0.0)
 
     def serve(self, execute: Execute, *, name: str, concurrency: int, stop: threading.Event) -> None:

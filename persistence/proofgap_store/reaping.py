@@ -74,11 +74,12 @@ def reap(gate: Gate, clock: Callable[[], int], actor: Actor) -> Reaped:
         ForbiddenError: the actor may not execute runs anywhere.
 
     """
-    scopes = gate.read(lambda connection: questions.audited(connection, actor.id, Action.EXECUTE))
-    lost = [worker for worker in gate.read(workers.silent) if _lose(gate, worker, made(clock(), actor))]
+    me = (actor.id,)
+    scopes = gate.read(lambda connection: questions.audited(connection, actor.id, Action.EXECUTE), me)
+    lost = [worker for worker in gate.read(workers.silent, me) if _lose(gate, worker, made(clock(), actor))]
 
     def done(step: Step) -> tuple[str, ...]:
-        found = gate.read(lambda connection: _meeting(connection, step, scopes))
+        found = gate.read(lambda connection: _meeting(connection, step, scopes), me)
         return tuple(run_id for run_id in found if _take(gate, step, run_id, made(clock(), actor)))
 
     return Reaped(
@@ -90,11 +91,11 @@ def reap(gate: Gate, clock: Callable[[], int], actor: Actor) -> Reaped:
 
 
 def _lose(gate: Gate, worker: str, call: Call) -> bool:
-    return gate.write(lambda connection: workers.losing(connection, worker, call))
+    return gate.write(lambda connection: workers.losing(connection, worker, call), (call.actor.id,))
 
 
 def _take(gate: Gate, step: Step, run_id: str, call: Call) -> bool:
-    return gate.write(lambda connection: _moving(connection, step, run_id, call))
+    return gate.write(lambda connection: _moving(connection, step, run_id, call), (call.actor.id,))
 
 
 def _meeting(

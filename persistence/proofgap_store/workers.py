@@ -57,6 +57,10 @@ WHERE worker = :worker AND holds_env = 1 AND status = 'running' AND details ->> 
 """
 _MINE = "SELECT id FROM restore_run WHERE worker = :worker AND id IN (SELECT value FROM json_each(:runs))"
 
+_PLACES = (
+    "SELECT id, workspace, environment FROM restore_run WHERE id IN (SELECT value FROM json_each(:runs)) ORDER BY id"
+)
+
 
 class Employed(NamedTuple):
     """A worker as far as a claim or a beat needs to know it; ``busy`` is how many runs it executes."""
@@ -197,25 +201,29 @@ def employed(connection: Connection, worker: str, principal: str) -> Employed:
     return Employed(row["id"], principal, _NEW.decode(row["details"]), WorkerState(row["state"]), row["busy"])
 
 
-def active(connection: Connection, principal: str, visible_runs: frozenset[str]) -> tuple[WorkerInfo, ...]:
-    """Read the workers that have a lease and serve an environment that somebody sees; of each, only what they may see."""
-    mine = seen(connection, principal)
-    found = []
-    for worker in (_info(row) for row in rows(connection, _ACTIVE)):
-        shared = [
-            scope for scope in served(connection, worker.principal, worker.wanted.environments) if _within(scope, mine)
-        ]
-        if shared:
-            labels = tuple(label for label in worker.wanted.environments if _within(scope_of(label), mine))
-            running = tuple(run for run in worker.running if run in visible_runs)
-            found.append(replace(worker, wanted=replace(worker.wanted, environments=labels), running=running))
-    return tuple(found)
+def active(connection: Connection) -> tuple[WorkerInfo, ...]:
+    """Read the workers that have a lease."""
+    return tuple(_info(row) for row in rows(connection, _ACTIVE))
 
 
-def _within(scope: tuple[str, str], mine: Sequence[tuple[str, str]]) -> bool:
-    return any(
-        scope[0] == other[0] and (scope[1] == other[1] or ANY_ENVIRONMENT in {scope[1], other[1]}) for other in mine
+def as_seen(connection: Connection, worker: WorkerInfo, seen_by: Sequence[tuple[str, str]]) -> WorkerInfo | None:
+    """Give of a worker what those see who see these scopes: its labels and runs there; ``None``: it serves none of them."""
+    places = served(connection, worker.principal, worker.wanted.environments)
+    if not any(_overlap(place, mine) for place in places for mine in seen_by):
+        return None
+    labels = tuple(
+        label for label in worker.wanted.environments if any(_overlap(scope_of(label), mine) for mine in seen_by)
     )
+    running = [
+        row["id"]
+        for row in rows(connection, _PLACES, runs=canonical(worker.running).decode())
+        if any(_overlap((row["workspace"], row["environment"]), mine) for mine in seen_by)
+    ]
+    return replace(worker, wanted=replace(worker.wanted, environments=labels), running=tuple(running))
+
+
+def _overlap(one: tuple[str, str], other: tuple[str, str]) -> bool:
+    return one[0] == other[0] and (one[1] == other[1] or ANY_ENVIRONMENT in {one[1], other[1]})
 
 
 def _info(row: Row) -> WorkerInfo:
@@ -240,7 +248,7 @@ def served(connection: Connection, principal: str, labels: Sequence[str]) -> lis
         {
             (mine[0], wanted[1] if mine[1] == ANY_ENVIRONMENT else mine[1])
             for mine, wanted in pairs
-            if ANY_ENVIRONMENT in {mine[1], wanted[1]} or mine == wanted
+            if _overlap(mine, wanted)
         }
     )
 

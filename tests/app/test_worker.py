@@ -21,11 +21,12 @@ from proofgap.facts import RunEvent
 from proofgap.records import RunDetails
 from proofgap_app.cli.ledgers import me
 from proofgap_app.drivers import names
+from proofgap_app.drivers.files import FilesDriver
 from proofgap_app.worker.health import served
 from proofgap_app.worker.lease import here
 from proofgap_app.worker.serve import Crew
 from proofgap_app.worker.unattended import Hands
-from proofgap_store import InlineDispatcher, Ledger, NewRun, NewWorker
+from proofgap_store import InlineDispatcher, Ledger, NewDrill, NewRun, NewWorker
 from tests.app.restoring import Backup, Shell, backup_of, opened, tree, wait_for
 
 WORKER = replace(me(), kind="worker", via="worker")
@@ -265,6 +266,94 @@ def test_a_drill_restores_at_its_tick_with_evidence_and_purpose_test(shell: Shel
     assert {record.details.purpose for record in runs} == {"test"}
     assert {record.evidence[0].details.verdict for record in finished} == {"match"}
     assert json.loads(shell.inside("drill", "list", "--json").out)["is_active"] is False
+
+
+def declared(shell: Shell, backup: Backup, **details: Any) -> str:
+    """Declare a drill that is due every second; give its id."""
+    wanted = {"backup": str(backup.path), "target": str(shell.target), "driver": "files", **details}
+    with opened(shell) as ledger:
+        new = NewDrill(cron="* * * * * *", details=RunDetails(**wanted), overwrite=True)
+        return ledger.fleet.declare_drill(new, me()).id
+
+
+def test_a_driver_that_breaks_while_a_drill_is_prepared_ends_that_run_and_not_the_worker(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the next worker that looks would end as well, and the one after it."""
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("a bug in the driver")
+
+    monkeypatch.setattr(FilesDriver, "plan", broken)
+    declared(shell, backup_of("tar", tmp_path))
+    with working(shell) as crew:
+        wait_for(lambda: [record.status for record in _runs(shell)].count("cancelled") >= 2)
+        assert crew.lease is not None
+        assert not crew.lease.is_lost
+    assert {record.details.end_reason for record in _runs(shell) if record.status == "cancelled"} == {"validation"}
+
+
+def test_a_drill_whose_driver_is_none_ends_its_run_as_blocked(shell: Shell, tmp_path: Path) -> None:
+    """What became of a tick is on record; no draft waits for ever, and is tried again and again."""
+    declared(shell, backup_of("tar", tmp_path), driver="tape")
+    with working(shell, drivers=("tape",)):
+        wait_for(lambda: [record.status for record in _runs(shell)].count("cancelled") >= 1)
+
+
+@pytest.mark.parametrize("labels", [{"environments": ("default/other",)}, {"drivers": ("sqlite",)}], ids=str)
+def test_a_worker_fires_no_drill_that_its_labels_keep_it_from(
+    shell: Shell, tmp_path: Path, labels: dict[str, Any]
+) -> None:
+    """It has not the backup, perhaps, and would say that there is none."""
+    declared(shell, backup_of("tar", tmp_path))
+    with opened(shell) as ledger:
+        ledger.access.declare_environment(("default", "other"), me())
+    looked = threading.Event()
+    with working(shell, **labels) as crew:
+        look_after, crew.look_after = crew.look_after, lambda lease: (look_after(lease), looked.set())[0]
+        time.sleep(1.1)
+        assert looked.wait(10)
+    assert _runs(shell) == []
+
+
+def test_a_worker_that_just_came_gives_the_others_time_to_beat(shell: Shell) -> None:
+    """After the database was away everybody was silent for longer than a lease, and nobody is lost."""
+    with opened(shell) as ledger:
+        other = ledger.fleet.register(NewWorker(name="x", lease_us=100_000), me())
+        time.sleep(0.15)
+        with working(shell, lease_us=30_000_000) as crew:
+            wait_for(lambda: crew.lease is not None)
+            time.sleep(0.3)
+            assert not ledger.fleet.beat(other.id, me()).is_lost
+
+
+def left_running(shell: Shell, backup: Backup) -> str:
+    """Leave a run behind whose process was killed, and that nobody has looked at."""
+    run_id = queued(shell, backup)
+    with opened(shell) as ledger:
+        worker = ledger.fleet.register(NewWorker(name="gone:1", lease_us=100_000), me())
+        ledger.fleet.claim(worker.id, me())
+    time.sleep(0.15)
+    return run_id
+
+
+def test_where_no_worker_works_the_next_restore_finds_out_that_the_one_before_was_killed(
+    shell: Shell, tmp_path: Path
+) -> None:
+    """Else its run would be running for ever, and hold the environment."""
+    backup = backup_of("tar", tmp_path)
+    gone = left_running(shell, backup)
+    ran = shell.restore_inside(backup)
+    assert (ran.code, "its worker was lost" in ran.err) == (15, True)
+    assert {record.id: record.status for record in _runs(shell)}[gone] == "failed"
+
+
+def test_releasing_an_environment_finds_out_that_its_run_was_killed(shell: Shell, tmp_path: Path) -> None:
+    """Whoever was at the machine knows it; the lease has run out; no worker need be there."""
+    backup = backup_of("tar", tmp_path)
+    left_running(shell, backup)
+    assert shell.inside("queue", "release", "local").code == 0
+    assert shell.restore_inside(backup).code == 0
 
 
 def _runs(shell: Shell) -> list[Any]:

@@ -7,11 +7,13 @@ import time
 
 import pytest
 
-from proofgap.errors import BadInputError, ForbiddenError, NotFoundError
-from proofgap.records import RunDetails
+from proofgap.access import Role
+from proofgap.errors import BadInputError, ForbiddenError, GuardRefusedError, NotFoundError
+from proofgap.facts import RunEvent
+from proofgap.records import PreviewFacts, RunDetails
 from proofgap_store import NewDrill
 from proofgap_store.drills import due_since
-from tests.conformance.lives import ADA, OLGA, SAM, UDO, VERA, WIM, log
+from tests.conformance.lives import ADA, OLGA, OTTO, SAM, UDO, VERA, WIM, fire, log
 
 DETAILS = RunDetails(backup="b", target="t", driver="files")
 EVERY_SECOND = "* * * * * *"
@@ -142,3 +144,25 @@ def test_ticks_are_those_of_the_calendar_in_utc():
     nightly = due_since("30 2 * * *", midnight, midnight + 2 * 86_400 * SECOND_US)
     assert (nightly.first_us - midnight, nightly.ticks) == (9_000 * SECOND_US, 2)
     assert due_since("30 2 * * *", midnight, midnight + 8_999 * SECOND_US) is None
+
+
+def test_whoever_declared_a_drill_is_not_the_second_person_who_approves_its_runs(ledger):
+    """A worker creates the run, and asked for nothing; what is restored over what was said by whoever declared it."""
+    place = ("default", "careful")
+    ledger.access.declare_environment(place, ADA, approvals_required=1)
+    for actor, role in ((OLGA, Role.OPERATOR), (OTTO, Role.OPERATOR), (WIM, Role.WORKER)):
+        ledger.access.grant(actor.id, role, place, ADA)
+    drill = declare(ledger, environment=place[1])
+    time.sleep(1.1)
+    run_id = next(tick.run for tick in ledger.fleet.fire_due_drills(WIM) if tick.run and tick.drill == drill.id)
+    ledger.fleet.retire_drill(drill.id, OLGA)
+    shown = RunDetails(preview=PreviewFacts(plan_digest="the plan"))
+    for event, given in (("scope", None), ("check", RunDetails(plan_digest="the plan")), ("preview", shown)):
+        ledger.fire(run_id, RunEvent(event), WIM, given=given or RunDetails())
+    with pytest.raises(GuardRefusedError, match="whoever asked for a restore cannot approve it"):
+        fire(ledger, run_id, "approve", actor=OLGA)
+    with pytest.raises(GuardRefusedError):
+        fire(ledger, run_id, "queue", actor=OLGA)
+    fire(ledger, run_id, "approve", actor=OTTO)
+    ledger.fire(run_id, RunEvent.QUEUE, OLGA, given=RunDetails(plan_digest="the plan"))
+    fire(ledger, run_id, "cancel", actor=OLGA)

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from proofgap.access import Role
+from proofgap.audit import Actor
 from proofgap.errors import BadInputError, FencedError, ForbiddenError, GuardRefusedError, NotFoundError
 from proofgap.facts import EndReason, ItemResult, RunEvent, SnapshotEvent
 from proofgap.records import Item, RunDetails
@@ -307,6 +308,26 @@ def test_nobody_works_in_the_name_of_another_one_s_worker(ledger):
         with pytest.raises(NotFoundError):
             claim = verb(mine, ADA)
     assert claim is None
+
+
+def test_of_a_worker_only_those_see_anything_who_see_a_place_that_it_serves_and_only_of_that_place(ledger):
+    """Labels and runs name environments of other workspaces, and what goes on there."""
+    place, other = ("hidden", "prod"), Actor(id="hana")
+    ledger.access.declare_environment(place, ADA)
+    ledger.access.grant(WIM.id, Role.WORKER, place, ADA)
+    ledger.access.grant(other.id, Role.VIEWER, place, ADA)
+    both = worker(ledger, environments=("hidden/prod", "default/local"))
+    theirs = worker(ledger, environments=("hidden/prod",))
+    run_id = live(ledger, "queued", workspace=place[0], environment=place[1])
+    claim = ledger.fleet.claim(theirs, WIM, run=run_id)
+
+    def seen(actor):
+        found = {row.id: row for row in ledger.fleet.queue(actor).workers if row.id in {both, theirs}}
+        return {name: (row.wanted.environments, row.running) for name, row in found.items()}
+
+    assert seen(VERA) == {both: (("default/local",), ())}
+    assert seen(other) == {both: (("hidden/prod",), ()), theirs: (("hidden/prod",), (run_id,))}
+    ledger.fire(run_id, RunEvent.FAIL, WIM, token=claim.token)
 
 
 def test_a_worker_retires_once_it_holds_nothing(ledger):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
 
 import psycopg
 import pytest
@@ -113,6 +114,75 @@ def wait(condition):
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+@contextmanager
+def serving(url, execute, concurrency=1, reconcile_seconds=0.5):
+    """Let a worker of this engine work in a thread."""
+    stop = threading.Event()
+    dispatcher = ProcrastinateDispatcher(postgresql.as_member(url, "app"), reconcile_seconds)
+    settings = {"name": "w", "concurrency": concurrency, "stop": stop}
+    worker = threading.Thread(target=dispatcher.serve, args=(execute,), kwargs=settings)
+    worker.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        worker.join(SECONDS_MAX)
+    assert not worker.is_alive()
+
+
+def test_a_run_whose_worker_died_between_fetching_its_job_and_claiming_it_is_delivered_to_another(ledger, outside, url):
+    """The job of the dead one still has the lock of the environment, and would have it for ever."""
+    run_id, heard = live(ledger, "queued"), []
+    outside.execute("UPDATE procrastinate_jobs SET status = 'doing'")
+    with serving(url, lambda run, _should_stop: bool(heard.append(run)) or run is not None):
+        wait(lambda: run_id in heard)
+
+
+def test_a_worker_that_cannot_have_a_run_and_executes_another_keeps_nobody_else_from_it(ledger, url):
+    """Two workers: one may have nothing of what it hears, and is busy for long; the other one gets the run meanwhile."""
+    heard, busy = [], threading.Event()
+
+    def other(run, _should_stop):
+        if run is None:
+            busy.wait(SECONDS_MAX)
+        return run is None
+
+    run_id = live(ledger, "queued")
+    with serving(url, other):
+        wait(lambda: jobs_of(url, run_id) == ["doing", "todo"])
+        try:
+            with serving(url, lambda run, _should_stop: bool(heard.append(run)) or True):
+                wait(lambda: run_id in heard)
+        finally:
+            busy.set()
+
+
+def jobs_of(url, run_id):
+    """Read where the jobs of a run stand."""
+    with closing(psycopg.connect(url)) as connection:
+        select = "SELECT status::text FROM proofgap_queue.procrastinate_jobs WHERE args ->> 'run' = %s ORDER BY id"
+        return [status for (status,) in connection.execute(select, (run_id,)).fetchall()]
+
+
+def test_as_many_runs_are_executed_at_once_as_a_worker_said(ledger, url):
+    """Whatever the machine is: what is fetched does not wait for a thread."""
+    many = (os.cpu_count() or 1) + 6
+    together, heard = threading.Barrier(many + 1, timeout=SECONDS_MAX), []
+
+    def execute(run, _should_stop):
+        if run is not None and run not in heard:
+            heard.append(run)
+            together.wait()
+        return True
+
+    for number in range(many):
+        ledger.access.declare_environment((HOME[0], f"e{number}"), ADA)
+        live(ledger, "queued", environment=f"e{number}")
+    with serving(url, execute, concurrency=many, reconcile_seconds=60):
+        together.wait()
+    assert len(heard) == many
 
 
 LISTENING = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'"

@@ -66,6 +66,7 @@ def release(environment: str, /, *, note: str | None = None, access: Access = AC
     scope = _scope(environment)
     said = None if note is None else check_words("--note", note)
     with opened(access) as ledger:
+        ledger.fleet.reap_in_a_file(me())  # a worker that was killed is lost only once somebody has looked
         event_id = ledger.fleet.release_environment(scope, me(), note=said)
     if access.json:
         output.json_line({"workspace": scope[0], "environment": scope[1], "event_id": event_id})

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
-from proofgap.errors import BadInputError
+from proofgap.secret import ASSIGNED, USERINFO, is_secret_name, refuse_in_option, refuse_in_place
 from proofgap.text import shown
 from proofgap_app.drivers.base import Request, SourceError
 
@@ -27,11 +27,6 @@ HIDDEN = "***"
 SECRET_LENGTH_MIN = 4
 """Shorter values are not looked for: hiding every "a" would hide everything. Their shapes are found all the same."""
 
-_WORDS = r"pass(?:word|phrase|wd|code)?|pwd|secret|token|credentials?|api[-_]?key|access[-_]?key|private[-_]?key|account[-_]?key"
-_NAME = re.compile(rf"(?i)(?:^|[-_.]|[a-z])(?:{_WORDS})(?:$|[-_.])")
-_NO_SECRETS = re.compile(r"(?i)(?:file|fd|command|path|id|name)$")
-_USERINFO = re.compile(r"(?P<before>[a-zA-Z][a-zA-Z0-9+.-]*://[^\s/@:'\"]*:)(?P<secret>[^\s@'\"]+)(?=@)")
-_ASSIGNED = re.compile(rf"(?i)(?P<before>\b[\w.-]*(?:{_WORDS})[\w.-]*[\"']?\s*[=:]\s*[\"']?)(?P<secret>[^\s\"'&;,]+)")
 _BEARER = re.compile(r"(?i)(?P<before>\b(?:bearer|basic)\s+)(?P<secret>[a-z0-9+/_.=-]{8,})")
 _KEY_BLOCK = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)", re.DOTALL)
 _PASSWORD_BYTES_MAX = 64 << 10
@@ -55,7 +50,7 @@ class Redactor:
         if self._known is not None:
             text = self._known.sub(HIDDEN, text)
         text = _KEY_BLOCK.sub(HIDDEN, text)
-        for shape in (_USERINFO, _BEARER, _ASSIGNED):
+        for shape in (USERINFO, _BEARER, ASSIGNED):
             text = shape.sub(rf"\g<before>{HIDDEN}", text)
         return text
 
@@ -66,19 +61,10 @@ def _spellings(secret: str) -> Iterable[str]:
     return {secret, quote(secret, safe=""), quote_plus(secret), escaped, repr(secret)[1:-1], *secret.split("\n")}
 
 
-def is_secret_name(name: str) -> bool:
-    """Tell whether what has this name is a secret.
-
-    >>> [is_secret_name(name) for name in ("RESTIC_PASSWORD", "RESTIC_PASSWORD_FILE", "AWS_ACCESS_KEY_ID", "compact")]
-    [True, False, False, False]
-    """
-    return _NAME.search(name) is not None and _NO_SECRETS.search(name) is None
-
-
 def secrets_in(environment: Mapping[str, str]) -> list[str]:
     """Give the values of an environment whose names say that they are secrets, and the passwords in its URLs."""
     named = [value for name, value in environment.items() if is_secret_name(name)]
-    return named + [found["secret"] for value in environment.values() for found in _USERINFO.finditer(value)]
+    return named + [found["secret"] for value in environment.values() for found in USERINFO.finditer(value)]
 
 
 def read_password(file: Path) -> str:
@@ -104,12 +90,6 @@ def read_password(file: Path) -> str:
     return password
 
 
-def _holds_one(value: str) -> bool:
-    """Tell whether a place holds a secret; a host or a folder may be called like one, so a colon alone says nothing."""
-    assigned = (found["before"] for found in _ASSIGNED.finditer(value))
-    return _USERINFO.search(value) is not None or any("=" in before for before in assigned)
-
-
 def refuse_secrets(request: Request) -> None:
     """Refuse a request that holds a secret: it goes on record, where everybody reads it.
 
@@ -117,10 +97,7 @@ def refuse_secrets(request: Request) -> None:
         BadInputError: names where it is, and never what it is.
 
     """
-    remedy = "Hand it in by --password-file, or in the environment of whoever executes."
     for field, value in (("backup", request.backup), ("target", request.target)):
-        if _holds_one(value):
-            raise BadInputError(field, "holds a password or another secret", remedy)
+        refuse_in_place(field, value)
     for key, value in request.options.items():
-        if is_secret_name(key) or _holds_one(value):
-            raise BadInputError("option", f"{shown(key)} is, or holds, a secret", remedy)
+        refuse_in_option(key, value)

@@ -13,10 +13,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TypeVar
 
 from proofgap.audit import Actor
 from proofgap.facts import RunEvent, SnapshotEvent
-from proofgap.records import Item, RunDetails
+from proofgap.records import Item, RunDetails, RunRecord
 from proofgap_app.drivers.base import EvidenceReport
 from proofgap_app.worker.lease import Grip
 from proofgap_app.worker.stop import Heard, Stop
@@ -27,6 +28,7 @@ from proofgap_store.fencing import new_token
 _BATCH_ITEMS = 1000
 _PAUSE_SECONDS = 1.0
 _NO_FACTS = RunDetails()
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -77,12 +79,20 @@ class Recorder:
         if not self.patience_s:
             return self._moved(write(token=token))
         self._writes += 1
-        key, until = f"{self.run_id}#{self._series}#{self._writes}", time.monotonic() + self.patience_s
+        key = f"{self.run_id}#{self._series}#{self._writes}"
+        return self._moved(self._patiently(partial(write, token=token, key=key)))
+
+    def _stands(self) -> RunRecord:
+        """Read how the run stands; while the database is away, again, as patience allows."""
+        return self._patiently(partial(self.ledger.peek, self.run_id, self.actor))
+
+    def _patiently(self, act: Callable[[], _Answer]) -> _Answer:
+        until = time.monotonic() + self.patience_s
         while True:
             try:
-                return self._moved(write(token=token, key=key))
+                return act()
             except UnavailableError:
-                if time.monotonic() > until:
+                if time.monotonic() >= until:
                     raise
             time.sleep(_PAUSE_SECONDS)
 

@@ -19,6 +19,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
+import structlog
+
 from proofgap.access import Action
 from proofgap.errors import FencedError, GuardRefusedError, ProofgapError, RefusedError
 from proofgap.facts import EndReason, RunEvent, RunStatus
@@ -53,6 +55,7 @@ PREVIEW_VALID_US = 3_600_000_000
 """How long a preview may be acted on: one hour, in microseconds."""
 
 _NO_FACTS = RunDetails()
+_LOG = structlog.get_logger("proofgap.worker")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -63,6 +66,7 @@ class Restore(Recorder):
     request: Request
     clock: Callable[[], int]
     _is_resumed: bool = False
+    _is_started: bool = False  # the driver was told to restore: from then on only it can say that nothing was written
 
     def run(self, new: NewRun) -> str:
         """Take a new run as far as it goes; gives its id. Look at the ledger for how it ended.
@@ -155,8 +159,8 @@ class Restore(Recorder):
             raise
 
     def _end_unstarted(self, error: Exception) -> None:
-        """End a claimed run whose tool was never started; one that has ended already stays as it is."""
-        if isinstance(error, FencedError) or self.ledger.peek(self.run_id, self.actor).status is not RunStatus.RUNNING:
+        """End a claimed run whose tool was never started; any other one is left to whoever knows less (`serve`)."""
+        if self._is_started or isinstance(error, FencedError) or self._stands().status is not RunStatus.RUNNING:
             return
         given = RunDetails(end_reason=record.reason_of(error), nothing_written=True)
         self._fire(RunEvent.FAIL, given, note=record.note_of(error))
@@ -176,10 +180,16 @@ class Restore(Recorder):
             self._end_blocked(EndReason.TARGET_BUSY, error.because)
 
     def _demand_free(self) -> None:
-        """Look before the run is queued: one that is resumed waits on, with its approvals."""
+        """Look before the run is queued: one that is resumed waits on, with its approvals.
+
+        A run that only seems to be live, because its process was killed, is found to be lost here: nobody else may look.
+        """
         waiting = self.ledger.peek(self.run_id, self.actor)
         scope = (waiting.workspace, waiting.environment)
         holder = self.ledger.fleet.holder(scope, self.actor)
+        if holder is not None and not holder.needs_release:
+            self.ledger.fleet.reap_in_a_file(self.actor)
+            holder = self.ledger.fleet.holder(scope, self.actor)
         if holder is not None:
             raise EnvironmentHeldError("/".join(scope), holder.run, needs_release=holder.needs_release)
 
@@ -268,6 +278,7 @@ class Restore(Recorder):
 
     def _execute(self, plan: Plan, target_fingerprint: str | None) -> None:
         """Restore, say how it ended, and look at the target, unless it is as untouched as before."""
+        self._is_started = True
         try:
             with self.stop.heard(Heard.IF_IGNORED):
                 execution = self.driver.execute(
@@ -299,7 +310,12 @@ class Restore(Recorder):
 
     def _end_torn(self) -> None:
         """End a run whose driver died or was interrupted: what it reported is a lower bound, the rest is not known."""
-        self._flush()
+        try:
+            self._flush()
+        except FencedError:
+            raise
+        except ProofgapError as error:  # an item that is refused must not keep the run from its end
+            _LOG.warning("restore.items_not_recorded", run=self.run_id, error=str(error))
         outcome = outcome_of(ExecutionFacts(cancel_requested=self._stop_is_wanted(), reached_end=False))
         given = RunDetails(outcome_rule=outcome.rule, end_reason=outcome.end_reason, counts_are_lower_bounds=True)
         self._fire(outcome.event, given)
@@ -334,4 +350,4 @@ class Restore(Recorder):
 
     def _cancel_is_requested(self) -> bool:
         with self.stop.heard(Heard.NEVER):
-            return self.ledger.peek(self.run_id, self.actor).details.cancel_requested_by is not None
+            return self._stands().details.cancel_requested_by is not None

@@ -113,7 +113,7 @@ class Crew:
         engine = threading.Thread(target=self._deliver, args=(lease, ending), name="engine")
         engine.start()
         try:
-            looked = 0.0
+            looked = time.monotonic()  # not at once: while the database was away, nobody could beat
             while engine.is_alive() and not (self._draining.is_set() or lease.is_lost):
                 if time.monotonic() - looked >= self._seconds_between_looks:
                     self._look(lease)
@@ -150,6 +150,8 @@ class Crew:
             self.look_after(lease)
         except ProofgapError as error:
             _LOG.warning("worker.could_not_look_after_the_fleet", error=str(error))
+        except Exception:  # noqa: BLE001 - what goes wrong beside them must not end the runs that are executed here
+            _LOG.exception("worker.could_not_look_after_the_fleet")
 
     def _execute(self, lease: Lease, run_id: str | None, should_stop: Callable[[], bool]) -> bool:
         """Claim a run and execute it; what goes wrong is logged, and belongs to that run only."""

@@ -7,13 +7,14 @@ and the steps (`restore`).
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
 
 from proofgap.audit import Actor
-from proofgap.errors import ProofgapError
-from proofgap.facts import EndReason, RunEvent
+from proofgap.errors import ProofgapError, RefusedError, StaleError
+from proofgap.facts import EndReason, RunEvent, RunStatus
 from proofgap.records import PreviewFacts, RunDetails
 from proofgap_app.drivers import driver_for
 from proofgap_app.drivers.base import Driver, Plan, Preview, Progress, Request, no_progress
@@ -22,10 +23,14 @@ from proofgap_app.worker.lease import Lease
 from proofgap_app.worker.restore import Restore
 from proofgap_app.worker.serve import Job
 from proofgap_app.worker.stop import Stop
-from proofgap_store import Drill, Ledger, NewRun, Receipt
+from proofgap_store import Drill, Ledger, NewRun, Receipt, UnavailableError
 from proofgap_store.clock import now_us
+from proofgap_store.drills import Served
 
 _LOG = structlog.get_logger("proofgap.worker")
+_UNSEEN = (RunStatus.DRAFT, RunStatus.SCOPED, RunStatus.CHECKED)
+_LEADS_TO = {RunStatus.SCOPED: RunEvent.SCOPE, RunStatus.CHECKED: RunEvent.CHECK}
+_NO_FACTS = RunDetails()
 _ABANDONED_SECONDS = 600.0  # a preview reads every byte of a backup; nobody is thought gone while that may go on
 
 
@@ -76,13 +81,15 @@ class Hands:
 
     def look_after(self, lease: Lease) -> None:
         """Let drills fire that are due, prepare their runs, and let evidence expire; others' drafts once they are abandoned."""
-        known = {drill.id: drill for drill in self.ledger.fleet.drills(self.actor)}
-        for ticked in self.ledger.fleet.fire_due_drills(self.actor):
+        here = Served(lease.worker.wanted.environments, lease.worker.wanted.drivers)
+        decided = self.ledger.fleet.fire_due_drills(self.actor, here)
+        known = {drill.id: drill for drill in self.ledger.fleet.drills(self.actor)} if decided else {}
+        for ticked in decided:
             if ticked.run is None:
                 _LOG.warning("drill.missed", drill=ticked.drill, ticks=ticked.ticks)
             else:
                 self._prepare(ticked.run, known[ticked.drill], lease)
-        for left in self.ledger.fleet.unprepared_drills(self.actor, _ABANDONED_SECONDS):
+        for left in self.ledger.fleet.unprepared_drills(self.actor, _ABANDONED_SECONDS, here):
             self._prepare(left.run, left.drill, lease)
         self.ledger.expire_evidence()
 
@@ -94,8 +101,30 @@ class Hands:
             new = NewRun(workspace=wanted.workspace, environment=wanted.environment, details=details)
             self._restore(_what(details), Stop()).prepare(run_id, new)
             _LOG.info("drill.queued", drill=drill.id, run=run_id, worker=lease.worker.id)
+        except (
+            UnavailableError,
+            StaleError,
+            RefusedError,
+        ) as error:  # it is taken up later, or by somebody else, or waits
+            _LOG.warning("drill.not_queued", drill=drill.id, run=run_id, error=str(error))
         except (ProofgapError, OSError) as error:
             _LOG.warning("drill.not_queued", drill=drill.id, run=run_id, error=str(error))
+            self._give_up(run_id, details, record.note_of(error))
+        except Exception as error:  # noqa: BLE001 - a driver that breaks must not end the worker, nor the next one that looks
+            _LOG.exception("drill.not_queued", drill=drill.id, run=run_id)
+            self._give_up(run_id, details, f"the driver broke: {type(error).__name__}")
+
+    def _give_up(self, run_id: str, details: RunDetails, because: str) -> None:
+        """Block the run of a drill of which there is no preview, unless that was done; somebody else may be at it."""
+        with suppress(ProofgapError):
+            status = self.ledger.peek(run_id, self.actor).status
+            if status not in _UNSEEN:
+                return
+            for event in _UNSEEN[_UNSEEN.index(status) + 1 :]:
+                given = details if event is RunStatus.SCOPED else _NO_FACTS
+                self.ledger.fire(run_id, _LEADS_TO[event], self.actor, given=given)
+            given = RunDetails(end_reason=EndReason.VALIDATION)
+            self.ledger.fire(run_id, RunEvent.BLOCK, self.actor, given=given, note=because)
 
     def _restore(self, what: tuple[Driver, Request], stop: Stop) -> Restore:
         return Restore(

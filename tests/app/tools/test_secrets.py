@@ -9,9 +9,10 @@ from urllib.parse import quote
 import pytest
 
 from proofgap.errors import BadInputError
+from proofgap.secret import is_secret_name
 from proofgap_app.drivers import chosen
 from proofgap_app.drivers.base import Request, SourceError
-from proofgap_app.drivers.secrets import Redactor, is_secret_name, read_password, secrets_in
+from proofgap_app.drivers.secrets import Redactor, read_password, secrets_in
 from proofgap_app.drivers.tool import Kind, tool_for
 from tests.app.restoring import Shell, backup_of
 
