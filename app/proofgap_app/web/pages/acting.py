@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 from starlette.responses import RedirectResponse, Response
 
 from proofgap.access import ANY_ENVIRONMENT, MAY, Action
-from proofgap.errors import BadInputError
+from proofgap.errors import BadInputError, NotFoundError
 from proofgap.facts import EndReason, RunEvent, RunStatus, Struct
 from proofgap.records import RunDetails
 from proofgap.text import check_id, check_text
@@ -165,9 +165,13 @@ def retry_run(call: Call) -> Response:
 
 
 def review_evidence(call: Call) -> Response:
-    """Record that somebody looked at a snapshot."""
+    """Record that somebody looked at a snapshot of this run. Whoever may read none is told so, whether or not there is one."""
     run_id, sent = _sent(call)
-    call.ledger.desk.review(check_id("snapshot", sent.snapshot), call.actor, note=sent.note or None)
+    call.ledger.access.demand(Action.READ_EVIDENCE, _scope(call, run_id), call.actor)
+    named = check_id("snapshot", sent.snapshot)
+    if named not in {row.id for row in call.ledger.peek(run_id, call.actor).evidence}:
+        raise NotFoundError("evidence snapshot", named)
+    call.ledger.desk.review(named, call.actor, note=sent.note.strip() or None)
     where = addresses.run(run_id, "evidence")
     return RedirectResponse(f"{where}?{urlencode({'snapshot': sent.snapshot})}", HTTPStatus.SEE_OTHER)
 
