@@ -72,7 +72,9 @@ async def poll(call: Call, query: NewsAsked) -> Response:
                 return _news(found)
             wanted = msgspec.structs.replace(wanted, after=found.next)
             if not found.more:
-                await call.bell.wait(found.next, left)
+                with call.aside():
+                    await call.bell.wait(found.next, left)
+                await run_sync(call.demand_known)
                 upto = call.bell.reached
 
 
