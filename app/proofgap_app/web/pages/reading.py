@@ -15,7 +15,7 @@ from proofgap.text import check_id
 from proofgap_app.web.calls import Call
 from proofgap_app.web.pages import addresses, past, run, trail
 from proofgap_app.web.pages.frames import answered, event_named, frame, refuse_prefetch, run_named
-from proofgap_app.web.replies import reply
+from proofgap_app.web.replies import cursor, reply
 from proofgap_app.web.table import Handler, Route, Scope
 
 _HTML = ("text/html",)
@@ -47,7 +47,8 @@ def run_page(call: Call, query: As) -> Response:
     around = call.ledger.desk.around(run_id, call.actor.id)
     record = shown.record
     links = run.links_for(record, may_act=bool(around.roles & MAY[Action.PREPARE]))
-    stream = addresses.stream(record.workspace, run_id)
+    place = cursor(str(shown.event_id))  # whatever comes after what is on the page is news to it
+    stream = "" if record.imported else addresses.stream(record.workspace, run_id, place)
     top = frame(call, around.roles, (record.workspace, record.environment))
     page = run.run_page(shown, around.trail, stream, links)
     if around.roles & MAY[Action.AUDIT]:
