@@ -122,7 +122,10 @@ def event_page(event: LoggedEvent) -> EventPage:
             "Happened": _moment(entry.get("at_us")),
             "Recorded": _moment(entry.get("rec_us")),
             "By": ", ".join(str(part) for part in actor.values()) if isinstance(actor, dict) else None,
-            "Workspace, environment": f"{entry.get('ws')}, {entry.get('env')}",
+            "Workspace, environment": ", ".join(
+                str(part) for name in ("ws", "env") if (part := entry.get(name)) is not None
+            )
+            or "none",
             "Run": run,
             "Leaf": event.leaf,
         }
