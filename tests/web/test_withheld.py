@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from proofgap.audit import Actor
+from proofgap.findings import Code, Finding
+from proofgap_store import Ledger
 from tests.web.world import created
 
 ROOT = "/v1/workspaces/default/restore-runs"
@@ -56,3 +59,16 @@ def test_a_snapshot_is_reviewed_on_the_page_of_its_own_run_only(world):
         f"/runs/{created(world)}/review", f"snapshot={world.runs['snapshot']}".encode(), **FORM
     )
     assert 404 == answer.status
+
+
+def test_who_audits_one_workspace_is_not_told_where_in_another_something_is_wrong(world, monkeypatch):
+    away = f"run/{world.runs['away']}"
+    finding = Finding(code=Code.LEAF_MISMATCH, detail=f"of {away}", event_id=7, stream=away)
+    found = msgspec.structs.replace(world.ledger.verify(), findings=(finding,), counts={Code.LEAF_MISMATCH: 1})
+    monkeypatch.setattr(Ledger, "verify", lambda _ledger: found)
+    page = world.as_("udo").post("/audit/verify").body.decode()
+    assert "LEAF_MISMATCH" in page
+    assert world.runs["away"] not in page
+    world.ledger.access.grant("una", "auditor", ("default", "*"), Actor(id="ada"))
+    world.ledger.access.grant("una", "auditor", ("away", "local"), Actor(id="admin-away"))
+    assert world.runs["away"] in world.as_("una").post("/audit/verify").body.decode()
