@@ -79,6 +79,15 @@ class Audit:
         """Read which keys the log named as its own, one after the other; an auditor pins them."""
         return self._read(actor, lambda connection: rotation.key_periods(connection, actor.id))
 
+    def is_all(self, actor: Actor) -> bool:
+        """Tell whether the actor audits every environment of the ledger: only they may be told where something is wrong.
+
+        Raises:
+            ForbiddenError: the actor audits nothing. Recorded.
+
+        """
+        return self._read(actor, lambda connection: questions.audits_everything(connection, actor.id))
+
     def policy(self, actor: Actor) -> str:
         """Write the policy (C2SP tlog-policy) that takes every key of the log, and asks for no witness."""
         return self._read(actor, lambda connection: rotation.policy_of(connection, actor.id))

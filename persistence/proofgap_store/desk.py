@@ -34,14 +34,17 @@ _OTHERS = "', '".join(_ASIDE)
 _TRAIL = f"""
 SELECT * FROM (
   SELECT {_COLUMNS} FROM audit_event AS e WHERE e.stream = :stream AND e.type NOT IN ('{_OTHERS}')
+    AND {views.NOT_WITHHELD}
   ORDER BY e.seq DESC LIMIT :limit) AS moves
 UNION ALL SELECT * FROM (
   SELECT {_COLUMNS} FROM audit_event AS e WHERE e.stream = :stream AND e.type = '{EventType.DECISION_PROJECTED}'
+    AND {views.NOT_WITHHELD}
   ORDER BY e.seq DESC LIMIT 1) AS projection
 ORDER BY event_id DESC
 """  # noqa: S608 - put together from our own text only
 _LOG = f"""
-SELECT {_COLUMNS} FROM audit_event AS e WHERE e.run = :run AND e.event_id > :after ORDER BY e.event_id LIMIT :limit
+SELECT {_COLUMNS} FROM audit_event AS e
+WHERE e.run = :run AND e.event_id > :after AND {views.NOT_WITHHELD} ORDER BY e.event_id LIMIT :limit
 """  # noqa: S608 - as above
 _CHECKS = """
 SELECT number, document FROM evidence_check
@@ -225,7 +228,7 @@ def _around(connection: Connection, run_id: str, principal: str) -> Around:
     record = as_seen(found.record, viewer_of(principal, found.roles, found.record.facts()))
     if not found.roles & MAY[Action.READ_LOG]:
         return Around(found.roles, None, record, None)
-    events = rows(connection, _TRAIL, stream=run_stream(run_id), limit=TRAIL_EVENTS)
+    events = rows(connection, _TRAIL, stream=run_stream(run_id), limit=TRAIL_EVENTS, **views.told_to(found))
     note = read.last_note(connection, run_id) if record.status in TERMINAL_RUN_STATUSES else None
     return Around(found.roles, tuple(map(views.history_event, events)), record, note)
 
@@ -244,9 +247,9 @@ def _checks(connection: Connection, snapshot_id: str, principal: str, page: Chec
 
 
 def _log(connection: Connection, run_id: str, principal: str, place: tuple[int, int]) -> LogPart:
-    views.visible(connection, run_id, principal, Action.READ_LOG)
+    told = views.told_to(views.visible(connection, run_id, principal, Action.READ_LOG))
     after, limit = place
-    found = rows(connection, _LOG, run=run_id, after=after, limit=limit + 1)
+    found = rows(connection, _LOG, run=run_id, after=after, limit=limit + 1, **told)
     events = tuple(map(views.history_event, found[:limit]))
     return LogPart(events=events, next=events[-1].event_id if len(found) > limit else None)
 

@@ -47,6 +47,7 @@ GROUP BY e.run ORDER BY event_id LIMIT :limit
 _MOVES = f"""
 SELECT e.event_id, e.leaf, e.payload, {OPENINGS} AS opened FROM audit_event AS e
 WHERE e.run = :run AND e.stream = :stream AND e.event_id > :after AND e.type IN ({_listed(_HISTORY)})
+  AND {views.NOT_WITHHELD}
 ORDER BY e.event_id LIMIT :limit
 """  # noqa: S608 - as above
 _SHOWN = f"""
@@ -165,8 +166,8 @@ def moves(connection: Connection, run_id: str, principal: str, page: PageOf) -> 
         NotFoundError, ForbiddenError: they may not.
 
     """
-    views.visible(connection, run_id, principal, Action.READ_LOG)
-    found = rows(connection, _MOVES, run=run_id, stream=run_stream(run_id), **page._asdict())
+    told = views.told_to(views.visible(connection, run_id, principal, Action.READ_LOG))
+    found = rows(connection, _MOVES, run=run_id, stream=run_stream(run_id), **page._asdict(), **told)
     return tuple(map(_event, found))
 
 

@@ -100,6 +100,20 @@ def audited(connection: Connection, principal: str, action: Action = Action.AUDI
     return tuple(found)
 
 
+def audits_everything(connection: Connection, principal: str) -> bool:
+    """Tell whether somebody audits every environment that the ledger has.
+
+    Raises:
+        ForbiddenError: they audit nothing.
+
+    """
+    scopes = audited(connection, principal)
+    places = rows(connection, "SELECT workspace, id FROM environment")
+    return all(
+        (row["workspace"], ANY_ENVIRONMENT) in scopes or (row["workspace"], row["id"]) in scopes for row in places
+    )
+
+
 def selection(query: LogQuery, scopes: Sequence[Scope]) -> Selection:
     """Put a question, and the scopes of whoever asks, into a condition."""
     query = admitted("query", query)

@@ -89,13 +89,16 @@ class Sessions:
         door = self._door(_SESSION, seconds)
         return self.gate.write(lambda connection: signing_in.by_provider(connection, actor, door))
 
-    def session(self, secret: str, idle_seconds: int) -> Session | None:
-        """Give the session whose secret this is, if it was used within so many seconds, and remember that it is."""
+    def session(self, secret: str, idle_seconds: int, *, is_used: bool = True) -> Session | None:
+        """Give the session whose secret this is, if somebody used it within so many seconds.
+
+        ``is_used`` says whether somebody uses it now, which is remembered; what a page does by itself is no use.
+        """
         now_us = self.clock()
         found = self.gate.read(
             lambda connection: signing_in.session(connection, secret, now_us, idle_seconds * _SECOND_US)
         )
-        if found is not None and not found.is_fresh:
+        if found is not None and is_used and not found.is_fresh:
             self._note(signing_in.stamp(found.id, now_us))
         return found
 

@@ -11,11 +11,11 @@ from typing import NamedTuple
 import msgspec
 
 from proofgap.access import MAY, Action, Place, as_seen, authorize, viewer_of
-from proofgap.audit import Actor, view_stream
+from proofgap.audit import Actor, EventType, view_stream
 from proofgap.errors import NotFoundError
 from proofgap.facts import TERMINAL_RUN_STATUSES, Count, ItemResult, Struct
 from proofgap.hooks import Trigger, project
-from proofgap.records import Check, Item, RunRecord
+from proofgap.records import Check, Item, Machine, RunRecord
 from proofgap.wording import DecisionState
 from proofgap_store import read
 from proofgap_store.audit_log import head_of, link
@@ -27,9 +27,24 @@ from proofgap_store.shapes import HistoryEvent, Shown
 
 _ITEMS = msgspec.json.Decoder(Item)
 _CHECKS = msgspec.json.Decoder(Check)
+_OF_EVIDENCE = (
+    EventType.EVIDENCE_CREATED,
+    EventType.EVIDENCE_TRANSITIONED,
+    EventType.EVIDENCE_REVIEWED,
+    EventType.DECISION_PROJECTED,
+)
+NOT_WITHHELD = f"""(:evident = 1 OR (
+  e.type NOT IN ('{"', '".join(_OF_EVIDENCE)}')
+  AND coalesce(e.payload ->> '$.data.machine', '') <> '{Machine.EVIDENCE}'
+  AND coalesce(e.payload ->> '$.data.kind', '') NOT LIKE '%evidence%'))"""
+"""What of a run's log everybody may read who reads it: of evidence, whoever may not read it does not learn that there is any.
+
+Not by its events, nor by a refusal or a denial about it, nor by a decision, whose event holds every fact. Takes the parameter of
+`told_to`."""
+
 _SELECT_HISTORY = f"""
 SELECT e.event_id, e.leaf, e.payload, {read.OPENINGS} AS openings FROM audit_event AS e
-WHERE e.run = :run AND e.event_id > :after ORDER BY e.event_id
+WHERE e.run = :run AND e.event_id > :after AND {NOT_WITHHELD} ORDER BY e.event_id
 """  # noqa: S608 - put together from our own text only
 _SELECT_ITEMS = """
 SELECT document FROM result_item WHERE run = :run AND item_key > :after AND (CAST(:result AS TEXT) IS NULL OR result = :result)
@@ -145,8 +160,13 @@ def showing(connection: Connection, run_id: str, asked: Asked) -> Writing[Shown]
 
 def history(connection: Connection, run_id: str, principal: str, after: int) -> list[HistoryEvent]:
     """Read the events after one that name a run, oldest first."""
-    visible(connection, run_id, principal, Action.READ_LOG)
-    return [history_event(row) for row in rows(connection, _SELECT_HISTORY, run=run_id, after=after)]
+    told = told_to(visible(connection, run_id, principal, Action.READ_LOG))
+    return [history_event(row) for row in rows(connection, _SELECT_HISTORY, run=run_id, after=after, **told)]
+
+
+def told_to(found: read.Found) -> dict[str, int]:
+    """Give the parameter of `NOT_WITHHELD` for somebody who reads the log of a run."""
+    return {"evident": int(bool(found.roles & MAY[Action.READ_EVIDENCE]))}
 
 
 def history_event(row: Row) -> HistoryEvent:

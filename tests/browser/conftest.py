@@ -70,7 +70,7 @@ def visit(chromium, site, runs):
         opened.append(context)
         context.add_cookies([{"name": COOKIE, "value": who, "url": site}])
         if not live:
-            context.route("**/stream", lambda route: route.fulfill(status=204))
+            context.route("**/stream?*", lambda route: route.fulfill(status=204))
         page = context.new_page()
         page.faults = faults  # for tests that make them on purpose
         page.on("console", lambda said: faults.append(said.text) if said.type in {"error", "warning"} else None)

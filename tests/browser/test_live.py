@@ -56,7 +56,7 @@ def test_a_report_that_changes_no_label_is_shown_and_not_announced(visit, moving
 def test_a_lost_stream_is_said_in_words_and_the_sheet_stays(visit, moving):
     run_id, _ = moving
     page = visit(addresses.run(run_id))
-    page.route("**/stream", lambda route: route.abort())
+    page.route("**/stream?*", lambda route: route.abort())
     page.reload()
     expect(page.locator("#live")).to_have_text(
         "Not live: showing " + page.locator(".as-of").inner_text().split(", ")[1].split(" UTC")[0] + " UTC. Retrying",
@@ -85,3 +85,46 @@ def test_the_list_shows_a_run_that_moved(visit, moving):
     expect(page.locator(".chip")).to_have_text("Execution in progress")
     end()
     expect(page.locator(".chip")).to_have_text(FAILED)
+
+
+def test_what_happens_before_the_stream_is_open_is_not_missed(visit, moving):
+    """Else the page says that it is live and shows an old decision."""
+    run_id, end = moving
+    page = visit(addresses.run(run_id))
+    ended = []
+    page.unroute_all()
+    page.context.unroute_all()
+    page.route("**/stream?*", lambda route: (ended or ended.append(end()) or True) and route.continue_())
+    page.reload()
+    expect(page.locator("#status")).to_have_text(FAILED)
+    expect(page.locator("#live")).to_have_text("Live")
+
+
+def test_a_stream_that_is_refused_is_asked_for_again_and_the_time_said_is_that_of_the_sheet(visit, moving, ledger):
+    """A browser gives up on a stream that is answered with an error; the page says that it tries again, so it must."""
+    run_id, end = moving
+    page = visit(addresses.run(run_id), live=True)
+    page.clock.install()
+    page.route("**/stream?*", lambda route: route.fulfill(status=503, body="no"))
+    page.reload()
+    expect(page.locator("#live")).to_contain_text("Retrying")
+    end()
+    page.unroute_all()
+    page.clock.fast_forward(6000)
+    expect(page.locator("#status")).to_have_text(FAILED)
+    shown = page.locator(".as-of").inner_text()
+    assert page.locator("#live").get_attribute("data-as-of").removesuffix(" UTC") in shown
+    page.faults.clear()
+
+
+def test_a_page_that_is_behind_does_not_say_that_it_is_live_when_its_stream_comes_back(visit, moving):
+    run_id, end = moving
+    page = visit(addresses.run(run_id), live=True)
+    expect(page.locator("#live")).to_have_text("Live")
+    page.route(f"**{addresses.run(run_id)}", lambda route: route.fulfill(status=503, body="no"))
+    end()
+    expect(page.locator("#live")).to_have_text("Not live: newer decision exists. Reload")
+    page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', {persisted: true}))")
+    page.wait_for_timeout(300)
+    assert page.locator("#live").inner_text() == "Not live: newer decision exists. Reload"
+    page.faults.clear()

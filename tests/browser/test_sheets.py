@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from proofgap.access import Role
 from proofgap.claims import FORBIDDEN_CLAIMS
-from proofgap.facts import Attention, RunStatus
+from proofgap.facts import Attention, Counts, RunStatus
 from proofgap.records import RunDetails
 from proofgap.wording import WORDING, DecisionState
 from proofgap_app.web.pages import addresses
@@ -79,6 +80,26 @@ def test_no_zero_is_shown_that_the_record_does_not_hold(name):
     assert ("Recorded as 0" in sheet) == (
         counts is not None and 0 in (counts.failed, counts.skipped, counts.partial, counts.non_applied)
     )
+
+
+@pytest.mark.parametrize(
+    ("counted", "rows", "selected", "said"),
+    [
+        (Counts(total=48), False, None, "48 items so far"),
+        (Counts(total=18, succeeded=18), True, None, "18 items so far"),
+        (Counts(total=18, succeeded=18), True, 18, "18 of 18 items so far"),
+        (Counts(total=48, succeeded=17, failed=1), False, None, "18 of 48 items so far"),
+    ],
+)
+def test_how_far_a_run_is_is_said_only_where_both_numbers_are_known(counted, rows, selected, said):
+    """Neither "0 of 48", where nobody reported a part, nor "18 of 18", where nobody knows how many there will be."""
+    run = sheets.executed("running", None, counted=counted, rows=rows, details=RunDetails(selected=selected))
+    assert f"\n{said}\n" in golden.sheet_of(sheets.shown(run))
+
+
+def test_a_run_that_its_operation_run_says_was_blocked_was_not_cancelled_whoever_looks():
+    for role in (Role.VIEWER, Role.AUDITOR):
+        assert "Blocked: not reported" in golden.sheet_of(sheets.shown(sheets.executed("completed", "blocked"), role))
 
 
 def test_what_is_withheld_reads_exactly_like_what_is_absent():

@@ -13,6 +13,8 @@ from proofgap_app.web.pages import addresses
 from proofgap_store import LogQuery
 from proofgap_store import engine as store_engine
 from proofgap_store.documents import DamagedError
+from proofgap_store.feed import Feed
+from proofgap_store.questions import PrunedError
 from tests.browser.reading import tags_of, text_of
 from tests.browser.site import as_
 from tests.conformance.lives import ADA, HOME, OLGA, SAM, UDO, VERA, WIM, last, log_since
@@ -115,6 +117,49 @@ def test_a_past_decision_is_read_from_the_log_and_says_so(client, runs, ledger):
     assert "facts" not in document
     text(client, addresses.decision(run_id, event), WIM.id, 404)
     text(client, addresses.decision(run_id, event), UDO.id)
+
+
+def test_a_past_decision_of_an_imported_run_marks_no_step_that_nobody_recorded(client, runs):
+    run_id = runs["imported"]
+    event = int(re.search(r'data-seq="(\d+)"', text(client, addresses.run(run_id), UDO.id))[1])
+    page = text_of(text(client, addresses.decision(run_id, event), UDO.id), "decision")
+    assert ", passed" not in page
+    assert "Running, not recorded" in page
+
+
+def test_a_past_decision_that_was_pruned_is_not_there(client, runs, monkeypatch):
+    def pruned(_self: object, _run: str, event_id: int, _actor: object) -> None:
+        raise PrunedError(event_id)
+
+    monkeypatch.setattr(Feed, "shown", pruned)
+    text(client, addresses.decision(runs["failed"], 7), UDO.id, 404)
+    text(client, addresses.decision(runs["failed"], 7) + "/decision.json", UDO.id, 404)
+
+
+def test_totals_without_rows_are_called_so_in_the_list_as_well(client, runs):
+    assert "48 items, metadata-only: 44 applied" in text_of(text(client, f"/runs?text={runs['metadata_only']}"))
+
+
+def test_the_log_names_the_run_of_each_event(client, runs):
+    page = text_of(text(client, f"/audit?run={runs['failed']}", UDO.id))
+    assert f"{runs['failed']}, 48 selected" in page
+
+
+def test_an_event_that_is_nowhere_says_so(client, runs, ledger):
+    ledger.sessions.offer(UDO, 60)
+    number = next(
+        event.event_id
+        for event in ledger.audit.list(LogQuery(), UDO).events
+        if event.entry["type"] == "access.link_made"
+    )
+    assert (
+        "None" not in text_of(text(client, addresses.audit_event(number), UDO.id), "main").partition("What it says")[0]
+    )
+
+
+@pytest.mark.parametrize("page", ["cancel", "retry"])
+def test_whoever_is_asked_is_told_in_which_environment(client, runs, page):
+    assert "Environmentlocal" in text_of(text(client, addresses.run(runs["in_progress"], page)))
 
 
 def test_who_lost_a_role_is_not_told_again_what_it_let_them_see(client, runs, ledger):

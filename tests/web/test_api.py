@@ -5,10 +5,11 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from itertools import count
+from urllib.parse import quote
 
 import pytest
 
-from tests.conformance.lives import UDO
+from tests.conformance.lives import ADA, UDO
 from tests.web.world import created
 
 ROOT = "/v1/workspaces/default/restore-runs"
@@ -347,3 +348,17 @@ def test_metrics_count_what_was_recorded_since_the_server_began(world):
     assert value(after, "proofgap_unsigned_events") > 0
     assert value(after, "proofgap_integration_lag_seconds") > 0
     assert not any(run in after for run in world.runs.values())
+
+
+def test_a_name_in_any_script_is_answered_for_and_can_be_gone_on_from(world):
+    """Header fields hold no such letters: the run was created, and the answer was 500."""
+    workspace = "łódź"
+    world.ledger.access.declare_environment((workspace, "wüste"), ADA)
+    ada, path = world.as_("ada"), f"/v1/workspaces/{quote(workspace)}/restore-runs"
+    made = [ada.post(path, {"environment": "wüste"}, Idempotency_Key=key()) for _ in range(2)]
+    assert [201, 201] == [answer.status for answer in made]
+    assert made[0].json["run"] == ada.get(made[0].headers["location"]).json["id"]
+    page = ada.get(f"{path}?limit=1&environment={quote('wüste')}")
+    assert made[1].json["run"] == page.json["items"][0]["run"]["id"]
+    following = page.headers["link"].partition(">")[0].lstrip("<")
+    assert made[0].json["run"] == ada.get(following).json["items"][0]["run"]["id"]

@@ -155,3 +155,21 @@ def test_a_token_is_let_in_until_it_is_revoked(site, ledger):
     assert 303 == site.post("/sign-out", **sent).status  # there is no session to end
     ledger.sessions.revoke_token(issued.token, ADA)
     assert 401 == site.post("/sign-out", **sent).status
+
+
+def test_a_page_that_is_left_open_does_not_keep_its_session_in_use():
+    """Its stream asks every few seconds who is there, and a list polls: the idle end would never come."""
+    with Ledger.open("sqlite://", owner=ADA.id) as ledger:
+        moments = [ledger._clock()]
+        ledger._clock = lambda: moments[0]
+        with served(ledger, lambda settings: identify(ledger, settings)) as site:
+            kept = signed_in(site, ledger, ADA.id)
+            asked = {"Cookie": kept, "Sec_Fetch_Site": "same-origin"}
+            for _ in range(2):
+                moments[0] += 50 * 60_000_000
+                assert 200 == site.get("/machine", **asked).status
+            for _ in range(2):
+                moments[0] += 29 * 60_000_000
+                assert 200 == site.get("/machine", Sec_Fetch_Dest="empty", **asked).status
+            moments[0] += 3 * 60_000_000
+            assert 401 == site.get("/machine", **asked).status

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from contextlib import contextmanager
 from threading import Thread
 
@@ -11,6 +12,7 @@ import pytest
 
 from proofgap.access import Role
 from proofgap.facts import RunEvent
+from proofgap_app.web.bell import Bell
 from proofgap_app.web.people import identify
 from proofgap_app.web.site_settings import Limits
 from proofgap_store import Ledger, NewToken
@@ -173,3 +175,61 @@ def test_streams_of_one_principal_are_few_and_a_server_that_stops_ends_them():
         assert [None, None] == [stream.message() for stream in streams]
         for stream in streams:
             stream.close()
+
+
+@pytest.fixture
+def waits(monkeypatch):
+    """Give a list that grows whenever somebody begins to wait."""
+    begun, wait = [], Bell.wait
+
+    async def counted(self, after, seconds):
+        begun.append(after)
+        await wait(self, after, seconds)
+
+    monkeypatch.setattr(Bell, "wait", counted)
+    return begun
+
+
+def test_however_many_wait_for_news_they_keep_nobody_out(waits):
+    with Ledger.open("sqlite://", owner=ADA.id) as ledger:
+        settle(ledger)
+        with served(ledger, named, limits=Limits(requests_max=2), poll_seconds=0.05) as client:
+            ada = client._replace(headers={"Authorization": "Bearer ada"})
+            after = ada.get(f"{ROOT}/events?limit=200").json["next"]
+            answers = []
+            waiting = [
+                Thread(target=lambda: answers.append(ada.get(f"{ROOT}/events?wait=30&after={after}").status))
+                for _ in range(4)
+            ]
+            for number, one in enumerate(waiting, start=1):
+                one.start()
+                while len(waits) + len(answers) < number:
+                    time.sleep(0.01)
+            found = ada.get("/healthz").status
+            live(ledger, "draft")
+            for one in waiting:
+                one.join()
+    assert (200, [200] * 4) == (found, answers)
+
+
+def test_whoever_loses_the_session_while_they_wait_is_told_nothing(waits):
+    gone = []
+
+    def leaving(_settings):
+        who = named(_settings)
+        return lambda request: None if gone else who(request)
+
+    with Ledger.open("sqlite://", owner=ADA.id) as ledger:
+        settle(ledger)
+        with served(ledger, leaving, poll_seconds=0.05) as client:
+            ada = client._replace(headers={"Authorization": "Bearer ada"})
+            after = ada.get(f"{ROOT}/events?limit=200").json["next"]
+            answers = []
+            waiting = Thread(target=lambda: answers.append(ada.get(f"{ROOT}/events?wait=30&after={after}")))
+            waiting.start()
+            while not waits:
+                time.sleep(0.01)
+            gone.append(True)
+            live(ledger, "draft")
+            waiting.join()
+    assert 401 == answers[0].status

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
+from threading import Thread
 from urllib.parse import parse_qs, urlencode, urlsplit
 from urllib.request import Request, urlopen
 
@@ -13,7 +16,7 @@ import pytest
 
 from proofgap.errors import BadInputError
 from proofgap_app.web.people import identify
-from proofgap_app.web.site_settings import SignIn
+from proofgap_app.web.site_settings import Limits, SignIn
 from proofgap_store import Ledger
 from tests.conformance.lives import ADA, log, settle
 from tests.web.provider import CLIENT, SECRET
@@ -167,3 +170,26 @@ def test_without_a_provider_there_is_no_way_to_one(ledger):
 def test_a_provider_that_anybody_could_play_is_refused(issuer):
     with pytest.raises(BadInputError):
         SignIn(issuer=issuer, client_id=CLIENT)
+
+
+def test_whoever_begins_to_sign_in_over_and_over_keeps_nobody_else_out(ledger):
+    """A provider that is slow to answer holds a thread for each who asks; nobody need be signed in for that."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        slow = SignIn(issuer=f"http://127.0.0.1:{silent.getsockname()[1]}", client_id=CLIENT)
+        with served(
+            ledger, lambda settings: identify(ledger, settings), sign_in=slow, limits=Limits(threads_max=5)
+        ) as site:
+            found = []
+            asking = [Thread(target=lambda: found.append(site.get("/sign-in/provider").status)) for _ in range(8)]
+            for one in asking:
+                one.start()
+            held = [silent.accept()[0] for _ in range(4)]
+            assert 404 == site.get("/problems/nothing").status
+            while len(found) < 4:
+                time.sleep(0.01)
+            assert [429] * 4 == found
+            for one in held:
+                one.close()
+            for one in asking:
+                one.join()
+    assert [429] * 4 + [503] * 4 == found

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import http.client
 import socket
-from contextlib import closing
+import time
+from contextlib import closing, suppress
 
 import pytest
 import structlog
@@ -25,6 +26,7 @@ LIMITS = Limits(
     body_seconds_max=0.5,
     head_seconds_max=0.5,
     head_bytes_max=4_096,
+    stuck_seconds_max=0.3,
     idle_seconds_max=1,
     requests_max=4,
 )
@@ -277,3 +279,33 @@ def test_an_answer_is_sent_at_once():
     """The loop sends small parts without delay only where it knows that the socket is TCP."""
     with closing(serving.bound("127.0.0.1", 0)) as listener:
         assert socket.IPPROTO_TCP == listener.proto
+
+
+def test_whoever_takes_in_no_answer_keeps_nobody_out(site):
+    """As many connections as there may be requests at once ask for more than fits on the way, and read nothing."""
+    asked = f"GET /static/ibm-plex-sans-latin-400-normal.woff2 HTTP/1.1\r\nHost: 127.0.0.1:{site.port}\r\n\r\n".encode()
+    stuck = [socket.socket() for _ in range(LIMITS.requests_max)]
+    try:
+        for one in stuck:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            one.connect(("127.0.0.1", site.port))
+            one.settimeout(0.5)
+            with suppress(TimeoutError, ConnectionError):
+                one.sendall(asked * 400)
+        assert any(_is_cut(stuck[-1]) for _ in range(50))
+        assert 200 == site.get("/healthz").status
+    finally:
+        for one in stuck:
+            one.close()
+
+
+def _is_cut(one):
+    """Tell, after a moment, whether the server ended a connection of which nothing is read: it takes no byte more."""
+    time.sleep(0.1)
+    try:
+        one.send(b"GET")
+    except TimeoutError:
+        return False
+    except ConnectionError:
+        return True
+    return False

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Thread
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from cyclopts import App, Parameter
 
@@ -113,13 +113,27 @@ def _refuse_open(listening: Listening, provider: Provider) -> None:
         raise BadInputError("--port", f"{listening.port} is no port", f"Use 0 to {_PORT_MAX}.")
     if listening.behind_tls_proxy and not (listening.origin or "").startswith("https://"):
         raise BadInputError("--origin", "must be https:// behind a proxy that speaks TLS", "Say what browsers call it.")
-    if is_loopback(listening.host):
+    if is_loopback(listening.host) and not listening.behind_tls_proxy and not _is_elsewhere(listening.origin):
         return
     if not listening.behind_tls_proxy:
+        field, value = ("--origin", listening.origin) if is_loopback(listening.host) else ("--host", listening.host)
         remedy = "Put a proxy that speaks TLS in front of it, and say so: --behind-tls-proxy --origin https://..."
-        raise BadInputError("--host", f"'{listening.host}' is reached by others, and the server speaks no TLS", remedy)
+        raise BadInputError(field, f"'{value}' is reached by others, and the server speaks no TLS", remedy)
     if provider.issuer is None:
         raise BadInputError("--issuer", "is needed where others reach the server", "Name the provider to sign in with.")
+
+
+def _is_elsewhere(origin: str | None) -> bool:
+    """Tell whether an origin is another machine's name for this one: something in front of the server lets others in."""
+    parts = urlsplit(origin or "")
+    return parts.hostname is not None and f"{parts.scheme}://{parts.netloc}" == origin and not _is_here(parts.hostname)
+
+
+def _is_here(name: str) -> bool:
+    try:
+        return is_loopback(name)
+    except BadInputError:  # a name, and no address
+        return False
 
 
 def is_loopback(host: str) -> bool:

@@ -5,7 +5,8 @@ Owns how names and values of a query, a form and a JSON body become records. Ref
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, NamedTuple, TypeVar
@@ -21,6 +22,7 @@ from proofgap.text import ID_LENGTH_MAX, check_id, check_text, shown
 from proofgap_app.web.bell import Bell
 from proofgap_app.web.metrics import Metrics
 from proofgap_app.web.problems import Code, HttpError
+from proofgap_app.web.shield import SEAT, Seat
 from proofgap_app.web.site_settings import SiteSettings
 from proofgap_store import Ledger
 
@@ -101,8 +103,18 @@ class Call:
             raise HttpError(Code.UNAUTHENTICATED, "This needs somebody who is signed in.", CHALLENGE)
         return self.principal.actor
 
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Step out of the crowd of requests that are under way, until the block ends: for whoever only waits."""
+        seat: Seat = self.request.scope[SEAT]
+        seat.leave()
+        try:
+            yield
+        finally:
+            seat.take()
+
     def demand_known(self) -> None:
-        """Ask again who this is: a stream outlives tokens and sessions.
+        """Ask again who this is: whoever waits or follows a stream outlives tokens and sessions.
 
         Raises:
             HttpError: they are not let in any more.

@@ -18,6 +18,7 @@ from proofgap_store import Entrance, Ledger
 API = "/v1/"
 """What the path of everything begins with that is for programs."""
 
+_BY_SCRIPT = "empty"  # what Sec-Fetch-Dest says where a script asks: a fetch, or a stream of events
 _REFUSED = {"www-authenticate": f'{CHALLENGE["www-authenticate"]}, error="invalid_token"'}
 
 
@@ -29,7 +30,7 @@ def identify(ledger: Ledger, settings: SiteSettings) -> Identify:
         if sent is not None:
             return _holder(ledger, sent)
         cookie = request.cookies.get(settings.cookie)
-        return None if cookie is None else _person(ledger, settings, cookie, request.url.path)
+        return None if cookie is None else _person(ledger, settings, cookie, request)
 
     return who
 
@@ -48,11 +49,13 @@ def _holder(ledger: Ledger, sent: str) -> Principal:
     return Principal(Actor(id=found, kind="token", via="api"), Means.TOKEN)
 
 
-def _person(ledger: Ledger, settings: SiteSettings, cookie: str, path: str) -> Principal | None:
-    found = ledger.sessions.session(cookie, settings.session_idle_seconds_max)
+def _person(ledger: Ledger, settings: SiteSettings, cookie: str, request: Request) -> Principal | None:
+    """Give who holds a session. A page that is left open follows its run for ever: that is no use of the session."""
+    is_used = request.headers.get("sec-fetch-dest") != _BY_SCRIPT
+    found = ledger.sessions.session(cookie, settings.session_idle_seconds_max, is_used=is_used)
     if found is None:
         return None
-    via = "api" if path.startswith(API) else "page"
+    via = "api" if request.url.path.startswith(API) else "page"
     return Principal(Actor(id=found.principal, via=via, name=found.name), Means.SESSION, found.id)
 
 

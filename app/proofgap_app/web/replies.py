@@ -9,7 +9,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Annotated, NoReturn
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import msgspec
 from starlette.responses import Response
@@ -61,8 +61,19 @@ def paged(call: Call, rows: Sequence[object], following: str | None, asked: Mapp
     headers = {}
     if following is not None and rows:
         query = urlencode({**asked, "after": following})
-        headers["link"] = f'<{call.request.url.path}?{query}>; rel="next"'
+        headers["link"] = f'<{place_of_request(call)}?{query}>; rel="next"'
     return reply({"items": rows, "next": following}, headers=headers)
+
+
+def place_of_request(call: Call) -> str:
+    """Give the path of a request as a header may name it: percent-encoded, as it was sent."""
+    sent: bytes = call.request.scope["raw_path"]
+    return quote(sent.decode("latin-1"), safe="/%:@!$&'()*+,;=~")
+
+
+def path_of(pattern: str, **parts: str) -> str:
+    """Give a path as a header may name it: each part percent-encoded, for an id may be any text."""
+    return pattern.format(**{name: quote(part, safe="") for name, part in parts.items()})
 
 
 def cursor(place: str) -> str:

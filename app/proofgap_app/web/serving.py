@@ -1,7 +1,7 @@
 """How a site meets the network: a socket, and a server that waits for nobody for ever.
 
-uvicorn gives time to a connection between two requests, and none to one that is in the middle of its headers;
-`Protocol` does. On the way down, streams are told first, so that no reader of one holds the server up.
+uvicorn gives time to a connection between two requests, and waits for ever in the middle of its headers, and for a
+client that takes in no answer; `Protocol` does not. On the way down, streams are told first, so that no reader of one holds the server up.
 
 Owns the server. Refuses to know what it serves.
 """
@@ -28,10 +28,12 @@ _GRACE_SECONDS = 10
 
 
 class Protocol(H11Protocol):
-    """HTTP/1.1 as h11 reads it, with an end to the patience for headers."""
+    """HTTP/1.1 as h11 reads it, with an end to the patience for headers, and for whoever takes in no answer."""
 
     head_seconds_max: ClassVar[float] = 10.0
+    stuck_seconds_max: ClassVar[float] = 30.0
     _late: asyncio.TimerHandle | None = None
+    _stuck: asyncio.TimerHandle | None = None
 
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in its base
@@ -52,7 +54,34 @@ class Protocol(H11Protocol):
     @override
     def connection_lost(self, exc: Exception | None) -> None:
         self._be_patient()
+        self._is_taken_in()
         super().connection_lost(exc)
+
+    @override
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch(self.transport.get_write_buffer_size())
+
+    @override
+    def resume_writing(self) -> None:
+        self._is_taken_in()
+        super().resume_writing()
+
+    def _watch(self, waiting: int) -> None:
+        """Look after a while whether the client took in any of the bytes that wait for it."""
+        self._stuck = self.loop.call_later(self.stuck_seconds_max, self._look_at_client, waiting)
+
+    def _look_at_client(self, waited: int) -> None:
+        waiting = self.transport.get_write_buffer_size()
+        if waiting < waited:
+            self._watch(waiting)
+        else:  # it holds a request that is under way, which others would have to wait for
+            self.transport.abort()
+
+    def _is_taken_in(self) -> None:
+        if self._stuck is not None:
+            self._stuck.cancel()
+            self._stuck = None
 
     def _is_answering(self) -> bool:
         cycle: RequestResponseCycle | None = getattr(self, "cycle", None)  # None before the first request
@@ -119,7 +148,8 @@ def configured(site: Starlette, settings: SiteSettings) -> Config:
     """Say how the server is to serve a site."""
     limits = settings.limits
     logging.getLogger("uvicorn.error").disabled = True  # what fails is logged by the shield, in our form
-    protocol = type("BoundProtocol", (Protocol,), {"head_seconds_max": limits.head_seconds_max})
+    patience = {"head_seconds_max": limits.head_seconds_max, "stuck_seconds_max": limits.stuck_seconds_max}
+    protocol = type("BoundProtocol", (Protocol,), patience)
     return Config(
         site,
         http=protocol,

@@ -111,8 +111,34 @@ class Outside:
         headers.setdefault("cache-control", "no-store")
 
 
+SEAT = "proofgap.seat"
+"""Where a request finds its own place in the crowd."""
+
+
+class Seat:
+    """The place of one request among those that are under way."""
+
+    def __init__(self, crowd: Crowd) -> None:
+        """Take it."""
+        self.crowd, self.is_taken = crowd, False
+        self.take()
+
+    def take(self) -> None:
+        """Count as one that is under way."""
+        self.crowd.requests += 0 if self.is_taken else 1
+        self.is_taken = True
+
+    def leave(self) -> None:
+        """Count no longer."""
+        self.crowd.requests -= 1 if self.is_taken else 0
+        self.is_taken = False
+
+
 class Crowd:
-    """Lets so many requests work at once; a stream that has begun counts no longer, it has a limit of its own."""
+    """Lets so many requests work at once; whoever only waits, and a stream that has begun, counts no longer.
+
+    Those have a limit of their own (`bell`): however many wait, they keep nobody out.
+    """
 
     def __init__(self, app: ASGIApp, settings: SiteSettings) -> None:
         """Wrap an application."""
@@ -127,23 +153,17 @@ class Crowd:
             busy = HttpError(Code.UNAVAILABLE, "Too many requests are under way.", {"retry-after": "1"})
             await refuse(busy, scope, receive, send)
             return
-        self.requests += 1
-        has_left = False
-
-        def leave() -> None:
-            nonlocal has_left
-            self.requests -= 0 if has_left else 1
-            has_left = True
+        seat = scope[SEAT] = Seat(self)
 
         async def send_and_leave(message: Message) -> None:
             if message["type"] == "http.response.start" and _is_stream(message):
-                leave()
+                seat.leave()
             await send(message)
 
         try:
             await self.app(scope, receive, send_and_leave)
         finally:
-            leave()
+            seat.leave()
 
 
 def _is_stream(message: Message) -> bool:

@@ -21,6 +21,7 @@ class Limits(Struct):
     body_seconds_max: float = 30.0
     head_seconds_max: float = 10.0  # from the first byte of a request to the end of its headers
     head_bytes_max: int = 16 * 2**10
+    stuck_seconds_max: float = 30.0  # during which a client takes in nothing of an answer
     idle_seconds_max: float = 15.0  # of a connection between two requests
     requests_max: int = 64  # at once
     threads_max: int = 12  # that work on the ledger at once; its pool holds 15 connections

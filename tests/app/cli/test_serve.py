@@ -88,6 +88,8 @@ def test_a_server_executes_what_is_queued_unless_it_is_told_not_to(cli, tmp_path
         (("--host", "::", "--behind-tls-proxy", "--origin", "https://proofgap.example"), "--issuer"),
         (("--host", "10.0.0.1", "--issuer", "https://login.example", "--client-id", "x"), "--host"),
         (("--behind-tls-proxy", "--origin", "http://proofgap.example"), "--origin"),
+        (("--behind-tls-proxy", "--origin", "https://proofgap.example"), "--issuer"),
+        (("--origin", "http://proofgap.example"), "--origin"),
         (("--host", "proofgap.example"), "--host"),
         (("--port", "70000"), "--port"),
         (("--origin", "proofgap.example"), "origin"),

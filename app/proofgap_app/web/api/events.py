@@ -45,6 +45,12 @@ class NewsAsked(Struct):
     limit: replies.Limit = replies.LIMIT
 
 
+class StreamAsked(Struct):
+    """From where on to follow, for whoever brings no ``Last-Event-ID``; now, unless said."""
+
+    after: replies.Cursor | None = None
+
+
 class Moved(Struct):
     """A run that moved, and the last event by which it did."""
 
@@ -72,7 +78,9 @@ async def poll(call: Call, query: NewsAsked) -> Response:
                 return _news(found)
             wanted = msgspec.structs.replace(wanted, after=found.next)
             if not found.more:
-                await call.bell.wait(found.next, left)
+                with call.aside():
+                    await call.bell.wait(found.next, left)
+                await run_sync(call.demand_known)
                 upto = call.bell.reached
 
 
@@ -82,9 +90,9 @@ def _news(found: News) -> Response:
     return replies.reply(answer, HTTPStatus.OK)
 
 
-async def stream(call: Call) -> Response:
+async def stream(call: Call, query: StreamAsked) -> Response:
     """Follow one run by server-sent events; ``Last-Event-ID`` goes on where the last stream ended."""
-    wanted = await run_sync(_from_here, call)
+    wanted = await run_sync(_from_here, call, query)
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
     if call.request.method == "HEAD":
         return Response(media_type=STREAM, headers=headers)
@@ -92,10 +100,13 @@ async def stream(call: Call) -> Response:
     return StreamingResponse(_messages(call, wanted), media_type=STREAM, headers=headers)
 
 
-def _from_here(call: Call) -> Following:
+def _from_here(call: Call, query: StreamAsked) -> Following:
     run = looked_up(call).record.id
     sent = call.header("last-event-id") or ""
-    after = int(sent) if is_number(sent) else call.ledger.feed.settled()
+    if is_number(sent):
+        return Following(workspace=call.workspace, run=run, after=int(sent))
+    end = call.ledger.feed.settled()  # one that is still on its way may have a smaller number than what was seen
+    after = end if query.after is None else min(end, event_number(query.after))
     return Following(workspace=call.workspace, run=run, after=after)
 
 

@@ -30,7 +30,7 @@ from proofgap_app.web.api import receipts
 from proofgap_app.web.api.runs import ONE, looked_up
 from proofgap_app.web.calls import Call
 from proofgap_app.web.problems import Code
-from proofgap_app.web.replies import reply
+from proofgap_app.web.replies import path_of, reply
 from proofgap_app.web.table import Route, Scope
 from proofgap_store import Receipt
 
@@ -110,7 +110,7 @@ def put_evidence(call: Call, body: EvidenceWanted) -> Response:
     record = looked_up(call).record
     begun, last = _added(call, (record.id, name), body)
     found = Put(snapshot_id=begun.subject, status=SnapshotStatus(last.status), event_id=last.event_id)
-    place = f"{ONE.format(ws=call.workspace, run=record.id)}/evidence/{begun.subject}"
+    place = f"{path_of(ONE, ws=call.workspace, run=record.id)}/evidence/{begun.subject}"
     status = HTTPStatus.OK if last.replayed else HTTPStatus.CREATED
     return reply(found, status, {"location": place})
 

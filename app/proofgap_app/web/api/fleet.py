@@ -180,7 +180,9 @@ async def claim(call: Call, body: ClaimWanted) -> Response:
             left = end - loop.time()
             if left <= 0 or call.bell.is_closed or await call.request.is_disconnected():
                 return Response(status_code=HTTPStatus.NO_CONTENT, headers=headers)
-            await call.bell.wait(reached, left)
+            with call.aside():
+                await call.bell.wait(reached, left)
+            await run_sync(call.demand_known)
 
 
 def _claimed(call: Call, wanted: ClaimWanted, token: str) -> Claimed | None:

@@ -91,7 +91,7 @@ def create(call: Call, body: RunWanted) -> Response:
         details=body.details,
     )
     receipt = call.ledger.create(new, call.actor, key=key)
-    place = ONE.format(ws=call.workspace, run=receipt.run_id)
+    place = replies.path_of(ONE, ws=call.workspace, run=receipt.run_id)
     return receipts.answer(receipt, {"location": place})
 
 

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 from starlette.responses import RedirectResponse, Response
 
 from proofgap.access import ANY_ENVIRONMENT, MAY, Action
-from proofgap.errors import BadInputError
+from proofgap.errors import BadInputError, NotFoundError
 from proofgap.facts import EndReason, RunEvent, RunStatus, Struct
 from proofgap.records import RunDetails
 from proofgap.text import check_id, check_text
@@ -24,7 +24,7 @@ from proofgap_app.web.pages.frames import answered, frame, run_named
 from proofgap_app.web.problems import Code, HttpError
 from proofgap_app.web.table import Handler, Route, Scope
 from proofgap_app.worker.preparing import prepare
-from proofgap_store import NewRun
+from proofgap_store import Around, NewRun
 from proofgap_store.clock import now_us
 
 _HTML = ("text/html",)
@@ -143,7 +143,7 @@ def reject_plan(call: Call) -> Response:
 def ask_cancel(call: Call) -> Response:
     """Ask whether a run is to be cancelled."""
     around = call.ledger.desk.around(run_named(call), call.actor.id)
-    return _asked(call, around.record.id, "Cancel", forms.cancel(around.record))
+    return _asked(call, around, "Cancel", forms.cancel(around.record))
 
 
 def cancel_run(call: Call) -> Response:
@@ -156,7 +156,7 @@ def cancel_run(call: Call) -> Response:
 def ask_retry(call: Call) -> Response:
     """Ask whether a run is to be tried again."""
     around = call.ledger.desk.around(run_named(call), call.actor.id)
-    return _asked(call, around.record.id, "Retry", forms.retry(around.record))
+    return _asked(call, around, "Retry", forms.retry(around.record))
 
 
 def retry_run(call: Call) -> Response:
@@ -165,15 +165,21 @@ def retry_run(call: Call) -> Response:
 
 
 def review_evidence(call: Call) -> Response:
-    """Record that somebody looked at a snapshot."""
+    """Record that somebody looked at a snapshot of this run. Whoever may read none is told so, whether or not there is one."""
     run_id, sent = _sent(call)
-    call.ledger.desk.review(check_id("snapshot", sent.snapshot), call.actor, note=sent.note or None)
+    call.ledger.access.demand(Action.READ_EVIDENCE, _scope(call, run_id), call.actor)
+    named = check_id("snapshot", sent.snapshot)
+    if named not in {row.id for row in call.ledger.peek(run_id, call.actor).evidence}:
+        raise NotFoundError("evidence snapshot", named)
+    call.ledger.desk.review(named, call.actor, note=sent.note.strip() or None)
     where = addresses.run(run_id, "evidence")
     return RedirectResponse(f"{where}?{urlencode({'snapshot': sent.snapshot})}", HTTPStatus.SEE_OTHER)
 
 
-def _asked(call: Call, run_id: str, here: str, form: forms.Form | None) -> Response:
-    return answered("asking.html", frame=frame(call), run_id=run_id, here=here, form=form)
+def _asked(call: Call, around: Around, here: str, form: forms.Form | None) -> Response:
+    record = around.record
+    top = frame(call, around.roles, (record.workspace, record.environment))
+    return answered("asking.html", frame=top, run_id=record.id, here=here, form=form)
 
 
 def _sent(call: Call) -> tuple[str, Sent]:

@@ -52,9 +52,10 @@ def with_query(path: str, **values: str | None) -> str:
     return f"{path}?{urlencode(chosen)}" if chosen else path
 
 
-def stream(workspace: str, run_id: str) -> str:
-    """Give the address at which the API says that a run moved."""
-    return f"/v1/workspaces/{quote(workspace, safe='')}/restore-runs/{quote(run_id, safe='')}/stream"
+def stream(workspace: str, run_id: str, after: str) -> str:
+    """Give the address at which the API says that a run moved, from a place in the log on."""
+    path = f"/v1/workspaces/{quote(workspace, safe='')}/restore-runs/{quote(run_id, safe='')}/stream"
+    return with_query(path, after=after)
 
 
 def news(workspace: str) -> str:

@@ -122,7 +122,10 @@ def event_page(event: LoggedEvent) -> EventPage:
             "Happened": _moment(entry.get("at_us")),
             "Recorded": _moment(entry.get("rec_us")),
             "By": ", ".join(str(part) for part in actor.values()) if isinstance(actor, dict) else None,
-            "Workspace, environment": f"{entry.get('ws')}, {entry.get('env')}",
+            "Workspace, environment": ", ".join(
+                str(part) for name in ("ws", "env") if (part := entry.get(name)) is not None
+            )
+            or "none",
             "Run": run,
             "Leaf": event.leaf,
         }
@@ -141,8 +144,8 @@ def _moment(at_us: object) -> str:
     return words.moment(words.known_moment(at_us))
 
 
-def verify_page(found: Verification) -> VerifyPage:
-    """Give the page of a verification."""
+def verify_page(found: Verification, *, is_all: bool) -> VerifyPage:
+    """Give the page of a verification; without places and details for whoever does not audit all that they could be in."""
     covered = pairs(
         {
             "Events": f"{found.events:,}",
@@ -156,13 +159,15 @@ def verify_page(found: Verification) -> VerifyPage:
         anchor=found.anchor,
         unseen=found.unseen,
         pairs=covered,
-        findings=tuple(map(_finding, found.findings[:_FINDINGS_SHOWN])),
+        findings=tuple(_finding(one, is_all=is_all) for one in found.findings[:_FINDINGS_SHOWN]),
         more=sum(found.counts.values()) - min(len(found.findings), _FINDINGS_SHOWN),
     )
 
 
-def _finding(finding: Finding) -> tuple[str, str, str]:
+def _finding(finding: Finding, *, is_all: bool) -> tuple[str, str, str]:
+    meaning = finding.code.meaning
+    if not is_all:
+        return finding.code, f"{meaning.says}. Where is told to whoever audits every environment. {meaning.hint}", ""
     places = {"leaf": finding.index, "event": finding.event_id, "stream": finding.stream}
     where = ", ".join(f"{name} {place}" for name, place in places.items() if place is not None)
-    meaning = finding.code.meaning
     return finding.code, f"{meaning.says}: {finding.detail}. {meaning.hint}", where

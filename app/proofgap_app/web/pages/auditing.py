@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from http import HTTPStatus
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from shutil import rmtree
+from tempfile import mkdtemp
 
-from starlette.responses import Response
+from starlette.background import BackgroundTask
+from starlette.responses import FileResponse, Response
 
 from proofgap.access import Action
 from proofgap.errors import NotFoundError
@@ -38,9 +40,10 @@ def event(call: Call) -> Response:
 
 
 def verify(call: Call) -> Response:
-    """Verify the whole log, held against the head file, and show what was found."""
-    call.ledger.audit.keys(call.actor)  # whoever audits nothing is refused here
-    return answered("verified.html", frame=_top(call), page=audit.verify_page(call.ledger.verify()))
+    """Verify the whole log, held against the head file, and show what was found; where, to whoever audits all of it."""
+    is_all = call.ledger.audit.is_all(call.actor)  # whoever audits nothing is refused here
+    page = audit.verify_page(call.ledger.verify(), is_all=is_all)
+    return answered("verified.html", frame=_top(call), page=page)
 
 
 def checkpoint(call: Call) -> Response:
@@ -54,11 +57,15 @@ def checkpoint(call: Call) -> Response:
 
 def bundle(call: Call) -> Response:
     """Give everything about a run in one file that can be verified without the ledger."""
-    run_id = run_named(call)
-    with TemporaryDirectory(prefix="proofgap-") as folder:
-        file = Path(folder, "bundle.zip")
+    run_id, folder = run_named(call), Path(mkdtemp(prefix="proofgap-bundle-"))
+    try:
+        file = folder / "bundle.zip"
         made = call.ledger.audit.bundle(run_id, call.actor, file)
-        return _download(file.read_bytes(), f"bundle-{made.event_id}.zip", _ZIP)
+    except BaseException:
+        rmtree(folder, ignore_errors=True)
+        raise
+    task = BackgroundTask(rmtree, folder, ignore_errors=True)
+    return FileResponse(file, headers=_named(f"bundle-{made.event_id}.zip"), media_type=_ZIP, background=task)
 
 
 def _top(call: Call) -> object:
@@ -67,8 +74,11 @@ def _top(call: Call) -> object:
 
 
 def _download(content: bytes, name: str, media: str) -> Response:
-    headers = {"content-disposition": f'attachment; filename="{name}"', "cache-control": "no-store"}
-    return Response(content, HTTPStatus.OK, headers, media_type=media)
+    return Response(content, HTTPStatus.OK, _named(name), media_type=media)
+
+
+def _named(name: str) -> dict[str, str]:
+    return {"content-disposition": f'attachment; filename="{name}"', "cache-control": "no-store"}
 
 
 ROUTES = (

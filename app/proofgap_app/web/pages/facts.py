@@ -135,7 +135,7 @@ def result(shown: Shown) -> Result:
     shares = tuple(_shares(summary.counts, whole, is_over=summary.qualifier != SO_FAR))
     is_drawn = whole is not None and sum(share.number for share in shares) == whole and whole > 0
     return Result(
-        _heading(summary, whole),
+        _heading(summary, whole, record.details.selected),
         is_known=True,
         shares=tuple(_placed(shares, whole)) if is_drawn and whole else shares,
         is_drawn=is_drawn,
@@ -171,11 +171,15 @@ def _placed(shares: tuple[Share, ...], whole: int) -> Iterator[Share]:
         begins += width * scale
 
 
-def _heading(summary: ResultSummary, whole: int | None) -> str:
+def _heading(summary: ResultSummary, whole: int | None, selected: int | None) -> str:
+    """Write the total; while a run executes, how much of it is reported, where both are known."""
     counts = summary.counts or Counts()
-    reported = sum(getattr(counts, name) or 0 for name in PARTS)
+    parts = [number for name in PARTS if (number := getattr(counts, name)) is not None]
+    reported = sum(parts)
     if whole is None:
         return f"Total {words.NOT_REPORTED}"
+    if summary.qualifier == SO_FAR and (not parts or (reported == whole != selected)):  # of how many, nobody said
+        return f"{words.amount(whole, 'item')} so far"
     if summary.qualifier == SO_FAR:
         return f"{reported:,} of {words.amount(whole, 'item')} so far"
     return ("At least " if summary.qualifier == AT_LEAST else "") + words.amount(whole, "item")

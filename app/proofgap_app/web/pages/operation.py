@@ -40,7 +40,7 @@ def page(record: RunRecord, steps: Sequence[Step] | None, said: list[Item], now_
             "Outcome": None if operation.outcome is None else words.plain(operation.outcome),
             "Tool": record.details.driver,
             "Exit code": record.details.exit_code,
-            "Stop requested by": record.details.cancel_requested_by or "nobody",
+            "Stop requested by": record.details.cancel_requested_by or (None if record.imported else "nobody"),
             "Items": progress(record).text,
         }
     )

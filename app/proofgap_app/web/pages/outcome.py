@@ -32,7 +32,9 @@ def failure(record: RunRecord, note: str | None, items: list[Item]) -> About:
             "Exit code": details.exit_code,
             "Outcome rule": rule and f"{rule}: {reasons.OUTCOME_RULES.get(rule, words.NOT_REPORTED)}",
             "In the words of whoever ended it": note and redacted(note),
-            "Was anything written": {True: "no, and that is proven", False: "yes", None: None}[details.nothing_written],
+            "Was anything written": {True: "no, and that is proven", False: "cannot be excluded", None: None}[
+                details.nothing_written
+            ],
         }
     )
     failed = Section(
@@ -65,7 +67,7 @@ def blocker(record: RunRecord, note: str | None, refusals: tuple[Row, ...]) -> A
             "Ended by": "a blocker" if is_blocked(record) else "a cancellation",
             "Reason": reason and words.plain(reason),
             "In the words of whoever ended it": note and redacted(note),
-            "Stop requested by": record.details.cancel_requested_by or "nobody",
+            "Worker asked to stop by": record.details.cancel_requested_by or (None if record.imported else "nobody"),
         }
     )
     said_no = Section("What was refused before", table=_refused(refusals)) if refusals else None

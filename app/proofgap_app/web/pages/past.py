@@ -18,9 +18,10 @@ from proofgap_app.web.pages import run
 from proofgap_store import HistoryEvent, Shown
 
 
-def page(event: HistoryEvent) -> run.RunPage:
-    """Give the page of a logged decision."""
+def page(event: HistoryEvent, *, imported: bool) -> run.RunPage:
+    """Give the page of a logged decision; ``imported`` never changes, and says that nobody recorded how the run came there."""
     shown = shown_then(event)
+    shown = msgspec.structs.replace(shown, record=msgspec.structs.replace(shown.record, imported=imported))
     is_view = event.entry["data"]["trigger"] == "show"
     told = (
         f"This is the decision as it was {'shown to ' + shown.viewer.id if is_view else 'recorded'} then, "

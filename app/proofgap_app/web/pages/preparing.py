@@ -34,7 +34,8 @@ def preview(record: RunRecord) -> About:
             if shown.expires_at_us is None
             else words.moment(shown.expires_at_us),
             "Plan": shown.plan_digest,
-            "Approved by": ", ".join(approval.by for approval in details.approvals) or "nobody",
+            "Approved by": ", ".join(approval.by for approval in details.approvals)
+            or (None if record.imported else "nobody"),
             "Approvals needed": record.approvals_required,
         }
     )
@@ -75,8 +76,12 @@ def _wanted(record: RunRecord) -> tuple[tuple[str, str], ...]:
             "Target": details.target,
             "Environment": f"{record.workspace}, {record.environment}",
             "Tool": details.driver,
-            "Only": ", ".join(details.select) or "everything",
-            "What exists and differs": "is overwritten" if details.overwrite else "is left as it is",
+            "Only": ", ".join(details.select) or (None if record.imported else "everything"),
+            "What exists and differs": None
+            if record.imported
+            else "is overwritten"
+            if details.overwrite
+            else "is left as it is",
             "Items selected": _count(details.selected),
             "Backup is known to be": details.source_completeness,
             "Kind": "dry run: nothing is ever written" if record.is_dry_run else "restore",

@@ -10,13 +10,16 @@ from http import HTTPStatus
 from starlette.responses import RedirectResponse, Response
 
 from proofgap.access import MAY, Action
+from proofgap.errors import NotFoundError
 from proofgap.facts import Struct
 from proofgap.text import check_id
 from proofgap_app.web.calls import Call
 from proofgap_app.web.pages import addresses, past, run, trail
 from proofgap_app.web.pages.frames import answered, event_named, frame, refuse_prefetch, run_named
-from proofgap_app.web.replies import reply
+from proofgap_app.web.replies import cursor, reply
 from proofgap_app.web.table import Handler, Route, Scope
+from proofgap_store import LoggedEvent
+from proofgap_store.questions import PrunedError
 
 _HTML = ("text/html",)
 _LOG_EVENTS = 100
@@ -47,7 +50,8 @@ def run_page(call: Call, query: As) -> Response:
     around = call.ledger.desk.around(run_id, call.actor.id)
     record = shown.record
     links = run.links_for(record, may_act=bool(around.roles & MAY[Action.PREPARE]))
-    stream = addresses.stream(record.workspace, run_id)
+    place = cursor(str(shown.event_id))  # whatever comes after what is on the page is news to it
+    stream = "" if record.imported else addresses.stream(record.workspace, run_id, place)
     top = frame(call, around.roles, (record.workspace, record.environment))
     page = run.run_page(shown, around.trail, stream, links)
     if around.roles & MAY[Action.AUDIT]:
@@ -57,16 +61,29 @@ def run_page(call: Call, query: As) -> Response:
 
 def past_decision(call: Call) -> Response:
     """Show a decision as it was shown: it is read from the log, and not decided anew."""
-    run_id = run_named(call)
-    event = call.ledger.feed.shown(run_id, event_named(call), call.actor)
+    run_id, event = run_named(call), _shown_once(call)
     around = call.ledger.desk.around(run_id, call.actor.id)
     top = frame(call, around.roles, (event.entry["ws"], event.entry["env"]))
-    return answered("run.html", frame=top, page=past.page(event))
+    return answered("run.html", frame=top, page=past.page(event, imported=around.record.imported))
+
+
+def _shown_once(call: Call) -> LoggedEvent:
+    """Read the decision that the path names; one that was pruned is not there to be shown.
+
+    Raises:
+        NotFoundError: there is none, or it is not for whoever asks.
+
+    """
+    number = event_named(call)
+    try:
+        return call.ledger.feed.shown(run_named(call), number, call.actor)
+    except PrunedError:
+        raise NotFoundError("decision", str(number)) from None
 
 
 def past_decision_json(call: Call) -> Response:
     """Give a decision as it was shown, for programs and for keeping."""
-    event = call.ledger.feed.shown(run_named(call), event_named(call), call.actor)
+    event = _shown_once(call)
     return reply(
         past.document(event), headers={"content-disposition": f'attachment; filename="decision-{event.event_id}.json"'}
     )

@@ -193,7 +193,8 @@ def _result(listed: ListedRun) -> str:
     total = summary.counts.total
     whole = f"total {words.NOT_REPORTED}" if total is None else words.amount(total, "item")
     qualifier = f" {summary.qualifier}" if summary.qualifier else ""
-    return f"{whole}{qualifier}" + (f": {', '.join(parts)}" if parts else "")
+    kind = ", metadata-only" if summary.metadata_only else ""
+    return f"{whole}{qualifier}{kind}" + (f": {', '.join(parts)}" if parts else "")
 
 
 def _evidence(listed: ListedRun) -> str:

@@ -133,11 +133,16 @@ def hint(record: RunRecord, state: DecisionState) -> str | None:
 
 
 def is_blocked(record: RunRecord) -> bool:
-    """Tell whether a run that did not execute was blocked, not cancelled: by its operation run, else by its reason."""
+    """Tell whether a run that did not execute was blocked, not cancelled: by its operation run, else by its reason.
+
+    One that ended otherwise and is told as blocked is so by an operation run, which not everybody may view.
+    """
     operation = record.operation
     return (
-        operation is not None and operation.outcome is OperationOutcome.BLOCKED
-    ) or record.details.end_reason not in _NOT_BLOCKING
+        record.status is not RunStatus.CANCELLED
+        or (operation is not None and operation.outcome is OperationOutcome.BLOCKED)
+        or record.details.end_reason not in _NOT_BLOCKING
+    )
 
 
 def _progress_hint(record: RunRecord) -> str | None:

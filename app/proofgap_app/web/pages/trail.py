@@ -57,8 +57,13 @@ def rows(run_id: str, events: Iterable[HistoryEvent]) -> tuple[Row, ...]:
 
 
 def rows_of_log(events: Iterable[HistoryEvent]) -> tuple[Row, ...]:
-    """Give a row for each event of the whole log; its number leads to everything that the event says."""
-    return tuple(_row(event, addresses.audit_event(event.event_id)) for event in events)
+    """Give a row for each event of the whole log, with its run; its number leads to everything that the event says."""
+    return tuple(_with_run(event, _row(event, addresses.audit_event(event.event_id))) for event in events)
+
+
+def _with_run(event: HistoryEvent, row: Row) -> Row:
+    run = event.entry.get("run")
+    return row._replace(detail=", ".join(part for part in (run, row.detail) if part)) if isinstance(run, str) else row
 
 
 def came_from(events: Iterable[HistoryEvent], status: str) -> str | None:

@@ -29,7 +29,7 @@
   };
   const seq = (page) => Number(page.querySelector("[data-seq]")?.dataset.seq || 0);
   const label = () => document.querySelector("[data-seq]")?.dataset.label || "";
-  let busy = false, again = false, told = 0;
+  let busy = false, again = false, behind = false, told = 0;
 
   const swap = (page) => {
     if (seq(page) <= seq(document)) return;
@@ -38,6 +38,7 @@
       const old = document.querySelector(`[data-part="${part.dataset.part}"]`);
       if (old) old.replaceWith(document.adoptNode(part));
     }
+    Object.assign(live.dataset, page.getElementById("live")?.dataset);
     offer();
     if (focused) find(focused)?.focus({ preventScroll: true });
     document.title = page.title;
@@ -50,8 +51,10 @@
       const answer = await fetch(location.href, { headers: { accept: "text/html" }, cache: "no-store" });
       if (!answer.ok || answer.redirected) throw new Error(String(answer.status));
       swap(new DOMParser().parseFromString(await answer.text(), "text/html"));
+      behind = false;
       mark("Live", false);
     } catch {
+      behind = true;
       mark("Not live: newer decision exists. Reload", true);
     }
     busy = false;
@@ -59,16 +62,22 @@
   };
 
   const stale = () => mark(`Not live: showing ${live.dataset.asOf}. Retrying`, true);
+  const caughtUp = () => { if (behind) return reload(); mark("Live", false); };
+  let stream;
   const follow = () => {
-    const stream = new EventSource(live.dataset.stream);
-    stream.addEventListener("open", () => mark("Live", false));
-    stream.addEventListener("error", stale);
+    stream = new EventSource(live.dataset.stream);
+    stream.addEventListener("open", caughtUp);
+    stream.addEventListener("error", () => {
+      stale();
+      if (stream.readyState === EventSource.CLOSED) setTimeout(follow, 5000);
+    });
     stream.addEventListener("decision", (event) => {
       const id = Number(event.lastEventId);
       if (id > told) { told = id; reload(); }
     });
-    addEventListener("pagehide", () => stream.close());
   };
+  addEventListener("pagehide", () => stream?.close());
+  addEventListener("pageshow", (event) => { if (event.persisted && stream) follow(); });
   const poll = async (after) => {
     for (;;) {
       try {
@@ -76,8 +85,8 @@
         if (!answer.ok) throw new Error(String(answer.status));
         const news = await answer.json();
         after = news.next;
-        mark("Live", false);
         if (news.items.length) await reload();
+        else await caughtUp();
       } catch {
         stale();
         await new Promise((done) => setTimeout(done, 5000));

@@ -1,0 +1,74 @@
+"""What is withheld reads exactly like what is not there, on every way to it."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from proofgap.audit import Actor
+from proofgap.findings import Code, Finding
+from proofgap_store import Ledger
+from tests.web.world import created
+
+ROOT = "/v1/workspaces/default/restore-runs"
+FORM = {"Content_Type": "application/x-www-form-urlencoded"}
+
+
+@pytest.mark.parametrize("page", ["/runs/{run}", "/runs/{run}/events", f"{ROOT}/{{run}}/transitions?limit=200"])
+def test_the_log_tells_whoever_may_not_read_evidence_of_none(world, page):
+    """Neither its events, nor a refusal about it, nor the decision that somebody else was shown."""
+    run, snapshot = world.runs["completed_with_evidence"], world.runs["snapshot"]
+    world.as_("olga").get(f"/runs/{run}", Accept="text/html")
+    sent = {"details": {}, "checks": []}
+    assert 409 == world.as_("wim").send("PUT", f"{ROOT}/{run}/evidence/hollow", sent).status
+    world.as_("vera").post(f"/runs/{run}/review", f"snapshot={snapshot}".encode(), **FORM)
+
+    def read(name):
+        found = world.as_(name).get(page.format(run=run), Accept="text/html")
+        assert 200 == found.status
+        return found.body.decode()
+
+    for sign in (snapshot, "evidence: ", "completed_with_evidence", "generating"):
+        assert sign not in read("wim")
+    if "transitions" not in page:
+        assert "evidence: " in read("olga")
+
+
+def test_the_ledgers_history_tells_a_worker_of_no_evidence_and_an_operator_of_all(world):
+    run = world.runs["completed_with_evidence"]
+    world.ledger.show(run, "olga", Actor(id="olga"))
+    seen = {name: repr([row.entry for row in world.ledger.history(run, name)]) for name in ("wim", "olga")}
+    assert world.runs["snapshot"] not in seen["wim"]
+    assert world.runs["snapshot"] in seen["olga"]
+
+
+@pytest.mark.parametrize("name", ["vera", "wim"])
+def test_reviewing_a_snapshot_that_is_withheld_fails_like_reviewing_none(world, name):
+    run, snapshot = world.runs["completed_with_evidence"], world.runs["snapshot"]
+
+    def answer(named):
+        found = world.as_(name).post(f"/runs/{run}/review", f"snapshot={named}".encode(), **FORM)
+        return found.status, found.body
+
+    assert answer(snapshot) == answer("ev_nothing")
+    assert 403 == answer(snapshot)[0]
+
+
+def test_a_snapshot_is_reviewed_on_the_page_of_its_own_run_only(world):
+    answer = world.as_("olga").post(
+        f"/runs/{created(world)}/review", f"snapshot={world.runs['snapshot']}".encode(), **FORM
+    )
+    assert 404 == answer.status
+
+
+def test_who_audits_one_workspace_is_not_told_where_in_another_something_is_wrong(world, monkeypatch):
+    away = f"run/{world.runs['away']}"
+    finding = Finding(code=Code.LEAF_MISMATCH, detail=f"of {away}", event_id=7, stream=away)
+    found = msgspec.structs.replace(world.ledger.verify(), findings=(finding,), counts={Code.LEAF_MISMATCH: 1})
+    monkeypatch.setattr(Ledger, "verify", lambda _ledger: found)
+    page = world.as_("udo").post("/audit/verify").body.decode()
+    assert "LEAF_MISMATCH" in page
+    assert world.runs["away"] not in page
+    world.ledger.access.grant("una", "auditor", ("default", "*"), Actor(id="ada"))
+    world.ledger.access.grant("una", "auditor", ("away", "local"), Actor(id="admin-away"))
+    assert world.runs["away"] in world.as_("una").post("/audit/verify").body.decode()
