@@ -7,9 +7,10 @@ Owns the order of the steps. Refuses to release or execute anything (`restore`).
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from proofgap.audit import Actor
-from proofgap.errors import BadInputError, ProofgapError
+from proofgap.errors import ProofgapError
 from proofgap.facts import RunEvent, RunStatus
 from proofgap.records import RunDetails
 from proofgap_app.drivers import chosen
@@ -19,27 +20,28 @@ from proofgap_app.worker.restore import PREVIEW_VALID_US
 from proofgap_store import Ledger
 
 
-def prepare(ledger: Ledger, run_id: str, actor: Actor, clock: Callable[[], int], *, overwrite: bool = False) -> None:
-    """Lead a run to its preview, as its record says what is wanted.
+def prepare(
+    ledger: Ledger, run_id: str, actor: Actor, clock: Callable[[], int], *, overwrite: bool | None = None
+) -> None:
+    """Lead a run to its preview, as its record says what is wanted: what a retry took over counts as well.
 
     Args:
         ledger: the ledger.
         run_id: the run; it is being prepared still.
         actor: who prepares it.
         clock: gives the time, in microseconds since 1970-01-01 UTC.
-        overwrite: whether what exists in the target and differs is to be replaced.
+        overwrite: whether what exists in the target and differs is to be replaced; ``None``: as the record says.
 
     Raises:
         NotFoundError, ForbiddenError, RefusedError: the actor may not, or the run is not to be prepared any more. Recorded.
-        BadInputError: the run does not say what is restored into what, or no driver understands it. It stays as it is.
+        BadInputError: the run does not say which backup goes where, or no driver understands it. It stays as it is.
         ProofgapError, OSError: backup or target cannot be worked with. The run is blocked.
 
     """
-    details = ledger.peek(run_id, actor).details
-    if details.backup is None or details.target is None:
-        raise BadInputError("backup", "and target must both be known", "Create a run that names them.")
-    wanted = Request(backup=details.backup, target=details.target, overwrite=overwrite)
-    driver, request = chosen(details.driver, wanted)
+    name, wanted = record.requested(ledger.peek(run_id, actor).details)
+    if overwrite is not None:
+        wanted = replace(wanted, overwrite=overwrite)
+    driver, request = chosen(name, wanted)
     named = RunDetails(backup=request.backup, target=request.target, driver=driver.name)
     ledger.fire(run_id, RunEvent.SCOPE, actor, given=record.scoped(named, request))
     try:
