@@ -294,8 +294,12 @@ def test_a_retry_takes_over_what_was_wanted_and_nothing_of_what_came_of_it(statu
 
 def test_a_retry_restores_what_was_chosen_and_no_more():
     chosen = {
-        **{"manifest": "/m", "select": ("etc/*",), "overwrite": True, "expects_nothing": True},
-        **{"options": ("program=copy",), "password_file": "/etc/pw"},
+        "manifest": "/m",
+        "select": ("etc/*",),
+        "overwrite": True,
+        "expects_nothing": True,
+        "options": ("program=copy",),
+        "password_file": "/etc/pw",
     }
     assert retry(run_in("failed", details=chosen)) == RunDetails(backup="b1", retry_of="r1", attempt=2, **chosen)
 
