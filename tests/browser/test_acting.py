@@ -50,6 +50,8 @@ def made(client, backup, **more):
 def test_a_run_is_created_previewed_and_queued_from_the_page(client, ledger, backup, tmp_path):
     run_id = made(client, backup, purpose="exercise")
     assert (record(ledger, run_id).status, record(ledger, run_id).details.requested_by) == ("draft", "olga")
+    how = as_(client, "olga").get(addresses.run(run_id, "preparation")).body.decode()
+    assert f"proofgap run prepare {run_id}" in how
     assert send(client, addresses.run(run_id, "prepare")).status == 303
     shown = record(ledger, run_id)
     assert (shown.status, shown.details.preview.created, shown.details.driver) == ("previewed", 2, "files")
@@ -59,6 +61,8 @@ def test_a_run_is_created_previewed_and_queued_from_the_page(client, ledger, bac
     assert "Type the environment's name, local, to confirm" in text_of(page)
     wrong = send(client, addresses.run(run_id, "queue"), version=shown.version, confirm="locale")
     assert (wrong.status, record(ledger, run_id).status) == (422, "previewed")
+    assert "Back to the run" in text_of(wrong.body.decode())
+    assert "what errors names" not in text_of(wrong.body.decode())
     assert send(client, addresses.run(run_id, "queue"), version=shown.version, confirm="local").status == 303
     assert record(ledger, run_id).status == "queued"
 
