@@ -67,12 +67,23 @@ def main() -> None:
     _say("All of it is signed, so that nobody can change it unseen, not even its owner, once somebody kept this line:")
     _proofgap("audit", "checkpoint", must=False)
     _say(f"The ledger is {_HOME / 'ledger.db'}; the diagrams of its machines are in {Path('diagrams')}.")
-    print("Look around:  proofgap list\nOr in a browser:  proofgap serve")
+    _take_leave(ledger)
 
 
 def _introduce(ledger: str) -> None:
     """Say what must be typed first, so that every command which is shown can be typed too."""
     _say("Every command below can be typed in this folder, after these two:")
+    _print_first(ledger)
+
+
+def _take_leave(ledger: str) -> None:
+    """Say how to look around, with what must be typed first: it was said hundreds of lines ago."""
+    print("To look around, type these two in this folder, unless you have:")
+    _print_first(ledger)
+    print("Then:  proofgap list\nOr, in a browser:  proofgap serve")
+
+
+def _print_first(ledger: str) -> None:
     print(shlex.join(["export", f"PROOFGAP_LEDGER={ledger}"]))
     print(f"alias proofgap={shlex.quote(_program())}")
 

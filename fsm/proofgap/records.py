@@ -368,22 +368,17 @@ def draft(
     )
 
 
+_TAKEN_OVER = (
+    *("backup", "target", "driver", "purpose", "manifest", "select", "overwrite", "expects_nothing", "options"),
+    *("password_file", "rto_us_stated", "rpo_us_stated", "recovery_point_us", "recovery_point_basis", "priority"),
+)
+"""What a retry wants as well: less than all of it, such as without the selection, would restore something else."""
+
+
 def second_try(record: RunRecord) -> RunDetails:
     """Give what a retry takes over from the run that ended: what was wanted, nothing of what came of it."""
-    old = record.details
-    return RunDetails(
-        backup=old.backup,
-        target=old.target,
-        driver=old.driver,
-        purpose=old.purpose,
-        rto_us_stated=old.rto_us_stated,
-        rpo_us_stated=old.rpo_us_stated,
-        recovery_point_us=old.recovery_point_us,
-        recovery_point_basis=old.recovery_point_basis,
-        priority=old.priority,
-        retry_of=record.id,
-        attempt=(old.attempt or 1) + 1,
-    )
+    wanted = {name: getattr(record.details, name) for name in _TAKEN_OVER}
+    return RunDetails(**wanted, retry_of=record.id, attempt=(record.details.attempt or 1) + 1)
 
 
 def queued_snapshot(record: RunRecord, snapshot_id: str, captured_at_us: int) -> SnapshotRecord:

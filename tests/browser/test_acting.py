@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from proofgap.facts import RunEvent
 from proofgap.records import PreviewFacts, RunDetails
 from proofgap_app.web.pages import addresses
 from proofgap_app.web.site_settings import SignIn
@@ -49,6 +50,8 @@ def made(client, backup, **more):
 def test_a_run_is_created_previewed_and_queued_from_the_page(client, ledger, backup, tmp_path):
     run_id = made(client, backup, purpose="exercise")
     assert (record(ledger, run_id).status, record(ledger, run_id).details.requested_by) == ("draft", "olga")
+    how = as_(client, "olga").get(addresses.run(run_id, "preparation")).body.decode()
+    assert f"proofgap run prepare {run_id}" in how
     assert send(client, addresses.run(run_id, "prepare")).status == 303
     shown = record(ledger, run_id)
     assert (shown.status, shown.details.preview.created, shown.details.driver) == ("previewed", 2, "files")
@@ -58,8 +61,23 @@ def test_a_run_is_created_previewed_and_queued_from_the_page(client, ledger, bac
     assert "Type the environment's name, local, to confirm" in text_of(page)
     wrong = send(client, addresses.run(run_id, "queue"), version=shown.version, confirm="locale")
     assert (wrong.status, record(ledger, run_id).status) == (422, "previewed")
+    assert "Back to the run" in text_of(wrong.body.decode())
+    assert "what errors names" not in text_of(wrong.body.decode())
     assert send(client, addresses.run(run_id, "queue"), version=shown.version, confirm="local").status == 303
     assert record(ledger, run_id).status == "queued"
+
+
+def test_a_retry_is_previewed_with_what_was_selected_and_not_with_everything(client, ledger, backup):
+    first = made(client, backup)
+    wanted = {"select": ("deep/*",), "overwrite": True, "driver": "files"}
+    Maker(ledger).fire(first, "scope", OLGA, **wanted)
+    ledger.fire(first, RunEvent.CANCEL, OLGA)
+    run_id = send(client, addresses.run(first, "retry")).headers["location"].rpartition("/")[2]
+    page = as_(client, "olga").get(addresses.run(run_id, "preparation")).body.decode()
+    assert 'name="overwrite" value="yes" checked' in page
+    assert send(client, addresses.run(run_id, "prepare"), overwrite="yes").status == 303
+    details = record(ledger, run_id).details
+    assert (details.select, details.overwrite, details.preview.created) == (("deep/*",), True, 1)
 
 
 def test_what_was_restored_before_is_offered_for_the_next_run(client, ledger, runs, backup):

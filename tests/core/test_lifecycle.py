@@ -292,6 +292,18 @@ def test_a_retry_takes_over_what_was_wanted_and_nothing_of_what_came_of_it(statu
     assert found == RunDetails(backup="b1", target="t", driver="d", purpose="p", retry_of="r1", attempt=3, **STATED)
 
 
+def test_a_retry_restores_what_was_chosen_and_no_more():
+    chosen = {
+        "manifest": "/m",
+        "select": ("etc/*",),
+        "overwrite": True,
+        "expects_nothing": True,
+        "options": ("program=copy",),
+        "password_file": "/etc/pw",
+    }
+    assert retry(run_in("failed", details=chosen)) == RunDetails(backup="b1", retry_of="r1", attempt=2, **chosen)
+
+
 def test_the_first_retry_is_the_second_attempt():
     assert retry(run_in("failed")).attempt == 2
 

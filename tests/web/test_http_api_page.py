@@ -1,4 +1,4 @@
-"""docs/http-api.md: its tables are those of the code, and its two workers work as they stand there."""
+"""docs/http-api.md: its tables are those of the code, and its scripts work as they stand there."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ PAGE = Path(__file__).parents[2] / "docs" / "http-api.md"
 ROUTES = [route for route in site.routes_of(SiteSettings(origin="http://127.0.0.1:1")) if not route.is_page]
 
 
-def block(language):
-    """Give the block of the page that is written in a language."""
-    return re.search(rf"^```{language}\n(.*?)^```", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)[1]
+def block(language, number=-1):
+    """Give a block of the page that is written in a language; the last one, unless it is asked for another."""
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)[number]
 
 
 def roles(route):
@@ -109,3 +109,14 @@ def test_the_worker_in_shell_does_so_too(waiting, tmp_path):
         "completed_proof_incomplete" == shown.decision.state
     )  # it reports no items and adds no evidence, and nobody says more
     assert "a.txt" == (tmp_path / "target" / "a.txt").read_text()
+
+
+def test_a_run_is_created_and_queued_in_shell_and_twice_is_once(waiting):
+    ledger, _, environment = waiting
+    for _again in range(2):
+        done = subprocess.run(
+            ["sh", "-eu", "-c", block("sh", 0)], env=environment, capture_output=True, check=False, text=True
+        )
+        assert 0 == done.returncode, done.stdout + done.stderr
+    rows = [row.record for row in ledger.list_runs(ADA.id, ADA).rows if row.record.details.target == "/srv/restored"]
+    assert [("queued", "/srv/backup")] == [(row.status, row.details.backup) for row in rows]

@@ -204,6 +204,11 @@ def _from_1970(field: str, point_us: int | None) -> int | None:
 OBJECTIVES = Objectives()
 
 
+def is_duration(text: str) -> bool:
+    """Tell whether this is written as a duration, such as ``4h``."""
+    return _DURATION.fullmatch(text) is not None
+
+
 def seconds(field: str, text: str) -> float:
     """Read a duration such as ``90s``, ``10m`` or ``2h``.
 

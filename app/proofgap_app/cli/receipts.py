@@ -11,7 +11,7 @@ from proofgap_app.cli.options import Access, Firing, checked, key_of, note_of
 from proofgap_store import Receipt
 
 _NEXT = {
-    RunStatus.DRAFT: "proofgap run scope {run}",
+    RunStatus.DRAFT: "proofgap run prepare {run}; where another tool restores: proofgap run scope {run}",
     RunStatus.SCOPED: "proofgap run check {run}",
     RunStatus.CHECKED: "proofgap run preview {run}",
     RunStatus.PREVIEWED: "proofgap run queue {run}",
@@ -19,7 +19,7 @@ _NEXT = {
     RunStatus.RUNNING: "proofgap items report {run} outcomes.ndjson",
 }
 
-_AFTER_APPROVAL = "a worker or an admin goes on: proofgap restore --resume {run}; where another tool restores: proofgap run queue {run}"
+_AFTER_APPROVAL = "a worker or an admin goes on: proofgap restore --resume {run}; or leave it to whatever serves the queue: proofgap run queue {run}"
 
 
 def answer(receipt: Receipt, *, as_json: bool) -> int:

@@ -10,7 +10,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -25,9 +25,20 @@ from proofgap.text import check_id, check_text
 from proofgap.wording import DecisionState
 from proofgap_app.cli import output
 from proofgap_app.cli.ledgers import me, opened, sign_off
-from proofgap_app.cli.options import ACCESS, OBJECTIVES, SCOPE, Access, Objectives, Scope, key_and_value, naming, option
+from proofgap_app.cli.options import (
+    ACCESS,
+    OBJECTIVES,
+    SCOPE,
+    Access,
+    Objectives,
+    Scope,
+    key_and_value,
+    naming,
+    option,
+)
 from proofgap_app.cli.problems import EXIT_OF_STATE, Exit, exit_of, report
 from proofgap_app.cli.progress import ProgressBars
+from proofgap_app.cli.restore_options import CONDUCT, SELECTION, Conduct, Selection
 from proofgap_app.cli.show import present
 from proofgap_app.drivers import chosen, driver_for
 from proofgap_app.drivers.base import Driver, Plan, Preview, Progress, Request
@@ -48,56 +59,12 @@ app = App(
   proofgap restore backup.tar.gz --into /srv/restored --dry-run
   proofgap restore backup.zip --into /srv/restored --manifest SHA256SUMS --select 'etc/*' --yes
   proofgap restore restic:/srv/repo#latest --into /srv/restored --password-file /etc/restic.pw
+  proofgap restore backup.tar.gz --into /srv/restored --queue --priority 10 --deadline 4h
   proofgap restore --resume rr_01KB2M95QF7T3ZC8H
 """,
 )
 
 
-@Parameter(name="*")
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
-    """What to restore of the backup.
-
-    Attributes:
-        manifest: file of SHA-256 sums of the content, as sha256sum writes them.
-        select: glob pattern of items to restore; may be given several times. Everything, unless given.
-        overwrite: replace what exists and differs; otherwise it is skipped, and counted as skipped.
-        expects_nothing: an empty selection is right; otherwise it blocks the run.
-        driver: how to restore; as the name before the colon says or the backup's content, unless given.
-        option: KEY=VALUE for the driver, never a secret; may be given several times.
-        password_file: the file whose first line is the backup's password, on the machine that executes.
-
-    """
-
-    manifest: Path | None = None
-    select: tuple[str, ...] = ()
-    overwrite: bool = False
-    expects_nothing: bool = False
-    driver: str | None = None
-    option: tuple[str, ...] = ()
-    password_file: Path | None = None
-
-
-@Parameter(name="*")
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Conduct:
-    """How to go about it.
-
-    Attributes:
-        yes: do not ask before the restore begins.
-        dry_run: stop after the preview; nothing is written to the target.
-        purpose: why: test, incident, migration.
-        exit_status: exit with the decision: see proofgap help exit-codes.
-
-    """
-
-    yes: bool = False
-    dry_run: bool = False
-    purpose: str | None = None
-    exit_status: bool = False
-
-
-_SELECTION, _CONDUCT = Selection(), Conduct()
 _NAMES = {
     "backup": "BACKUP",
     "target": "--into",
@@ -120,8 +87,8 @@ def restore(  # noqa: PLR0913 - groups of options, and the two ways to say what 
     *,
     into: Annotated[str | None, Parameter(name="--into", converter=_place)] = None,
     resume: str | None = None,
-    selection: Selection = _SELECTION,
-    conduct: Conduct = _CONDUCT,
+    selection: Selection = SELECTION,
+    conduct: Conduct = CONDUCT,
     objectives: Objectives = OBJECTIVES,
     scope: Scope = SCOPE,
     access: Access = ACCESS,
@@ -175,13 +142,15 @@ def _conducted(
             clock=now_us,
         )
         try:
-            failed = _carry_out(work, wanted)
+            failed = _carry_out(work, wanted, conduct.place())
         except ForbiddenError as error:  # nothing was begun
             return _turned_away(error, wanted, access)
         bars.close()
         shown_run = ledger.show(work.run_id, me().id, me())
         sign_off(ledger)
     present(shown_run, as_json=access.json)
+    if conduct.queue and shown_run.decision.state is DecisionState.IN_PROGRESS and not access.json:
+        output.note(f"Left to a worker. Next: proofgap run watch {work.run_id}")
     if stop.asked:
         return Exit.INTERRUPTED
     ended = _plain_exit(shown_run)
@@ -203,13 +172,20 @@ def _refuse_besides_resume(
         "BACKUP": backup is not None,
         "--into": into is not None,
         "--dry-run": conduct.dry_run,
+        "--queue": conduct.queue,
         "--purpose": conduct.purpose is not None,
-        **{option(name): value != getattr(_SELECTION, name) for name, value in asdict(selection).items()},
+        **{option(name): value != getattr(SELECTION, name) for name, value in asdict(selection).items()},
         **{option(name): value is not None for name, value in (asdict(scope) | asdict(objectives)).items()},
     }
     for name, is_given in given.items():
         if is_given:
-            raise BadInputError(name, "does not go with --resume", "Leave it out; the run has it on record.")
+            raise BadInputError(
+                name,
+                "does not go with --resume",
+                "Leave it out; the run has it on record."
+                if name != "--queue"
+                else "A worker takes it after: proofgap run queue RUN.",
+            )
 
 
 def _plain_exit(shown_run: Shown) -> Exit:
@@ -225,15 +201,19 @@ def _turned_away(error: ForbiddenError, wanted: NewRun | str, access: Access) ->
         if isinstance(wanted, str):
             output.note(f"Next: a worker or an admin goes on with it: proofgap restore --resume {wanted}")
         else:
-            output.note("Next: a worker or an admin restores it; an operator can look first, with --dry-run.")
+            output.note(
+                "Next: a worker or an admin restores it; an operator can look first, with --dry-run, or leave it to a worker, with --queue."
+            )
     return code
 
 
-def _carry_out(work: Restore, wanted: NewRun | str) -> Exit:
+def _carry_out(work: Restore, wanted: NewRun | str, place: RunDetails | None) -> Exit:
     """Do the work; what keeps it from being done is said, and the run shows the rest."""
     try:
         if isinstance(wanted, str):
             work.resume(wanted)
+        elif place is not None:
+            work.leave(wanted, place)
         else:
             work.run(wanted)
     except KeyboardInterrupt:
@@ -244,7 +224,8 @@ def _carry_out(work: Restore, wanted: NewRun | str) -> Exit:
             raise
         output.note(f"proofgap: {_said(error)}")
         if isinstance(error, RefusedError) and error.guard == "is_approved":
-            output.note(f"Once it is approved: proofgap restore --resume {work.run_id}")
+            goes_on = "restore --resume" if place is None else "run queue"
+            output.note(f"Once it is approved: proofgap {goes_on} {work.run_id}")
         return exit_of(error) if isinstance(error, ProofgapError) else Exit.ERROR
     return Exit.OK
 
@@ -257,7 +238,8 @@ def _said(error: ProofgapError | OSError) -> str:
 
 
 def _check(conduct: Conduct) -> None:
-    """Refuse to begin what would need an answer where nobody can be asked."""
+    """Refuse to begin with options that contradict each other, or what would need an answer where nobody can be asked."""
+    conduct.place()
     if not (conduct.yes or conduct.dry_run or is_terminal(sys.stdin)):
         raise BadInputError("--yes", "is missing, and nobody can be asked", "Add --yes, or --dry-run to only look.")
 

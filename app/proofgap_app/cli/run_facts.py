@@ -11,11 +11,12 @@ from enum import StrEnum
 from typing import Literal
 
 from cyclopts import Parameter
+from msgspec.structs import replace
 
 from proofgap.errors import BadInputError
 from proofgap.facts import EndReason
-from proofgap.records import microseconds
-from proofgap_app.cli.options import Whole, moment, seconds
+from proofgap.records import RunDetails, microseconds
+from proofgap_app.cli.options import Whole, is_duration, moment, seconds
 
 
 @Parameter(name="*")
@@ -73,7 +74,34 @@ class Shown:
     skipped: Whole | None = None
 
 
-WANTED, PLAN, SHOWN = Wanted(), Plan(), Shown()
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """The place of a run among those that wait for a worker.
+
+    Attributes:
+        priority: from 0 to 1000; the higher one is executed first, and 0 is what runs have otherwise.
+        deadline: by when it must have ended, in RFC 3339, or from now, such as 4h.
+
+    """
+
+    priority: Whole | None = None
+    deadline: str | None = None
+
+    def on(self, details: RunDetails) -> RunDetails:
+        """Give the details with what was stated.
+
+        Raises:
+            BadInputError: names the option.
+
+        """
+        if self.priority is not None and not 0 <= self.priority <= PRIORITY_MAX:
+            raise BadInputError("--priority", f"{self.priority} is out of range", "Use a whole number from 0 to 1000.")
+        return replace(details, priority=self.priority, deadline_us=_until("--deadline", self.deadline))
+
+
+WANTED, PLAN, SHOWN, LINE = Wanted(), Plan(), Shown(), Line()
+PRIORITY_MAX = 1000
 
 
 class BlockReason(StrEnum):
@@ -86,6 +114,15 @@ class BlockReason(StrEnum):
     PREVIEW_EXPIRED = EndReason.PREVIEW_EXPIRED
     EMPTY_SELECTION = EndReason.EMPTY_SELECTION
     VALIDATION = EndReason.VALIDATION
+
+
+def _until(field: str, text: str | None) -> int | None:
+    """Read a moment that is stated as such, or as a time from now; in microseconds since 1970-01-01 UTC."""
+    if text is None:
+        return None
+    if is_duration(text):
+        return time.time_ns() // 1000 + int(seconds(field, text) * 1_000_000)
+    return microseconds(moment(field, text))
 
 
 def expiry(shown: Shown) -> int | None:

@@ -11,7 +11,7 @@ from proofgap.errors import BadInputError
 from proofgap.facts import EndReason, RunEvent, RunStatus
 from proofgap.records import Completeness, PreviewFacts, RunDetails
 from proofgap.text import check_id, check_text
-from proofgap_app.cli import following
+from proofgap_app.cli import following, run_prepare
 from proofgap_app.cli.ledgers import me, opened
 from proofgap_app.cli.options import (
     ACCESS,
@@ -29,7 +29,7 @@ from proofgap_app.cli.options import (
     note_of,
 )
 from proofgap_app.cli.receipts import answer, fired
-from proofgap_app.cli.run_facts import PLAN, SHOWN, WANTED, BlockReason, Plan, Shown, Wanted, expiry
+from proofgap_app.cli.run_facts import LINE, PLAN, SHOWN, WANTED, BlockReason, Line, Plan, Shown, Wanted, expiry
 from proofgap_store import NewRun
 
 app = App(
@@ -39,6 +39,14 @@ app = App(
   proofgap run create nightly-2026-11-21 --into staging
   proofgap run fire rr_01KB2M95QF7T3ZC8H start --if-version 6
   proofgap run wait rr_01KB2M95QF7T3ZC8H --timeout 10m --exit-status
+""",
+)
+app.command(
+    run_prepare.prepare,
+    name="prepare",
+    help_prologue="""Examples:
+  proofgap run prepare rr_01KB2M95QF7T3ZC8H
+  proofgap run prepare rr_01KB2M95QF7T3ZC8H --json
 """,
 )
 app.command(
@@ -245,18 +253,21 @@ def block(run: str, /, *, reason: BlockReason, firing: Firing = FIRING, access: 
     name="queue",
     help_prologue="""Examples:
   proofgap run queue rr_01KB2M95QF7T3ZC8H
+  proofgap run queue rr_01KB2M95QF7T3ZC8H --priority 10 --deadline 4h
   proofgap run queue rr_01KB2M95QF7T3ZC8H --plan-digest sha256:1f0c --if-version 5
 """,
 )
-def queue(run: str, /, *, plan: Plan = PLAN, firing: Firing = FIRING, access: Access = ACCESS) -> int:
-    """Release the previewed plan for execution.
+def queue(
+    run: str, /, *, plan: Plan = PLAN, line: Line = LINE, firing: Firing = FIRING, access: Access = ACCESS
+) -> int:
+    """Release the previewed plan for execution by a worker.
 
     Args:
         run: the run's id.
 
     """
     details = RunDetails(plan_digest=plan.plan_digest, target_fingerprint=plan.target_fingerprint)
-    return fired(run, RunEvent.QUEUE, details, firing, access)
+    return fired(run, RunEvent.QUEUE, line.on(details), firing, access)
 
 
 @app.command(

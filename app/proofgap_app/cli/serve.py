@@ -68,9 +68,9 @@ class Provider:
     """The OpenID provider by which people sign in.
 
     Attributes:
-        issuer: its URL.
-        client_id: what it calls this site.
-        client_secret_file: the file that holds the secret it gave to this site.
+        issuer: URL of the OpenID provider by which people sign in, where others than you are to.
+        client_id: what the provider calls this site.
+        client_secret_file: the file that holds the secret that the provider gave to this site.
         claim: the claim that becomes a person's id; sub unless given. Use none that people choose for themselves.
 
     """

@@ -54,7 +54,9 @@ def requested(details: RunDetails) -> tuple[str | None, Request]:
     """
     if details.backup is None or details.target is None:
         raise BadInputError(
-            "run", "does not say which backup goes where", "Say both when it is created or scoped: --backup, --target."
+            "run",
+            "does not say which backup goes where",
+            "Say both: proofgap run scope RUN --backup BACKUP --into TARGET.",
         )
     options = dict(option.split("=", 1) for option in details.options)
     return details.driver, Request(

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import structlog
+from msgspec.structs import replace
 
 from proofgap.access import Action
 from proofgap.errors import FencedError, GuardRefusedError, ProofgapError, RefusedError
@@ -95,12 +96,30 @@ class Restore(Recorder):
 
         """
         self.run_id = run_id
-        plan = self._prepare(new, self.ledger.peek(run_id, self.actor).version)
+        self._line_up(self._prepare(new, self.ledger.peek(run_id, self.actor).version), RunDetails())
+
+    def leave(self, new: NewRun, place: RunDetails) -> None:
+        """Take a new run to the queue, and leave it there for any worker that may have it.
+
+        Args:
+            new: the run.
+            place: its place in line: priority and deadline.
+
+        Raises:
+            NotFoundError, ForbiddenError: the actor may not create or queue runs there.
+            ProofgapError, OSError, KeyboardInterrupt: as for `run`.
+
+        """
+        self.run_id = self._moved(self.ledger.create(new, self.actor)).run_id
+        self._line_up(self._prepare(new), place)
+
+    def _line_up(self, plan: Plan | None, place: RunDetails) -> None:
+        """Queue a plan that somebody agreed to, for whichever worker claims it."""
         if plan is None:
             return
         with self._looking():
             found = self.driver.fingerprint(plan)
-        self._queued(RunDetails(plan_digest=plan.digest, target_fingerprint=found))
+        self._queued(replace(place, plan_digest=plan.digest, target_fingerprint=found))
 
     def resume(self, run_id: str) -> None:
         """Go on with a run that was previewed, by now approved or not, if it still is what was previewed.

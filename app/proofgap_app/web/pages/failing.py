@@ -20,6 +20,17 @@ _NO_RUN = (
 )
 
 
+_IN_SIGHT = frozenset(
+    {
+        HTTPStatus.FORBIDDEN,
+        HTTPStatus.CONFLICT,
+        HTTPStatus.PRECONDITION_FAILED,
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+    }
+)
+"""What is answered only to somebody who can view the run: they are led back to it."""
+
+
 def page(path: str, problem: Problem) -> Response:
     """Give the page of a problem that a request for a path met."""
     run = _run_of(path)
@@ -38,12 +49,15 @@ def page(path: str, problem: Problem) -> Response:
         title=title,
         detail=detail,
         log=log,
+        run=run if problem.status in _IN_SIGHT else None,
         remedy=_remedy(problem),
     )
     return HTMLResponse(html, problem.status)
 
 
 def _remedy(problem: Problem) -> str:
+    if problem.errors:  # each brings its own; the general one is for programs
+        return ""
     if problem.trace_id is None:
         return MEANINGS[problem.code].remedy
     return "Whoever runs the server finds what happened in its log, under the number of this error."

@@ -19,7 +19,7 @@ _PREPARING = frozenset({RunStatus.DRAFT, RunStatus.SCOPED, RunStatus.CHECKED, Ru
 
 
 class Field(NamedTuple):
-    """One thing that is asked; ``kind`` is ``text``, ``check`` or ``hidden``, ``choices`` are suggestions for a text."""
+    """One thing that is asked; ``kind`` is ``text``, ``check``, ``checked`` or ``hidden``, ``choices`` are suggestions for a text."""
 
     name: str
     label: str = ""
@@ -85,7 +85,8 @@ def of_preparation(around: Around, *, is_local: bool) -> Iterator[Form]:
     record = around.record
     if record.status not in _PREPARING or record.imported or not around.roles & MAY[Action.PREPARE] or not is_local:
         return
-    overwrite = Field("overwrite", "Replace what exists in the target and differs", kind="check", value="yes")
+    kind = "checked" if record.details.overwrite else "check"
+    overwrite = Field("overwrite", "Replace what exists in the target and differs", kind=kind, value="yes")
     notes = ("Backup and target are read by this server; nothing is written. A large backup takes a while.",)
     yield Form("Make the preview here", addresses.run(record.id, "prepare"), "Check and preview", (overwrite,), notes)
 
@@ -102,7 +103,7 @@ def cancel(record: RunRecord) -> Form | None:
 
 def retry(record: RunRecord) -> Form:
     """Ask for a new run that tries again."""
-    notes = ("A new draft is made with the same backup and target. This run stays as it is.",)
+    notes = ("A new draft is made of the same backup, target and selection. This run stays as it is.",)
     return Form("Retry as a new run", addresses.run(record.id, "retry"), "Retry", (), notes)
 
 

@@ -11,6 +11,7 @@ from proofgap_app.web.pages import addresses, words
 from proofgap_app.web.pages.about import About, Link, Section, Table, pairs
 
 _ORDER = ("draft", "scoped", "checked", "previewed")
+_LOOKING = frozenset({RunStatus.DRAFT, RunStatus.SCOPED, RunStatus.CHECKED})
 _STEPS = (
     ("scoped", "Choose what is restored into what"),
     ("checked", "Look at backup and target, make a plan"),
@@ -25,7 +26,7 @@ def preview(record: RunRecord) -> About:
         {
             "Would be created": _count(shown.created),
             "Would be overwritten": _count(shown.overwritten),
-            "Would be skipped": _count(shown.skipped),
+            "Would not be restored": _count(shown.skipped),
             "Depth": {
                 "data": "every byte of the backup was read",
                 "metadata": "listings were read, contents were not",
@@ -103,6 +104,8 @@ def _notes(record: RunRecord) -> tuple[str, ...]:
 def _commands(record: RunRecord) -> tuple[str, ...]:
     if record.imported:
         return ()
+    if None not in (record.details.backup, record.details.target) and record.status in _LOOKING:
+        return (f"proofgap run prepare {record.id}",)
     following = {
         RunStatus.DRAFT: f"proofgap run scope {record.id} --backup BACKUP --into TARGET",
         RunStatus.SCOPED: f"proofgap run check {record.id} --plan-digest DIGEST --selected NUMBER",

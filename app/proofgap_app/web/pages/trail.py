@@ -30,7 +30,7 @@ _NEW = {  # which of the known facts are news with which event; the others were 
     "report": ("items",),
 }
 _ENDING = ("exit_code", "end_reason")
-_PREVIEWED = {"created": "{:,} to create", "overwritten": "{:,} to overwrite", "skipped": "{:,} to skip"}
+_PREVIEWED = {"created": "{:,} to create", "overwritten": "{:,} to overwrite", "skipped": "{:,} not restored"}
 _GOES_ON = frozenset({"scope", "check", "preview", "approve", "queue", "start", "report", "request_cancel"})
 _MACHINES = ("operation", "evidence")
 _DETAIL_MAX = 90
