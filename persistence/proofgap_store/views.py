@@ -36,7 +36,7 @@ _OF_EVIDENCE = (
 NOT_WITHHELD = f"""(:evident = 1 OR (
   e.type NOT IN ('{"', '".join(_OF_EVIDENCE)}')
   AND coalesce(e.payload ->> '$.data.machine', '') <> '{Machine.EVIDENCE}'
-  AND coalesce(e.payload ->> '$.data.kind', '') NOT LIKE '%evidence%'))"""
+  AND coalesce(e.payload ->> '$.data.kind', '') NOT IN ('evidence', 'evidence snapshot', 'evidence_snapshot')))"""
 """What of a run's log everybody may read who reads it: of evidence, whoever may not read it does not learn that there is any.
 
 Not by its events, nor by a refusal or a denial about it, nor by a decision, whose event holds every fact. Takes the parameter of

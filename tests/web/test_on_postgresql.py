@@ -9,7 +9,7 @@ from proofgap.audit import Actor
 from proofgap_app.web.people import identify
 from proofgap_store import Ledger, NewToken
 from tests import postgresql
-from tests.conformance.lives import ADA, settle
+from tests.conformance.lives import ADA, live, prove, settle
 from tests.web.serving import served
 from tests.web.test_events import following
 
@@ -63,3 +63,13 @@ def test_a_run_is_led_from_draft_to_its_decision_and_followed_on_the_way(ledger)
         assert [run] == [row["run"]["id"] for row in site.get(f"{ROOT}/restore-runs", Cookie=kept).json["items"]]
         ledger.sessions.revoke_token(issued.token, ADA)
         assert 401 == client.get(f"{ROOT}/restore-runs").status
+
+
+def test_the_log_tells_whoever_may_not_read_evidence_of_none_there_either(ledger):
+    run = live(ledger, "completed")
+    snapshot = prove(ledger, run)
+    around = ledger.desk.around(run, "wim")
+    assert snapshot not in repr((ledger.history(run, "wim"), ledger.desk.log(run, Actor(id="wim")), around.trail))
+    assert snapshot in repr(ledger.history(run, "olga"))
+    assert ledger.feed.moves(run, Actor(id="wim"))
+    assert ledger.audit.is_all(ADA)

@@ -6,6 +6,7 @@ import http.client
 import socket
 import time
 from contextlib import closing, suppress
+from threading import Event, Semaphore, Thread
 
 import pytest
 import structlog
@@ -24,6 +25,7 @@ from tests.web.world import named
 LIMITS = Limits(
     body_bytes_max=10_000,
     body_seconds_max=0.5,
+    bodies_max=8,
     head_seconds_max=0.5,
     head_bytes_max=4_096,
     stuck_seconds_max=0.3,
@@ -250,24 +252,29 @@ def test_what_nobody_thought_of_is_answered_logged_under_its_id_and_tells_nothin
     structlog.reset_defaults()
 
 
-def test_more_requests_at_once_than_it_takes_are_sent_away_for_a_second(site):
-    """Each of them holds its body back; the next one is told to come again, and does not wait."""
-    head = (
-        b"POST /sign-out HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nAuthorization: Bearer ada\r\nContent-Length: 3\r\n\r\n"
-        % site.port
-    )
-    held = [socket.create_connection(("127.0.0.1", site.port)) for _ in range(4)]
-    for connection in held:
-        connection.sendall(head)
-    answers = []
-    while not answers or answers[-1].status != 503:
-        answers.append(site.get("/healthz"))
-    assert ("unavailable", "1") == (answers[-1].json["code"], answers[-1].headers["retry-after"])
-    for connection in held:
-        connection.sendall(b"abc")
-        connection.close()
-    while site.get("/healthz").status != 200:
-        pass
+def test_more_requests_at_once_than_it_takes_are_sent_away_for_a_second(site, monkeypatch):
+    """Each of them is worked at still; the next one is told to come again, and does not wait."""
+    begun, go_on = Semaphore(0), Event()
+
+    def slow(*_given):
+        begun.release()
+        go_on.wait()
+        return {}
+
+    monkeypatch.setattr("proofgap_app.web.site.document", slow)
+    held = [Thread(target=site.get, args=("/openapi.json",), kwargs={"Authorization": "Bearer ada"}) for _ in range(4)]
+    for one in held:
+        one.start()
+    try:
+        for _ in held:
+            assert begun.acquire(timeout=10)
+        answer = site.get("/healthz")
+    finally:
+        go_on.set()
+        for one in held:
+            one.join()
+    assert ("unavailable", "1") == (answer.json["code"], answer.headers["retry-after"])
+    assert 200 == site.get("/healthz").status
 
 
 def test_a_port_is_taken_once():
@@ -279,6 +286,21 @@ def test_an_answer_is_sent_at_once():
     """The loop sends small parts without delay only where it knows that the socket is TCP."""
     with closing(serving.bound("127.0.0.1", 0)) as listener:
         assert socket.IPPROTO_TCP == listener.proto
+
+
+def test_bodies_that_never_come_keep_nobody_out_who_sends_none(site):
+    """Twice as many requests as there may be at once announce a body, and wait; more than may arrive are sent away."""
+    head = f"POST /sign-out HTTP/1.1\r\nHost: 127.0.0.1:{site.port}\r\nContent-Length: 9\r\n\r\n".encode()
+    slow = [socket.create_connection(("127.0.0.1", site.port), timeout=5) for _ in range(LIMITS.bodies_max + 1)]
+    try:
+        for one in slow:
+            one.sendall(head)
+        refused = {one.recv(12) for one in slow[-1:]}
+        answers = {site.get("/healthz").status for _ in range(4)}
+    finally:
+        for one in slow:
+            one.close()
+    assert ({b"HTTP/1.1 503"}, {200}) == (refused, answers)
 
 
 def test_whoever_takes_in_no_answer_keeps_nobody_out(site):

@@ -227,11 +227,15 @@ class SameSite:
 
 
 class Bodies:
-    """Takes in the whole body before anybody looks at it: so much, and within so many seconds."""
+    """Takes in the whole body before anybody looks at it: so much, and within so many seconds.
+
+    What still arrives is no request that is under way: it has a limit of its own, so that bodies that never come keep
+    nobody out who sends none.
+    """
 
     def __init__(self, app: ASGIApp, settings: SiteSettings) -> None:
         """Wrap an application."""
-        self.app, self.limits = app, settings.limits
+        self.app, self.limits, self.arriving = app, settings.limits, 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
@@ -239,12 +243,29 @@ class Bodies:
             await self.app(scope, receive, send)
             return
         try:
-            body = await self._whole(Headers(scope=scope), receive)
+            body = await self._arrived(scope, receive)
         except HttpError as error:
             await refuse(error, scope, receive, send)
             return
         if body is not None:
             await self.app(scope, _replayed(body, receive), send)
+
+    async def _arrived(self, scope: Scope, receive: Receive) -> bytes | None:
+        headers = Headers(scope=scope)
+        if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
+            return await self._whole(headers, receive)
+        if self.arriving >= self.limits.bodies_max:
+            raise HttpError(
+                Code.UNAVAILABLE, "Too many requests arrive just now.", {"retry-after": "1", "connection": "close"}
+            )
+        seat: Seat = scope[SEAT]
+        seat.leave()
+        self.arriving += 1
+        try:
+            return await self._whole(headers, receive)
+        finally:
+            self.arriving -= 1
+            seat.take()
 
     async def _whole(self, headers: Headers, receive: Receive) -> bytes | None:
         """Give the body; ``None``: the client is gone.

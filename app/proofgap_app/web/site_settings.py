@@ -19,6 +19,7 @@ class Limits(Struct):
 
     body_bytes_max: int = 2 * 2**20
     body_seconds_max: float = 30.0
+    bodies_max: int = 128  # that arrive at once
     head_seconds_max: float = 10.0  # from the first byte of a request to the end of its headers
     head_bytes_max: int = 16 * 2**10
     stuck_seconds_max: float = 30.0  # during which a client takes in nothing of an answer

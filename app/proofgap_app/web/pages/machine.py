@@ -5,7 +5,7 @@ The picture and the table are read off the machines that run. Refuses to know ho
 
 from __future__ import annotations
 
-from functools import cache
+from functools import lru_cache
 from typing import NamedTuple
 
 from starlette.responses import Response
@@ -23,6 +23,7 @@ from proofgap_app.web.pages.frames import answered, frame
 from proofgap_app.web.table import Route, Scope
 
 _SVG = "image/svg+xml"
+_PICTURES_MAX = 64  # there are as many paths as there are ways back and forth before a run is queued
 
 
 class Of(Struct):
@@ -61,7 +62,7 @@ def picture(call: Call, query: Of) -> Response:
     return Response(_drawn(one, tuple(step.status for step in steps or ())), media_type=_SVG)
 
 
-@cache
+@lru_cache(maxsize=_PICTURES_MAX)
 def _drawn(one: Machine, path: tuple[str, ...]) -> bytes:
     return draw(diagram.dot(one, path=path), Picture.SVG)
 
