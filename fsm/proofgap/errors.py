@@ -83,6 +83,8 @@ class NotFoundError(ProofgapError):
     def __init__(self, kind: str, subject: str, *, done: str = "") -> None:
         """Name the kind of record and the id that was asked for; ``done`` is what became of one that they can view."""
         self.kind, self.subject = kind, subject
+        if kind == "environment":
+            self.remedy = "An admin declares one: proofgap init --environment NAME."
         why = f"it was {done} already." if done else f"it does not exist, or you cannot view it. {self.remedy}"
         super().__init__(f"no {kind} {subject!r} to show: {why}")
 

@@ -145,6 +145,6 @@ def test_the_backlog_says_what_waits_for_workers_and_for_a_signature(ledger):
 def test_a_role_for_every_environment_is_none_for_one_that_was_never_declared(ledger):
     ledger.access.grant("olga", Role.OPERATOR, ("default", "*"), ADA)
     before = ledger.feed.settled()
-    with pytest.raises(NotFoundError, match="no environment 'default/nowhere'"):
+    with pytest.raises(NotFoundError, match=r"no environment 'default/nowhere'.* proofgap init --environment"):
         ledger.create(NewRun(environment="nowhere"), OLGA)
     assert before == ledger.feed.settled()

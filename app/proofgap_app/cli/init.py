@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from cyclopts import App
 
 from proofgap.errors import BadInputError
@@ -33,7 +35,7 @@ def init(
     scope: Scope = SCOPE,
     access: Access = ACCESS,
 ) -> int:
-    """Make a ledger where there is none yet; doing it again changes nothing.
+    """Make a ledger where there is none yet, and the environment that is named; what is there stays as it is.
 
     Args:
         approvals_required: how many other people must approve a restore into this environment before it is queued.
@@ -47,7 +49,7 @@ def init(
     valid_us = None if evidence_valid is None else round(seconds("--evidence-valid", evidence_valid) * 1_000_000)
     chosen, actor = scope.chosen(), me()
     with opened(access, create=True) as ledger:
-        if approvals_required is not None or valid_us is not None:
+        if (scope.environment, approvals_required, valid_us) != (None, None, None):
             ledger.access.declare_environment(
                 chosen, actor, approvals_required=approvals_required, evidence_valid_us=valid_us
             )
@@ -58,7 +60,19 @@ def init(
         output.json_line({"ledger": url, **counts, "key_file": signing.key_file, "head_file": signing.head_file})
     else:
         output.data(f"Ledger ready: {url} ({found.runs} runs, {found.events} audit events)")
+        if scope.environment is not None:
+            output.data(f"Environment ready: {'/'.join(chosen)}")
+        for line in _declared("/".join(chosen), approvals_required, evidence_valid):
+            output.data(line)
         output.note(f"Key that signs its checkpoints: {signing.key_file} - back it up, and let nobody else read it.")
         output.note(f"Last checkpoint, as a witness: {signing.head_file} - better on another disk: set PROOFGAP_HEAD.")
         output.note("Next: proofgap restore BACKUP --into TARGET")
     return 0
+
+
+def _declared(place: str, approvals: int | None, valid: str | None) -> Iterator[str]:
+    """Say what holds in the environment from now on."""
+    if approvals is not None:
+        yield f"{place}: {output.amount(approvals, 'approval')} by other people needed before a restore is queued"
+    if valid is not None:
+        yield f"{place}: evidence counts for {valid} after its capture"

@@ -56,9 +56,20 @@ def chosen(name: str | None, wanted: Request) -> tuple[Driver, Request]:
     if name is None and colon and scheme in names():
         name, wanted = scheme, replace(wanted, backup=where)
     if name is None:
-        existing("backup", wanted.backup)
+        _existing(wanted.backup, scheme if colon else "")
     driver = driver_for(name, wanted.backup_path)
     return driver, driver.settled(wanted)
+
+
+def _existing(backup: str, scheme: str) -> None:
+    """Look whether there is such a backup; what looks like the name of a driver is answered with those that are installed."""
+    try:
+        existing("backup", backup)
+    except BadInputError as error:
+        if not scheme.isidentifier():
+            raise
+        remedy = f"{error.remedy} Or name a driver that is installed here before the colon: {', '.join(names())}."
+        raise BadInputError(error.field, error.problem, remedy) from None
 
 
 def driver_for(name: str | None, backup: Path) -> Driver:

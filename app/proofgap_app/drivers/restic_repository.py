@@ -164,7 +164,9 @@ class Repository:
         said = [line for line in errors if line.strip() and not line.startswith("Load(")]
         reason = self.tool.message(" ".join(map(plain, said)) or "restic gives no reason")
         problem = f"the repository {shown(self.tool.redact(self.location))} cannot be read ({reason})"
-        return SourceError("backup", problem, "Hand in a repository that this user can read, and its password.")
+        return SourceError(
+            "backup", problem, "Name one that this user can read, and the file of its password (--password-file)."
+        )
 
 
 class Trees:

@@ -407,6 +407,22 @@ def test_init_makes_a_ledger_once_and_its_folder_with_it(cli):
     assert again.err.splitlines()[-1] == "Next: proofgap restore BACKUP --into TARGET"
 
 
+def test_init_says_what_it_declared_of_an_environment(cli):
+    said = cli.ok("init", "--environment", "live", "--approvals-required", "1", "--evidence-valid", "90d").out
+    assert "default/live: 1 approval by other people needed before a restore is queued" in said
+    assert "default/live: evidence counts for 90d after its capture" in said
+    assert "default/live" not in cli.ok("init").out
+
+
+def test_init_with_the_name_of_an_environment_makes_it(cli):
+    cli.ok("init")
+    refused = cli("run", "create", "b", "--environment", "staging")
+    assert refused.code == 7
+    assert "An admin declares one: proofgap init --environment NAME." in refused.err
+    assert "Environment ready: default/staging" in cli.ok("init", "--environment", "staging").out
+    cli.ok("run", "create", "b", "--environment", "staging")
+
+
 def test_the_doctor_finds_a_sound_ledger_sound(cli):
     cli.ok("init")
     result = cli("doctor")

@@ -90,3 +90,13 @@ def test_the_name_before_the_colon_chooses_the_driver_and_a_file_may_still_have_
     assert drivers.chosen(None, Request(backup=str(odd), target=target))[1].backup == str(odd)
     odd = odd.rename(tmp_path / "files:x.zip")
     assert drivers.chosen("files", Request(backup=str(odd), target=target))[1].backup == str(odd)
+
+
+def test_a_backup_that_names_a_driver_that_is_not_there_is_answered_with_those_that_are(tmp_path):
+    """Neither a path nor a driver: both ways to put it right are named."""
+    with pytest.raises(
+        BadInputError, match=r"does not exist\. Name an archive.*installed here before the colon: .*files"
+    ):
+        drivers.chosen(None, Request(backup="tpae:/x", target=str(tmp_path)))
+    with pytest.raises(BadInputError, match=r"does not exist\. Name an archive, directory or database\.$"):
+        drivers.chosen(None, Request(backup=str(tmp_path / "none"), target=str(tmp_path)))
