@@ -184,6 +184,8 @@ class Gate:
                     return writing
                 self._announce(written)  # a crash from here on: everything happened, only nobody was told
                 return writing.answer(written)
+            with transaction(connection, writes=False):
+                self.demand_guards(connection)  # a foreign one may say "stale", too
         raise StaleError("the stream", None, None)
 
     def _insert(self, connection: Connection, writing: Writing[Any], readers: Readers) -> list[Written]:

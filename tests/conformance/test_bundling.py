@@ -161,10 +161,10 @@ def test_where_it_cannot_be_recorded_there_is_no_bundle(ledger, tmp_path, monkey
     ledger.audit.checkpoint()
     before = tables(ledger)
 
-    def append(_connection, _events):
+    def inserting(_events):
         raise RefusedByDatabaseError("no more")
 
-    monkeypatch.setattr(gate, "append", append)
+    monkeypatch.setattr(gate, "inserting", inserting)
     with pytest.raises(RefusedByDatabaseError):
         ledger.audit.bundle(run, UDO, tmp_path / "b.zip")
     assert list(tmp_path.iterdir()) == []

@@ -272,6 +272,9 @@ class Restore(Recorder):
             return None
         try:
             claim = self.ledger.fleet.claim(worker, self.actor, run=self.run_id)
+            if claim is None:
+                run = self.ledger.peek(self.run_id, self.actor)
+                self.ledger.access.demand(Action.EXECUTE, (run.workspace, run.environment), self.actor)
         except ProofgapError:  # nobody else will start what was released here
             self._fire(RunEvent.CANCEL, RunDetails(nothing_written=True))
             raise
