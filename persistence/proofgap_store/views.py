@@ -29,6 +29,7 @@ _ITEMS = msgspec.json.Decoder(Item)
 _CHECKS = msgspec.json.Decoder(Check)
 _OF_EVIDENCE = (
     EventType.EVIDENCE_CREATED,
+    EventType.EVIDENCE_IMPORTED,
     EventType.EVIDENCE_TRANSITIONED,
     EventType.EVIDENCE_REVIEWED,
     EventType.DECISION_PROJECTED,

@@ -8,6 +8,7 @@ import pytest
 from proofgap.audit import Actor
 from proofgap.findings import Code, Finding
 from proofgap_store import Ledger
+from tests.conformance.lives import ADA, facts, lines, operation, snapshot
 from tests.web.world import created
 
 ROOT = "/v1/workspaces/default/restore-runs"
@@ -17,18 +18,18 @@ FORM = {"Content_Type": "application/x-www-form-urlencoded"}
 @pytest.mark.parametrize("page", ["/runs/{run}", "/runs/{run}/events", f"{ROOT}/{{run}}/transitions?limit=200"])
 def test_the_log_tells_whoever_may_not_read_evidence_of_none(world, page):
     """Neither its events, nor a refusal about it, nor the decision that somebody else was shown."""
-    run, snapshot = world.runs["completed_with_evidence"], world.runs["snapshot"]
+    run, active = world.runs["completed_with_evidence"], world.runs["snapshot"]
     world.as_("olga").get(f"/runs/{run}", Accept="text/html")
     sent = {"details": {}, "checks": []}
     assert 409 == world.as_("wim").send("PUT", f"{ROOT}/{run}/evidence/hollow", sent).status
-    world.as_("vera").post(f"/runs/{run}/review", f"snapshot={snapshot}".encode(), **FORM)
+    world.as_("vera").post(f"/runs/{run}/review", f"snapshot={active}".encode(), **FORM)
 
     def read(name):
         found = world.as_(name).get(page.format(run=run), Accept="text/html")
         assert 200 == found.status
         return found.body.decode()
 
-    for sign in (snapshot, "evidence: ", "completed_with_evidence", "generating"):
+    for sign in (active, "evidence: ", "completed_with_evidence", "generating"):
         assert sign not in read("wim")
     if "transitions" not in page:
         assert "evidence: " in read("olga")
@@ -44,14 +45,14 @@ def test_the_ledgers_history_tells_a_worker_of_no_evidence_and_an_operator_of_al
 
 @pytest.mark.parametrize("name", ["vera", "wim"])
 def test_reviewing_a_snapshot_that_is_withheld_fails_like_reviewing_none(world, name):
-    run, snapshot = world.runs["completed_with_evidence"], world.runs["snapshot"]
+    run, active = world.runs["completed_with_evidence"], world.runs["snapshot"]
 
     def answer(named):
         found = world.as_(name).post(f"/runs/{run}/review", f"snapshot={named}".encode(), **FORM)
         return found.status, found.body
 
-    assert answer(snapshot) == answer("ev_nothing")
-    assert 403 == answer(snapshot)[0]
+    assert answer(active) == answer("ev_nothing")
+    assert 403 == answer(active)[0]
 
 
 def test_a_snapshot_is_reviewed_on_the_page_of_its_own_run_only(world):
@@ -72,3 +73,11 @@ def test_who_audits_one_workspace_is_not_told_where_in_another_something_is_wron
     world.ledger.access.grant("una", "auditor", ("default", "*"), Actor(id="ada"))
     world.ledger.access.grant("una", "auditor", ("away", "local"), Actor(id="admin-away"))
     assert world.runs["away"] in world.as_("una").post("/audit/verify").body.decode()
+
+
+def test_the_log_of_an_imported_run_tells_of_no_evidence_either(world):
+    made = lines(facts("old-1", "completed", operation("o-old"), snapshot("s-old", "o-old")))
+    world.ledger.import_facts(made, ADA)
+    seen = {name: repr(world.ledger.history("old-1", name)) for name in ("wim", "olga")}
+    assert "s-old" in seen["olga"]
+    assert "s-old" not in seen["wim"]
