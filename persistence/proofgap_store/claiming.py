@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from proofgap.access import ANY_ENVIRONMENT, Action, Place, authorize
+from proofgap.access import Action, Place, authorize
 from proofgap.audit import canonical
 from proofgap.facts import RunEvent
 from proofgap.hooks import ProjectForRecord

@@ -109,7 +109,9 @@ class Fleet:
         """
         wanted = claiming.Wanted(worker, run, new_token() if token is None else token, token is not None)
         is_asked = not dialect_for(self.gate.engine).skip_locked  # else nobody waits for whoever chooses
-        if is_asked and not self.gate.read(lambda connection: claiming.has_next(connection, wanted, actor.id), (actor.id,)):
+        if is_asked and not self.gate.read(
+            lambda connection: claiming.has_next(connection, wanted, actor.id), (actor.id,)
+        ):
             return None
         call = made(self.clock(), actor)
         return self.gate.take(lambda connection: claiming.claiming(connection, wanted, call), (actor.id,))
