@@ -153,11 +153,10 @@ class Fleet:
 
         def look(connection: Connection) -> Queue:
             held = environments.held(connection, actor.id)
-            seen = environments.seen(connection, actor.id)
             return Queue(
                 waiting=environments.waiting(connection, actor.id, _WAITING_MAX),
                 held=held,
-                workers=tuple(found for found in workers.active(connection) if seen) if seen else (),
+                workers=workers.active(connection, actor.id, frozenset(row.run for row in held)),
             )
 
         return self.gate.read(look, (actor.id,))

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from msgspec import json
+from msgspec.structs import replace
 
 from proofgap.access import ANY_ENVIRONMENT, Action
 from proofgap.admission import admitted
@@ -213,9 +214,25 @@ def _employed(worker: str, principal: str, found: Sequence[tuple[str, str, str, 
     return Employed(worker, principal, _NEW.decode(details), WorkerState(state), busy)
 
 
-def active(connection: Connection) -> tuple[WorkerInfo, ...]:
-    """Read the workers that have a lease."""
-    return tuple(_info(row) for row in rows(connection, _ACTIVE))
+def active(connection: Connection, principal: str, visible_runs: frozenset[str]) -> tuple[WorkerInfo, ...]:
+    """Read the workers that have a lease and serve an environment that somebody sees; of each, only what they may see."""
+    mine = seen(connection, principal)
+    found = []
+    for worker in (_info(row) for row in rows(connection, _ACTIVE)):
+        shared = [
+            scope for scope in served(connection, worker.principal, worker.wanted.environments) if _within(scope, mine)
+        ]
+        if shared:
+            labels = tuple(label for label in worker.wanted.environments if _within(scope_of(label), mine))
+            running = tuple(run for run in worker.running if run in visible_runs)
+            found.append(replace(worker, wanted=replace(worker.wanted, environments=labels), running=running))
+    return tuple(found)
+
+
+def _within(scope: tuple[str, str], mine: Sequence[tuple[str, str]]) -> bool:
+    return any(
+        scope[0] == other[0] and (scope[1] == other[1] or ANY_ENVIRONMENT in {scope[1], other[1]}) for other in mine
+    )
 
 
 def _info(row: Row) -> WorkerInfo:

@@ -411,3 +411,14 @@ def test_a_lost_hold_that_was_let_go_past_the_guards_is_found(ledger):
     with unguarded(ledger) as connection:
         execute(connection, "UPDATE restore_run SET holds_env = 0")
     assert [str(finding.code) for finding in ledger.verify().findings] == ["ROW_MISMATCH"]
+
+
+def test_a_worker_is_seen_by_whoever_sees_what_it_serves_and_only_as_far_as_that(ledger):
+    ledger.access.declare_environment(("other", "secret"), ADA)
+    ledger.access.grant(WIM.id, Role.WORKER, ("other", "secret"), ADA)
+    ledger.fleet.register(NewWorker(name="there", environments=("other/secret",)), WIM)
+    ledger.fleet.register(NewWorker(name="both", environments=("other/secret", "default/local")), WIM)
+    told = {found.wanted.name: found.wanted.environments for found in ledger.fleet.queue(OLGA).workers}
+    assert told == {"both": ("default/local",)}
+    assert {found.wanted.name for found in ledger.fleet.queue(ADA).workers} == {"there", "both"}
+    assert ledger.fleet.queue(SAM).workers == ()

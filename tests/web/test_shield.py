@@ -271,3 +271,9 @@ def test_more_requests_at_once_than_it_takes_are_sent_away_for_a_second(site):
 def test_a_port_is_taken_once():
     with closing(serving.bound("127.0.0.1", 0)) as listener, pytest.raises(OSError, match="in use"):
         serving.bound("127.0.0.1", listener.getsockname()[1])
+
+
+def test_an_answer_is_sent_at_once():
+    """The loop sends small parts without delay only where it knows that the socket is TCP."""
+    with closing(serving.bound("127.0.0.1", 0)) as listener:
+        assert socket.IPPROTO_TCP == listener.proto
