@@ -219,9 +219,8 @@ def active(connection: Connection, principal: str, visible_runs: frozenset[str])
     mine = seen(connection, principal)
     found = []
     for worker in (_info(row) for row in rows(connection, _ACTIVE)):
-        shared = [
-            scope for scope in served(connection, worker.principal, worker.wanted.environments) if _within(scope, mine)
-        ]
+        allowed = seen(connection, worker.principal, Action.EXECUTE)
+        shared = [scope for scope in served(allowed, worker.wanted.environments) if _within(scope, mine)]
         if shared:
             labels = tuple(label for label in worker.wanted.environments if _within(scope_of(label), mine))
             running = tuple(run for run in worker.running if run in visible_runs)
