@@ -12,30 +12,30 @@ not kept for another worker, not in a held environment. Refuses to know leases (
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from proofgap.access import ANY_ENVIRONMENT, Action, Place, authorize
+from proofgap.access import Action, Place, authorize
 from proofgap.audit import canonical
-from proofgap.facts import RunEvent, RunStatus
+from proofgap.facts import RunEvent
 from proofgap.hooks import ProjectForRecord
 from proofgap.moves import move
 from proofgap.records import Moment, RunDetails
 from proofgap_store.dialect import dialect_of
-from proofgap_store.engine import Connection, RefusedByDatabaseError, rows
+from proofgap_store.engine import Connection, rows
 from proofgap_store.fencing import claim_of
 from proofgap_store.fleet_shapes import Claim, WorkerState
 from proofgap_store.gate import Writing
-from proofgap_store.read import run
+from proofgap_store.read import Found, run, run_that
 from proofgap_store.transitions import Call, Plan, writing
-from proofgap_store.workers import Employed, WorkerLostError, employed, served
+from proofgap_store.workers import Employed, WorkerLostError, employed_and_served
 
 _HOOKS = ProjectForRecord()
-_TAKEN = "proofgap: stale claim: somebody was faster"
 _NEXT = """
 WITH scope AS MATERIALIZED (SELECT value ->> 0 AS workspace, value ->> 1 AS environment FROM json_each(:scopes)),
   driver AS MATERIALIZED (SELECT value AS name FROM json_each(:drivers))
 SELECT r.id FROM restore_run AS r JOIN environment AS e ON e.workspace = r.workspace AND e.id = r.environment
-WHERE r.status = 'queued' AND r.imported = 0 AND (CAST(:run AS TEXT) IS NULL OR r.id = :run)
+WHERE r.status = 'queued' AND r.imported = 0 {named}
   AND (EXISTS (SELECT 1 FROM scope AS s WHERE s.workspace = r.workspace AND s.environment IN (r.environment, :any))) IS TRUE
   AND (EXISTS (
     SELECT 1 FROM restore_run AS h WHERE h.workspace = r.workspace AND h.environment = r.environment AND h.holds_env = 1)
@@ -45,6 +45,7 @@ WHERE r.status = 'queued' AND r.imported = 0 AND (CAST(:run AS TEXT) IS NULL OR 
   AND coalesce(CAST(r.details ->> '$.deadline_us' AS BIGINT) > {clock}, TRUE)
 ORDER BY r.priority DESC, r.last_event_id LIMIT 1 {lock}
 """
+_NAMED = "AND r.id = :run"
 _MINE = "SELECT id FROM restore_run WHERE worker = :worker AND holds_env = 1 AND status = 'running' AND details ->> '$.claim' = :claim"
 
 
@@ -65,7 +66,7 @@ def claiming(connection: Connection, wanted: Wanted, call: Call) -> Writing[Clai
         WorkerLostError: the worker is not active any more.
 
     """
-    worker = employed(connection, wanted.worker, call.actor.id)
+    worker, scopes = employed_and_served(connection, wanted.worker, call.actor.id)
     if worker.state is not WorkerState.ACTIVE:
         raise WorkerLostError(worker.id, worker.state)
     before = _before(connection, worker, wanted)
@@ -73,18 +74,16 @@ def claiming(connection: Connection, wanted: Wanted, call: Call) -> Writing[Clai
         return Claim(run=run(connection, before, call.actor.id).record, worker=worker.id, token=wanted.token)
     if worker.busy >= worker.wanted.concurrency:
         return None
-    chosen = _next(connection, worker, wanted.run)
-    return None if chosen is None else _starting(connection, chosen, wanted, call)
+    chosen = _next(connection, worker, scopes, wanted.run)
+    return None if chosen is None else _starting(chosen, wanted, call)
 
 
 def has_next(connection: Connection, wanted: Wanted, principal: str) -> bool:
-    """Tell whether there is anything to claim, or anything to say: asked first, because a question takes no lock."""
-    if dialect_of(connection).skip_locked:  # nobody waits for whoever chooses
-        return True
-    worker = employed(connection, wanted.worker, principal)
+    """Tell whether there is anything to claim, or anything to say: asked first, where whoever chooses takes the one lock."""
+    worker, scopes = employed_and_served(connection, wanted.worker, principal)
     if worker.state is not WorkerState.ACTIVE or _before(connection, worker, wanted) is not None:
         return True
-    return _next(connection, worker, wanted.run, lock=False) is not None
+    return _next(connection, worker, scopes, wanted.run) is not None
 
 
 def _before(connection: Connection, worker: Employed, wanted: Wanted) -> str | None:
@@ -94,19 +93,19 @@ def _before(connection: Connection, worker: Employed, wanted: Wanted) -> str | N
     return found[0]["id"] if found else None
 
 
-def _next(connection: Connection, worker: Employed, run_id: str | None, *, lock: bool = True) -> str | None:
+def _next(
+    connection: Connection, worker: Employed, scopes: Sequence[tuple[str, str]], run_id: str | None
+) -> Found | None:
+    """Choose a run and read it, in one statement: what changed since makes its start stale."""
     dialect = dialect_of(connection)
-    statement = _NEXT.format(clock=dialect.clock, lock=dialect.skip_locked if lock else "")
-    scopes = served(connection, worker.principal, worker.wanted.environments)
+    named = {} if run_id is None else {"run": run_id}
+    which = _NEXT.format(clock=dialect.clock, lock=dialect.skip_locked, named=_NAMED if named else "")
     parameters = {"scopes": canonical(scopes).decode(), "drivers": canonical(worker.wanted.drivers).decode()}
-    found = rows(connection, statement, worker=worker.id, run=run_id, any=ANY_ENVIRONMENT, **parameters)
-    return found[0]["id"] if found else None
+    return run_that(connection, which, worker.principal, worker=worker.id, **parameters, **named)
 
 
-def _starting(connection: Connection, run_id: str, wanted: Wanted, call: Call) -> Writing[Claim | None]:
-    found = run(connection, run_id, call.actor.id)
-    if found.record.status is not RunStatus.QUEUED or found.held_by is not None:  # since it was chosen
-        raise RefusedByDatabaseError(_TAKEN)
+def _starting(found: Found, wanted: Wanted, call: Call) -> Writing[Claim | None]:
+    run_id = found.record.id
     place = Place(found.record.workspace, found.record.environment, run_id)
     authorize(call.actor.id, found.roles, Action.EXECUTE, ("restore run", run_id), place)
     given = RunDetails(worker=wanted.worker, claim=claim_of(wanted.token))

@@ -20,6 +20,7 @@ from procrastinate import App, JobContext, PsycopgConnector
 from procrastinate.connector import Notify
 from procrastinate.exceptions import ConnectorException
 from procrastinate.worker import Worker
+from psycopg import AsyncConnection
 
 from proofgap_store.dispatching import Execute
 from proofgap_store.engine import UnavailableError
@@ -78,9 +79,18 @@ async def _serve(jobs: Jobs, wanted: Deliveries) -> None:
     await reconciling
 
 
+def _connector(url: str, connections_max: int) -> PsycopgConnector:
+    """Make the engine's way to its jobs: they are no record, so nobody waits for a disk or for a BEGIN of one statement."""
+    settings = {"options": f"-c search_path={QUEUE} -c synchronous_commit=off"}
+    return _Connector(conninfo=url, kwargs=settings, configure=_commit_each, min_size=1, max_size=connections_max)
+
+
+async def _commit_each(connection: AsyncConnection) -> None:
+    await connection.set_autocommit(True)
+
+
 async def _deliver_until(jobs: Jobs, wanted: Deliveries) -> None:
-    settings = {"options": f"-c search_path={QUEUE}"}
-    app = App(connector=_Connector(conninfo=jobs.url, kwargs=settings, min_size=1, max_size=wanted.concurrency + 2))
+    app = App(connector=_connector(jobs.url, wanted.concurrency + 2))
 
     @app.task(name=jobs.task, pass_context=True)
     def deliver(context: JobContext, run: str) -> None:

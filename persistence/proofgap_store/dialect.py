@@ -37,6 +37,7 @@ class Dialect(NamedTuple):
     cursor: Callable[
         [Connection, str, Parameters], AbstractContextManager[Any]
     ]  # gives rows one by one: memory stays flat
+    names: Callable[[Any], list[str]]  # of the columns that a cursor gives; none: it gives no rows
     commit: Callable[[Connection, bool], None]  # ends a transaction: one that writes, or one that sees one snapshot
     together: Callable[[Connection, Sequence[Statement]], list[list[Any]]]  # runs statements in order; gives their rows
     is_lost: Callable[[Connection], bool]  # sends what still waits; whether a connection is of no use any more
@@ -53,6 +54,10 @@ def _refusal(error: Exception) -> str | None:
 @contextmanager
 def _cursor(connection: Connection, statement: str, parameters: Parameters) -> Iterator[Any]:
     yield connection.execute(statement, parameters)
+
+
+def _names(cursor: Any) -> list[str]:  # noqa: ANN401 - as the driver has it
+    return [column[0] for column in cursor.description or ()]
 
 
 def _begin(connection: Connection, writes: bool, _readers: Readers) -> None:  # noqa: FBT001 - as the dialect has it
@@ -76,6 +81,7 @@ SQLITE = Dialect(
     refusal=_refusal,
     remedy="Check the file, its folder, the disk and who may write there.",
     cursor=_cursor,
+    names=_names,
     commit=_commit,
     together=_together,
     is_lost=lambda _connection: False,

@@ -81,7 +81,7 @@ class Served(NamedTuple):
     def has(self, connection: Connection, principal: str, drill: Drill) -> bool:
         """Tell whether a drill is for a machine like that: elsewhere its backup may not be there."""
         wanted = drill.wanted
-        scopes = served(connection, principal, self.environments)
+        scopes = served(seen(connection, principal, Action.EXECUTE), self.environments)
         is_here = any((wanted.workspace, place) in scopes for place in (wanted.environment, ANY_ENVIRONMENT))
         return is_here and (not self.drivers or wanted.details.driver in self.drivers)
 

@@ -217,9 +217,9 @@ def together(connection: Connection, *statements: Statement) -> list[list[Any]]:
 def rows(connection: Connection, statement: str, /, **parameters: object) -> list[Row]:
     """Run one statement and give its rows as dictionaries."""
     cursor = execute(connection, statement, parameters)
-    if cursor.description is None:
+    names = dialect_of(connection).names(cursor)
+    if not names:
         return []
-    names = [column[0] for column in cursor.description]
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
@@ -235,7 +235,7 @@ def walk(
 def walk_rows(connection: Connection, statement: str, /, **parameters: object) -> Iterator[Row]:
     """Run one statement and give its rows one by one, as dictionaries."""
     with dialect_of(connection).cursor(connection, statement, parameters) as cursor:
-        names = [column[0] for column in cursor.description]
+        names = dialect_of(connection).names(cursor)
         for row in cursor:
             yield dict(zip(names, row, strict=True))
 

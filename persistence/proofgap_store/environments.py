@@ -9,11 +9,11 @@ Owns the guard of ``start``, the release, and what is read of queue and holds. R
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import convert, json
 
-from proofgap.access import ANY_ENVIRONMENT, MAY, Action, Place, authorize
+from proofgap.access import ANY_ENVIRONMENT, MAY, Action, Place, Role, authorize
 from proofgap.audit import EventType, canonical, system_stream
 from proofgap.errors import GuardRefusedError, NotFoundError
 from proofgap.facts import RunEvent, RunStatus
@@ -121,4 +121,9 @@ def _scopes(connection: Connection, principal: str) -> str:
 
 def seen(connection: Connection, principal: str, action: Action = Action.VIEW) -> Sequence[tuple[str, str]]:
     """Read the scopes where somebody may do something."""
-    return sorted(scope for scope, held in grants(connection, principal).items() if held & MAY[action])
+    return where(grants(connection, principal), action)
+
+
+def where(held: Mapping[tuple[str, str], frozenset[Role]], action: Action) -> Sequence[tuple[str, str]]:
+    """Give the scopes where roles allow something."""
+    return sorted(scope for scope, roles_there in held.items() if roles_there & MAY[action])

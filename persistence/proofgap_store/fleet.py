@@ -24,7 +24,7 @@ from proofgap_store import claiming, denials, drills, environments, reaping, wor
 from proofgap_store.calls import made
 from proofgap_store.dispatching import RunDispatcher
 from proofgap_store.drills import EVERYTHING, Served, Unprepared
-from proofgap_store.engine import Connection
+from proofgap_store.engine import Connection, dialect_for
 from proofgap_store.fencing import new_token
 from proofgap_store.fleet_shapes import (
     Beat,
@@ -109,7 +109,10 @@ class Fleet:
 
         """
         wanted = claiming.Wanted(worker, run, new_token() if token is None else token, token is not None)
-        if not self.gate.read(lambda connection: claiming.has_next(connection, wanted, actor.id), (actor.id,)):
+        is_asked = not dialect_for(self.gate.engine).skip_locked  # else nobody waits for whoever chooses
+        if is_asked and not self.gate.read(
+            lambda connection: claiming.has_next(connection, wanted, actor.id), (actor.id,)
+        ):
             return None
         call = made(self.clock(), actor)
         return self.gate.take(lambda connection: claiming.claiming(connection, wanted, call), (actor.id,))

@@ -138,6 +138,12 @@ def _cursor(connection: Connection, statement: str, parameters: Parameters) -> I
         yield cursor
 
 
+def _names(cursor: psycopg.Cursor[Any]) -> list[str]:
+    """Ask the result: the driver's own description looks up the type of each column first."""
+    found = cursor.pgresult
+    return [] if found is None else [(found.fname(n) or b"").decode() for n in range(found.nfields)]
+
+
 def _is_lost(connection: Connection) -> bool:
     if not connection.closed:
         with suppress(psycopg.Error):  # then it is closed
@@ -175,6 +181,7 @@ POSTGRESQL = Dialect(
     refusal=_refusal,
     remedy="Check the server, the network, its disk, and what this user may do there.",
     cursor=_cursor,
+    names=_names,
     commit=_commit,
     together=_together,
     is_lost=_is_lost,

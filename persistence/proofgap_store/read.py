@@ -5,7 +5,7 @@ Owns the queries. Refuses to write, and to decide anything.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -18,7 +18,7 @@ from proofgap.text import check_id
 from proofgap_store.audit_log import Head
 from proofgap_store.dialect import Statement
 from proofgap_store.documents import run_record
-from proofgap_store.engine import Connection, Row, rows
+from proofgap_store.engine import Connection, Row, execute, rows
 from proofgap_store.shapes import Opening
 
 _RUN = """
@@ -40,8 +40,9 @@ SELECT found.*, s.seq, s.head, (SELECT seq FROM audit_stream WHERE stream = 'sys
   WHERE principal = :principal AND workspace = found.workspace AND environment IN (found.environment, :any) AND active = 1
 ) AS roles, (
   SELECT id FROM restore_run WHERE workspace = found.workspace AND environment = found.environment AND holds_env = 1
-) AS held_by FROM ({_RUN} WHERE r.id = :run) AS found
-LEFT JOIN audit_stream AS s ON s.stream = :stream
+) AS held_by, EXISTS (SELECT 1 FROM evidence_snapshot WHERE operation_run_id = found.operation_run_id) AS has_evidence
+FROM ({_RUN} WHERE r.id = ({{which}})) AS found
+LEFT JOIN audit_stream AS s ON s.stream = 'run/' || found.id
 """  # noqa: S608 - put together from our own text only
 _EVIDENCE = """
 SELECT * FROM evidence_snapshot WHERE operation_run_id = :operation AND workspace = :workspace AND environment = :environment
@@ -70,7 +71,9 @@ WHERE run = :run AND result = 'succeeded' AND document ->> '$.action' = 'unchang
 """
 _OWNER_OF_SNAPSHOT = "SELECT run FROM evidence_snapshot WHERE id = :snapshot AND run IS NOT NULL"
 
-_GRANTS = "SELECT workspace, environment, role FROM access_grant WHERE principal = :principal AND active = 1"
+GRANTS = "SELECT workspace, environment, role FROM access_grant WHERE principal = :principal AND active = 1"
+"""Gives every role that a principal holds, and where; `granted` reads it."""
+
 _PAGE = f"""
 {_RUN} WHERE r.id IN (SELECT value FROM json_each(:runs)) ORDER BY r.created_at_us DESC, r.id DESC
 """  # noqa: S608 - as above
@@ -98,19 +101,26 @@ def run(connection: Connection, run_id: str, principal: str) -> Found:
         NotFoundError: there is none.
 
     """
-    stream = run_stream(check_id("run", run_id))
-    found = rows(connection, _ONE_RUN, run=run_id, stream=stream, principal=principal, any=ANY_ENVIRONMENT)
-    if not found:
+    found = run_that(connection, ":run", principal, run=check_id("run", run_id))
+    if found is None:
         raise NotFoundError("restore run", run_id)
-    row = found[0]
-    record = run_record(row, _evidence(connection, row))
+    return found
+
+
+def run_that(connection: Connection, which: str, principal: str, /, **parameters: object) -> Found | None:
+    """Read the run whose id an expression gives, in the same statement; ``None``: it gives none."""
+    statement = _ONE_RUN.format(which=which)
+    row = next(iter(rows(connection, statement, principal=principal, any=ANY_ENVIRONMENT, **parameters)), None)
+    if row is None:
+        return None
+    stream, record = run_stream(row["id"]), run_record(row, _evidence(connection, row))
     head = Head(stream, 0, GENESIS) if row["seq"] is None else Head(stream, row["seq"] + 1, row["head"])
     held = frozenset(map(Role, row["roles"].split(","))) if row["roles"] else frozenset()
     return Found(record, head, held, row["law"], row["held_by"], row["evidence_valid_us"])
 
 
 def _evidence(connection: Connection, row: Row) -> list[Row]:
-    if row["operation_run_id"] is None:
+    if not row["has_evidence"]:
         return []
     return rows(
         connection,
@@ -190,10 +200,15 @@ def openings(text: str) -> dict[str, Opening]:
 
 def grants(connection: Connection, principal: str) -> dict[tuple[str, str], frozenset[Role]]:
     """Read every role that a principal holds, by workspace and environment."""
+    return granted(execute(connection, GRANTS, {"principal": principal}))
+
+
+def granted(found: Iterable[tuple[str, str, str]]) -> dict[tuple[str, str], frozenset[Role]]:
+    """Put together what `GRANTS` gave."""
     held: dict[tuple[str, str], frozenset[Role]] = {}
-    for row in rows(connection, _GRANTS, principal=principal):
-        scope = (row["workspace"], row["environment"])
-        held[scope] = held.get(scope, frozenset()) | {Role(row["role"])}
+    for workspace, environment, role in found:
+        scope = (workspace, environment)
+        held[scope] = held.get(scope, frozenset()) | {Role(role)}
     return held
 
 

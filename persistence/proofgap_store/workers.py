@@ -25,12 +25,12 @@ from proofgap.text import check_id
 from proofgap_store import questions, views
 from proofgap_store.audit_log import Draft, alone
 from proofgap_store.clock import new_id
-from proofgap_store.dialect import dialect_of
-from proofgap_store.engine import Connection, Row, rows
-from proofgap_store.environments import seen
+from proofgap_store.dialect import Statement, dialect_of
+from proofgap_store.engine import Connection, Row, execute, rows, together
+from proofgap_store.environments import seen, where
 from proofgap_store.fleet_shapes import Beat, NewWorker, WorkerInfo, WorkerState
 from proofgap_store.gate import Writing
-from proofgap_store.read import law
+from proofgap_store.read import GRANTS, granted, law
 from proofgap_store.transitions import Call
 
 _NEW = json.Decoder(NewWorker)
@@ -94,8 +94,9 @@ def registering(connection: Connection, new: NewWorker, call: Call) -> Writing[W
     new = admitted("new", new)
     check_id("name", new.name)
     questions.audited(connection, call.actor.id, Action.EXECUTE)
+    mine = seen(connection, call.actor.id, Action.EXECUTE)
     for label in new.environments:
-        if not served(connection, call.actor.id, (label,)):
+        if not served(mine, (label,)):
             views.permit(connection, Action.EXECUTE, scope_of(label), call.actor.id)
     worker = new_id("wk")
     data = {"worker": worker, "details": new, "lease_us": new.lease_us}
@@ -194,11 +195,27 @@ def owned(connection: Connection, worker: str, principal: str) -> WorkerInfo:
 
 def employed(connection: Connection, worker: str, principal: str) -> Employed:
     """Read of a worker what a claim needs, for whoever registered it. Raises as `owned`."""
-    found = rows(connection, _EMPLOYED, worker=check_id("worker", worker))
-    if not found or found[0]["principal"] != principal:
+    return _employed(worker, principal, execute(connection, *_asking(worker)).fetchall())
+
+
+def employed_and_served(
+    connection: Connection, worker: str, principal: str
+) -> tuple[Employed, Sequence[tuple[str, str]]]:
+    """Read a worker, and the scopes that it serves, in one round trip. Raises as `owned`."""
+    found, held = together(connection, _asking(worker), (GRANTS, {"principal": principal}))
+    asking = _employed(worker, principal, found)
+    return asking, served(where(granted(held), Action.EXECUTE), asking.wanted.environments)
+
+
+def _asking(worker: str) -> Statement:
+    return _EMPLOYED, {"worker": check_id("worker", worker)}
+
+
+def _employed(worker: str, principal: str, found: Sequence[tuple[str, str, str, str, int]]) -> Employed:
+    if not found or found[0][1] != principal:
         raise NotFoundError("worker", worker)
-    row = found[0]
-    return Employed(row["id"], principal, _NEW.decode(row["details"]), WorkerState(row["state"]), row["busy"])
+    _, _, details, state, busy = found[0]
+    return Employed(worker, principal, _NEW.decode(details), WorkerState(state), busy)
 
 
 def active(connection: Connection) -> tuple[WorkerInfo, ...]:
@@ -208,7 +225,7 @@ def active(connection: Connection) -> tuple[WorkerInfo, ...]:
 
 def as_seen(connection: Connection, worker: WorkerInfo, seen_by: Sequence[tuple[str, str]]) -> WorkerInfo | None:
     """Give of a worker what those see who see these scopes: its labels and runs there; ``None``: it serves none of them."""
-    places = served(connection, worker.principal, worker.wanted.environments)
+    places = served(seen(connection, worker.principal, Action.EXECUTE), worker.wanted.environments)
     if not any(_overlap(place, mine) for place in places for mine in seen_by):
         return None
     labels = tuple(
@@ -238,12 +255,11 @@ def _info(row: Row) -> WorkerInfo:
     )
 
 
-def served(connection: Connection, principal: str, labels: Sequence[str]) -> list[tuple[str, str]]:
+def served(allowed: Sequence[tuple[str, str]], labels: Sequence[str]) -> Sequence[tuple[str, str]]:
     """Give the scopes that a worker with these labels serves: where its principal may execute runs, narrowed by them."""
-    granted = seen(connection, principal, Action.EXECUTE)
     if not labels:
-        return list(granted)
-    pairs = [(mine, wanted) for mine in granted for wanted in map(scope_of, labels) if mine[0] == wanted[0]]
+        return allowed
+    pairs = [(mine, wanted) for mine in allowed for wanted in map(scope_of, labels) if mine[0] == wanted[0]]
     return sorted(
         {
             (mine[0], wanted[1] if mine[1] == ANY_ENVIRONMENT else mine[1])
