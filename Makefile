@@ -4,6 +4,8 @@
 PYTHON ?= python3
 # What is handed on to pytest, such as PYTEST_ARGS="-k decision -x".
 PYTEST_ARGS ?=
+# More than cores: many tests wait for a program, a server or a lease.
+TEST_WORKERS ?= 4
 
 # Debian packages whose programs the tests start.
 DEBIAN_PACKAGES := borgbackup chromium restic
@@ -60,7 +62,7 @@ demo: $(READY) ## Show one restore run from draft to outcome, in a ledger of its
 	$(BIN)/python -m proofgap_app.demo
 
 test: $(READY) programs ## Run all tests
-	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 lint: $(READY) ## Look for mistakes, form, spelling, and dependencies that are missing or too many
 	$(BIN)/ruff check
@@ -88,7 +90,7 @@ bench: $(READY) ## Measure what the ledger adds to its writes, as ratios to a fl
 	$(BIN)/python -m benchmarks
 
 cov: $(READY) programs ## Run all tests and say which lines and branches they miss
-	$(BIN)/python -m pytest -n 2 --cov --cov-report=term $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --cov --cov-report=term $(PYTEST_ARGS)
 
 all: lint types imports test verify ## All that must pass before a commit
 

@@ -270,7 +270,7 @@ def test_a_run_that_names_no_backup_cannot_be_resumed(shell: Shell) -> None:
     with Ledger.open(shell.url, create=False) as ledger:
         run_id = ledger.create(NewRun(), me()).run_id
     ran = shell.inside("restore", "--resume", run_id, "--yes")
-    assert (ran.code, "Say both when it is created or scoped" in ran.err) == (2, True)
+    assert (ran.code, "Say both: proofgap run scope RUN" in ran.err) == (2, True)
     assert shell.inside("restore", "--resume", "rr_none", "--yes").code == 7
 
 

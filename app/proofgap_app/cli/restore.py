@@ -57,7 +57,6 @@ app = App(
     help_prologue="""Examples:
   proofgap restore backup.tar.gz --into /srv/restored
   proofgap restore backup.tar.gz --into /srv/restored --dry-run
-  proofgap restore backup.zip --into /srv/restored --manifest SHA256SUMS --select 'etc/*' --yes
   proofgap restore restic:/srv/repo#latest --into /srv/restored --password-file /etc/restic.pw
   proofgap restore backup.tar.gz --into /srv/restored --queue --priority 10 --deadline 4h
   proofgap restore --resume rr_01KB2M95QF7T3ZC8H
