@@ -54,6 +54,17 @@ class TargetChangedError(ProofgapError):
         super().__init__(f"target {target}: it changed since the preview. {self.remedy}")
 
 
+def demand_same_target(target: str, shown: str | None, found: str) -> None:
+    """Refuse to write into a target that is not what the preview showed; ``None``: nobody was shown one.
+
+    Raises:
+        TargetChangedError: it is another one by now.
+
+    """
+    if shown is not None and found != shown:
+        raise TargetChangedError(target, shown, found)
+
+
 class Unit(StrEnum):
     """What the items of a plan are."""
 

@@ -19,7 +19,6 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, ClassVar
 
 import msgspec
@@ -41,7 +40,7 @@ from proofgap_app.drivers.base import (
     ShouldStop,
     SourceChangedError,
     SourceError,
-    TargetChangedError,
+    demand_same_target,
     no_progress,
 )
 from proofgap_app.drivers.borg_repository import OPTIONS, Archive, Contents, Repository, split_location
@@ -53,7 +52,7 @@ from proofgap_app.drivers.process import Stream, never, run
 from proofgap_app.drivers.restic_repository import with_size
 from proofgap_app.drivers.selection import select
 from proofgap_app.drivers.target import Target
-from proofgap_app.drivers.target_state import fingerprint
+from proofgap_app.drivers.target_state import IntoDirectory
 from proofgap_app.drivers.tool import Tool, demand_known_options
 
 _REMOTE = re.compile(r"[a-z]+://|[^/]+:")
@@ -61,7 +60,7 @@ _WARNINGS = frozenset({1, *range(100, 128)})
 _HARMLESS = re.compile(r"(attrs|restore_attrs|xattr|.*[Ee]xtended attribute)")
 
 
-class BorgDriver:
+class BorgDriver(IntoDirectory):
     """Restores an archive with borg."""
 
     name: ClassVar[str] = "borg"
@@ -114,15 +113,6 @@ class BorgDriver:
         problems = [f"THE BACKUP IS DAMAGED: {message}" for message in end.others]
         return preview_of(plan, items, Depth.DATA if end.reached_end else Depth.METADATA, seen, problems)
 
-    def place(self, plan: Plan) -> Path:
-        """Give the directory that is restored into."""
-        return plan.request.target_path
-
-    def fingerprint(self, plan: Plan) -> str:
-        """Give the SHA-256 of what is at every path that the plan touches."""
-        with Target(plan.request.target_path) as target:
-            return fingerprint(target, plan)
-
     def execute(
         self,
         plan: Plan,
@@ -135,9 +125,7 @@ class BorgDriver:
         """Restore; see `base.Driver.execute`."""
         repository, archive = _same(plan)
         errand = _errand(plan, repository, archive)
-        found = self.fingerprint(plan)
-        if target_fingerprint is not None and found != target_fingerprint:
-            raise TargetChangedError(shown(plan.request.target), target_fingerprint, found)
+        demand_same_target(shown(plan.request.target), target_fingerprint, self.fingerprint(plan))
 
         def work() -> tree.ToolEnd:
             if errand.arguments is None:

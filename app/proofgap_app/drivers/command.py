@@ -37,8 +37,8 @@ from proofgap_app.drivers.base import (
     ShouldStop,
     SourceChangedError,
     SourceError,
-    TargetChangedError,
     TargetError,
+    demand_same_target,
     no_progress,
 )
 from proofgap_app.drivers.command_evidence import collect
@@ -143,8 +143,7 @@ class CommandDriver:
         """Restore; see `base.Driver.execute`."""
         demand_same(plan)
         before = _foreseen(plan)
-        if target_fingerprint not in {None, before.fingerprint}:
-            raise TargetChangedError(shown(plan.request.target), target_fingerprint or "", before.fingerprint)
+        demand_same_target(shown(plan.request.target), target_fingerprint, before.fingerprint)
         return execute(
             plan,
             report=report,

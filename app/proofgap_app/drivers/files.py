@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import platform
 from dataclasses import replace
-from pathlib import Path
 from typing import ClassVar
 
 from proofgap_app.drivers.archives import Archive, DamagedError, content_digests, demand_same_bytes
@@ -24,8 +23,8 @@ from proofgap_app.drivers.base import (
     ShouldStop,
     SourceChangedError,
     SourceError,
-    TargetChangedError,
     TargetError,
+    demand_same_target,
     no_progress,
 )
 from proofgap_app.drivers.detect import open_archive
@@ -37,11 +36,11 @@ from proofgap_app.drivers.names import shown
 from proofgap_app.drivers.places import existing, whole
 from proofgap_app.drivers.selection import select
 from proofgap_app.drivers.target import Target
-from proofgap_app.drivers.target_state import fingerprint, foresee
+from proofgap_app.drivers.target_state import IntoDirectory, fingerprint, foresee
 from proofgap_app.drivers.tool import demand_known_options
 
 
-class FilesDriver:
+class FilesDriver(IntoDirectory):
     """Restores files, symbolic links and empty directories into a directory."""
 
     name: ClassVar[str] = "files"
@@ -79,15 +78,6 @@ class FilesDriver:
         is_unread = any(isinstance(digest, DamagedError) for digest in found.values()) or from_damaged_stream(plan)
         return preview_of(plan, items, Depth.METADATA if is_unread else depth, seen)
 
-    def place(self, plan: Plan) -> Path:
-        """Give the directory that is restored into."""
-        return plan.request.target_path
-
-    def fingerprint(self, plan: Plan) -> str:
-        """Give the SHA-256 of existence, kind, size, time of last change and permissions of every path the plan touches."""
-        with Target(plan.request.target_path) as target:
-            return fingerprint(target, plan)
-
     def execute(
         self,
         plan: Plan,
@@ -99,9 +89,7 @@ class FilesDriver:
     ) -> Execution:
         """Restore; see `base.Driver.execute`."""
         archive = same_archive(plan)
-        found = self.fingerprint(plan)
-        if target_fingerprint is not None and found != target_fingerprint:
-            raise TargetChangedError(shown(plan.request.target_path), target_fingerprint, found)
+        demand_same_target(shown(plan.request.target_path), target_fingerprint, self.fingerprint(plan))
         return execute(plan, archive, report=report, progress=progress, should_stop=should_stop)
 
     def collect(self, plan: Plan, *, progress: Progress = no_progress) -> EvidenceReport:

@@ -37,8 +37,8 @@ from proofgap_app.drivers.base import (
     Request,
     ShouldStop,
     SourceChangedError,
-    TargetChangedError,
     Unit,
+    demand_same_target,
     no_progress,
 )
 from proofgap_app.drivers.evidence import canonical_sha256
@@ -150,8 +150,7 @@ class PostgresqlDriver:
         demand_same(plan)
         with reading(plan.request) as connection:
             before, there = fingerprint(connection, written_to(plan)), objects(connection)
-        if target_fingerprint not in {None, before}:
-            raise TargetChangedError(plan.request.target, target_fingerprint or "", before)
+        demand_same_target(plan.request.target, target_fingerprint, before)
         return execute(plan, (before, there), report=report, progress=progress, should_stop=should_stop)
 
     def collect(self, plan: Plan, *, progress: Progress = no_progress) -> EvidenceReport:

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, ClassVar
 
 import msgspec
@@ -38,7 +37,7 @@ from proofgap_app.drivers.base import (
     ShouldStop,
     SourceChangedError,
     SourceError,
-    TargetChangedError,
+    demand_same_target,
     no_progress,
 )
 from proofgap_app.drivers.file_plan import Found, plan_of, preview_of
@@ -57,7 +56,7 @@ from proofgap_app.drivers.restic_repository import (
 )
 from proofgap_app.drivers.selection import select
 from proofgap_app.drivers.target import Target
-from proofgap_app.drivers.target_state import fingerprint
+from proofgap_app.drivers.target_state import IntoDirectory
 from proofgap_app.drivers.tool import Tool, demand_known_options
 
 _REMOTE = re.compile(r"(sftp|rest|s3|b2|azure|gs|swift|rclone):.")
@@ -69,7 +68,7 @@ _END_OF_ALL = re.compile(r"There were \d+ errors")
 _HARMLESS = re.compile(r"(UtimesNano|[Ll]chown|[Cc]hmod|[Cc]htimes|[Ss]etxattr|xattr|.*extended attribute)")
 
 
-class ResticDriver:
+class ResticDriver(IntoDirectory):
     """Restores a snapshot with restic."""
 
     name: ClassVar[str] = "restic"
@@ -120,15 +119,6 @@ class ResticDriver:
         progress(plan.bytes_total or 0, plan.selected)
         return preview_of(plan, items, Depth.METADATA, seen)
 
-    def place(self, plan: Plan) -> Path:
-        """Give the directory that is restored into."""
-        return plan.request.target_path
-
-    def fingerprint(self, plan: Plan) -> str:
-        """Give the SHA-256 of what is at every path that the plan touches."""
-        with Target(plan.request.target_path) as target:
-            return fingerprint(target, plan)
-
     def execute(
         self,
         plan: Plan,
@@ -141,9 +131,7 @@ class ResticDriver:
         """Restore; see `base.Driver.execute`."""
         repository, snapshot = _same(plan)
         patterns = _patterns(plan, repository, snapshot)
-        found = self.fingerprint(plan)
-        if target_fingerprint is not None and found != target_fingerprint:
-            raise TargetChangedError(shown(plan.request.target), target_fingerprint, found)
+        demand_same_target(shown(plan.request.target), target_fingerprint, self.fingerprint(plan))
         return tree.execute(
             plan,
             patterns.foreseen,

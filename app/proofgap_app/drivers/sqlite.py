@@ -36,9 +36,9 @@ from proofgap_app.drivers.base import (
     ShouldStop,
     SourceChangedError,
     SourceError,
-    TargetChangedError,
     TargetError,
     Unit,
+    demand_same_target,
     no_progress,
 )
 from proofgap_app.drivers.evidence import canonical_sha256
@@ -117,9 +117,7 @@ class SqliteDriver:
     ) -> Execution:
         """Restore; see `base.Driver.execute`."""
         demand_same(plan)
-        found = self.fingerprint(plan)
-        if target_fingerprint is not None and found != target_fingerprint:
-            raise TargetChangedError(shown(plan.request.target_path), target_fingerprint, found)
+        demand_same_target(shown(plan.request.target_path), target_fingerprint, self.fingerprint(plan))
         return execute(plan, report=report, progress=progress, should_stop=should_stop)
 
     def collect(self, plan: Plan, *, progress: Progress = no_progress) -> EvidenceReport:

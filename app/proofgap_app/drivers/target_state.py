@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from pathlib import Path
 
 from proofgap_app.drivers.archives import DamagedError, Digests
 from proofgap_app.drivers.base import Action, Kind, Plan, PlannedItem, PreviewItem
@@ -27,6 +28,19 @@ def fingerprint(target: Target, plan: Plan) -> str:
         if item.refused is None:
             hasher.update(f"{item.key}\t{_state(target, item)}\n".encode())
     return hasher.hexdigest()
+
+
+class IntoDirectory:
+    """What all drivers have in common that restore into a directory."""
+
+    def place(self, plan: Plan) -> Path:
+        """Give the directory that is restored into."""
+        return plan.request.target_path
+
+    def fingerprint(self, plan: Plan) -> str:
+        """Give the SHA-256 of existence, kind, size, time of last change and permissions of every path the plan touches."""
+        with Target(plan.request.target_path) as target:
+            return fingerprint(target, plan)
 
 
 def _state(target: Target, item: PlannedItem) -> str:
