@@ -60,14 +60,14 @@ class NaiveMachine(StateMachine):
     complete = running.to(completed)
 
 
-def connect(path: Path, synchronous: str) -> Engine:
-    """Open a database as people do, with the ledger's durability."""
+def connect(path: Path, synchronous: str, journal: str) -> Engine:
+    """Open a database as people do, with the ledger's durability; ``DELETE`` is the journal of SQLite as it comes."""
     engine = create_engine(f"sqlite:///{path}", module=sqlite)
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: object, _record: object) -> None:
         cursor = connection.cursor()  # type: ignore[attr-defined]
-        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute(f"PRAGMA journal_mode={journal}")
         cursor.execute(f"PRAGMA synchronous={synchronous}")
 
     return engine
