@@ -65,6 +65,7 @@ from proofgap_store.shapes import (
     Upgraded,
 )
 from proofgap_store.signing_in import Entrance, Session
+from proofgap_store.signing_out import OpenSession
 from proofgap_store.tokens import Issued, NewToken, Token
 from proofgap_store.verification import Anchors, Depth, Verification
 from proofgap_store.verifying import verify_file
@@ -126,6 +127,7 @@ __all__ = [
     "NewWorker",
     "News",
     "NumberedCheck",
+    "OpenSession",
     "Opening",
     "Page",
     "ProcrastinateDispatcher",

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from proofgap.audit import Actor
-from proofgap_store import denials, signing_in, tokens
+from proofgap_store import denials, signing_in, signing_out, tokens
 from proofgap_store.calls import made
 from proofgap_store.clock import new_secret, new_suffix
 from proofgap_store.engine import Connection, connected, execute, transaction
 from proofgap_store.gate import Answer, Gate, Writing
 from proofgap_store.signing_in import Door, Entrance, Session
+from proofgap_store.signing_out import OpenSession
 from proofgap_store.tokens import Issued, NewToken, Token
 
 _SECOND_US = 1_000_000
@@ -102,10 +103,25 @@ class Sessions:
             self._note(signing_in.stamp(found.id, now_us))
         return found
 
+    def in_force(self, actor: Actor) -> tuple[OpenSession, ...]:
+        """Read the sessions in force that the actor may end: their own, and of whom they administer."""
+        now_us = self.clock()
+        return self.gate.read(lambda connection: signing_out.listing(connection, actor.id, now_us))
+
     def end(self, session: str, actor: Actor) -> None:
         """End a session of the actor's, by its id; one that is over stays so."""
-        now_us = self.clock()
-        self.gate.write(lambda connection: signing_in.ending(connection, session, actor, now_us))
+        call = made(self.clock(), actor)
+        self.gate.write(lambda connection: signing_out.ending(connection, session, call))
+
+    def end_all(self, principal: str, actor: Actor) -> int:
+        """End every session of somebody, and the links that could begin another; gives how many sessions there were.
+
+        Raises:
+            NotFoundError: there is none that the actor may end.
+
+        """
+        call = made(self.clock(), actor)
+        return self.gate.write(lambda connection: signing_out.ending_all(connection, principal, call))
 
     def _door(self, prefix: str, seconds: int) -> Door:
         now_us = self.clock()

@@ -1,10 +1,10 @@
 """How a person is let in by a browser: one-time links, and the sessions that begin with one or with a provider's word.
 
-That a link was made, and that somebody signed in or out, are events of the stream ``system/sessions``. The rows are
-volatile: they end by themselves, a lost one costs a sign-in, and nothing else follows from them. A link is used by
-whoever is first: its row goes in the transaction in which the session begins.
+That a link was made, and that somebody signed in, are events of the stream ``system/sessions``. The rows are volatile:
+they end by themselves, a lost one costs a sign-in, and nothing else follows from them. A link is used by whoever is
+first: its row goes in the transaction in which the session begins.
 
-Owns these events and rows. Refuses to know cookies and providers.
+Owns these events and rows. Refuses to know cookies and providers, and how a session ends (`signing_out`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from proofgap_store.engine import Connection, rows
 from proofgap_store.gate import Insert, Writing
 from proofgap_store.tokens import hashed, refuse_token
 
-_STREAM = system_stream("sessions")
+STREAM = system_stream("sessions")
+"""Where links, sign-ins and sign-outs are recorded."""
+
 _SEEN_US = 60_000_000  # how exact the time of the last request is: a minute
 _ADD_LINK = "INSERT INTO access_link VALUES (:id, :principal, :name, :expires_at_us, :event_id)"
 _ADD_SESSION = "INSERT INTO access_session VALUES (:id, :principal, :name, :now, :expires_at_us, :event_id)"
@@ -28,7 +30,6 @@ _LINK = "SELECT principal, name, expires_at_us FROM access_link WHERE id = :id"
 _SESSION = "SELECT * FROM access_session WHERE id = :id"
 _STAMP = "UPDATE access_session SET seen_at_us = :now WHERE id = :id AND seen_at_us < :now"
 _USE_LINK = "DELETE FROM access_link WHERE id = :id"
-_END_SESSION = "DELETE FROM access_session WHERE id = :id"
 SWEEPS = (
     "DELETE FROM access_session WHERE expires_at_us <= :now",
     "DELETE FROM access_link WHERE expires_at_us <= :now",
@@ -109,7 +110,7 @@ def _opening(
     if kind is EventType.SIGNED_IN:
         row["now"] = door.now_us
     return Writing(
-        events=alone(connection, _STREAM, Draft(kind, None, None, None, None, data), actor, door.now_us),
+        events=alone(connection, STREAM, Draft(kind, None, None, None, None, data), actor, door.now_us),
         answer=lambda _written: Entrance(secret=door.secret, principal=actor.id, expires_at_us=door.expires_at_us),
         rows=lambda written: ((statement, {**row, "event_id": written[0].event_id}), *beside),
     )
@@ -127,16 +128,3 @@ def session(connection: Connection, secret: str, now_us: int, idle_us: int) -> S
 def stamp(session_id: str, now_us: int) -> tuple[str, dict[str, Any]]:
     """Give the statement that says when a session was last used: it is volatile, and no event."""
     return _STAMP, {"id": session_id, "now": now_us}
-
-
-def ending(connection: Connection, session_id: str, actor: Actor, now_us: int) -> Writing[None] | None:
-    """Compute the event of a session's end; one that is over already has had its end."""
-    found = next(iter(rows(connection, _SESSION, id=session_id)), None)
-    if found is None or found["principal"] != actor.id:
-        return None
-    draft = Draft(EventType.SIGNED_OUT, None, None, None, None, {"session": session_id})
-    return Writing(
-        events=alone(connection, _STREAM, draft, actor, now_us),
-        answer=lambda _written: None,
-        rows=lambda _written: ((_END_SESSION, {"id": session_id}),),
-    )

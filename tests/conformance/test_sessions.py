@@ -11,7 +11,7 @@ from proofgap.audit import Actor
 from proofgap.errors import BadInputError, NotFoundError
 from proofgap_store import LogQuery
 from proofgap_store.engine import connected, rows, transaction
-from tests.conformance.lives import ADA, OLGA, UDO, last, later, log_since, tables
+from tests.conformance.lives import ADA, HOME, OLGA, OTTO, UDO, last, later, log_since, open_scope, tables
 
 HOUR = 3600
 NAMED = Actor(id="olga", via="page", name="Olga Example")
@@ -139,3 +139,55 @@ def test_verification_holds_sessions_and_links_against_the_log(ledger):
     ledger.sessions.begin(NAMED, HOUR)
     ledger.audit.checkpoint()
     assert not ledger.verify().findings
+
+
+def test_an_admin_signs_out_whom_they_administer_everywhere_and_the_log_says_whose_sessions_they_were(ledger):
+    entrances = [ledger.sessions.begin(NAMED, HOUR) for _ in range(2)]
+    link = ledger.sessions.offer(NAMED, HOUR)
+    before = last(ledger)
+    assert 2 == ledger.sessions.end_all("olga", ADA)
+    assert [None, None] == [ledger.sessions.session(entrance.secret, HOUR) for entrance in entrances]
+    with pytest.raises(NotFoundError):  # it would begin the next one
+        ledger.sessions.begin_by_link(link.secret, HOUR)
+    events = log_since(ledger, before)
+    assert [("access.signed_out", "ada", "olga")] * 2 == [
+        (event.type, event.entry["actor"]["id"], event.entry["data"]["principal"]) for event in events
+    ]
+
+
+def test_whoever_signed_in_may_sign_out_everywhere(ledger):
+    for _ in range(2):
+        ledger.sessions.begin(NAMED, HOUR)
+    assert (2, []) == (ledger.sessions.end_all("olga", OLGA), sessions(ledger))
+
+
+def test_who_lost_their_last_role_can_still_be_signed_out(ledger):
+    ledger.sessions.begin(NAMED, HOUR)
+    ledger.access.grant("olga", Role.OPERATOR, HOME, ADA, revoke=True)
+    assert 1 == ledger.sessions.end_all("olga", ADA)
+
+
+def test_for_others_there_is_no_session_to_end_and_none_to_see(ledger):
+    ledger.sessions.begin(NAMED, HOUR)
+    ledger.sessions.begin(Actor(id="sam"), HOUR)  # never held a role: nobody administers them
+    open_scope(ledger, ("w2", "e2"), Actor(id="foreign"))
+    before = tables(ledger)
+    for actor in (OTTO, UDO, Actor(id="foreign"), Actor(id="nobody")):
+        with pytest.raises(NotFoundError):
+            ledger.sessions.end_all("olga", actor)
+        assert () == ledger.sessions.in_force(actor)
+    for principal in ("sam", "nobody"):
+        with pytest.raises(NotFoundError):
+            ledger.sessions.end_all(principal, ADA)
+    assert before == tables(ledger)
+
+
+def test_an_admin_sees_who_is_signed_in_since_when_and_by_which_means(ledger):
+    ledger.sessions.begin_by_link(ledger.sessions.offer(NAMED, HOUR).secret, HOUR)
+    ledger.sessions.begin(Actor(id="ada"), HOUR)
+    assert [("ada", "openid"), ("olga", "link")] == [
+        (row.principal, row.means) for row in ledger.sessions.in_force(ADA)
+    ]
+    assert ["olga"] == [row.principal for row in ledger.sessions.in_force(OLGA)]
+    later(ledger, 2 * HOUR * 1_000_000)
+    assert () == ledger.sessions.in_force(ADA)

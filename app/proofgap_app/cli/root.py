@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _PIPED_WIDTH = 160
 _GROUPS = frozenset(
-    {"audit", "db", "decision", "diagram", "drill", "evidence", "help", "items", "machine", "run", "token"}
+    {"audit", "db", "decision", "diagram", "drill", "evidence", "help", "items", "machine", "run", "session", "token"}
 )  # named alone, they print their page
 _COMMANDS = {
     "restore": (
@@ -43,6 +43,7 @@ _COMMANDS = {
     "grant": ("grant:app", "Grant a role to somebody, or revoke it."),
     "serve": ("serve:app", "Serve the console and the HTTP API."),
     "token": ("tokens:app", "Make, list and revoke API tokens."),
+    "session": ("sessions:app", "List who is signed in at the console, and sign somebody out."),
     "doctor": ("doctor:app", "Look whether the ledger and its database are sound."),
     "db": ("db:app", "Bring the ledger's database up, look for damage, copy it, give roles their rights."),
     "completion": ("completion:app", "Print a completion script for a shell."),
