@@ -52,19 +52,25 @@ SELECT id, status FROM restore_run WHERE workspace = :workspace AND environment 
 
 
 def demand_free(found: Found, event: RunEvent) -> None:
-    """Keep a run from starting where another one is live, or where a tool of a lost worker may be.
+    """Keep a run from starting where another one is live, where a tool of a lost worker may be, or past the worker it is kept for.
 
     Raises:
-        GuardRefusedError: the environment is held; names the run.
+        GuardRefusedError: the environment is held; names the run. Or the run is kept for a worker; names it.
 
     """
-    if event is not RunEvent.START or found.held_by is None or found.record.status is not RunStatus.QUEUED:
+    if event is not RunEvent.START or found.record.status is not RunStatus.QUEUED:
         return
-    others = [name for name in allowed_events(Machine.RUN, found.record.status) if name != event]
-    because = f"run {found.held_by} holds the environment; wait for its end, or release it: proofgap queue"
-    raise GuardRefusedError(
-        Machine.RUN, event, found.record.status, others, guard="environment_is_free", because=because
-    )
+    if found.held_by is not None:
+        because = f"run {found.held_by} holds the environment; wait for its end, or release it: proofgap queue"
+        raise _no_start("environment_is_free", because)
+    if found.record.details.worker is not None:
+        because = f"it is kept for worker {found.record.details.worker}, which starts it by claiming it"
+        raise _no_start("is_not_kept_for_a_worker", because)
+
+
+def _no_start(guard: str, because: str) -> GuardRefusedError:
+    others = [name for name in allowed_events(Machine.RUN, RunStatus.QUEUED) if name != RunEvent.START]
+    return GuardRefusedError(Machine.RUN, RunEvent.START, RunStatus.QUEUED, others, guard=guard, because=because)
 
 
 def releasing(connection: Connection, scope: tuple[str, str], call: Call) -> Writing[int] | int:

@@ -27,6 +27,7 @@ from proofgap_app.worker.lease import here
 from proofgap_app.worker.serve import Crew
 from proofgap_app.worker.unattended import Hands
 from proofgap_store import InlineDispatcher, Ledger, NewDrill, NewRun, NewWorker
+from proofgap_store.dispatching import Execute, never
 from tests.app.restoring import Backup, Shell, backup_of, opened, tree, wait_for
 
 WORKER = replace(me(), kind="worker", via="worker")
@@ -359,3 +360,32 @@ def test_releasing_an_environment_finds_out_that_its_run_was_killed(shell: Shell
 def _runs(shell: Shell) -> list[Any]:
     with Ledger.open(shell.url, create=False) as ledger:
         return [row.record for row in ledger.list_runs(me().id, me()).rows]
+
+
+def test_a_worker_reaps_on_while_a_drill_is_prepared(shell: Shell, tmp_path: Path) -> None:
+    """A preview reads a whole backup: nobody waits for that."""
+    began, may_end = threading.Event(), threading.Event()
+    with working(shell, lease_us=900_000, drivers=("sqlite",)) as crew:  # it claims none of this test's runs
+        crew.look_after = lambda _lease: (began.set(), may_end.wait(60))[0]
+        assert began.wait(30)
+        lost = left_running(shell, backup_of("tar", tmp_path))
+        wait_for(lambda: crew.ledger.peek(lost, me()).status == "failed")
+        may_end.set()
+
+
+def test_what_an_engine_brings_after_the_drain_began_is_left_to_others(shell: Shell, tmp_path: Path) -> None:
+    run_id = queued(shell, backup_of("tar", tmp_path))
+    answers = []
+
+    class Late(InlineDispatcher):
+        def serve(self, execute: Execute, *, name: str, concurrency: int, stop: threading.Event) -> None:
+            crew.drain()
+            answers.append(execute(run_id, never))
+
+    with opened(shell) as ledger:
+        ledger.fleet.deliver_by(Late())
+        wanted = here(NewWorker(name="-", lease_us=2_000_000, drivers=names()))
+        hands = Hands(ledger=ledger, actor=WORKER, patience_s=5)
+        crew = Crew(ledger=ledger, actor=WORKER, new=wanted, body=hands.execute)
+        crew.work()
+        assert ([False], "queued") == (answers, ledger.peek(run_id, me()).status)

@@ -135,6 +135,15 @@ def test_a_run_that_is_kept_for_a_worker_is_given_to_nobody_else(ledger):
     assert ledger.fleet.claim(mine, WIM, run=run_id).run.id == run_id
 
 
+def test_a_run_that_is_kept_for_a_worker_is_started_by_its_claim_only(ledger):
+    mine, run_id = worker(ledger), live(ledger, "previewed")
+    ledger.fire(run_id, RunEvent.QUEUE, ADA, given=RunDetails(worker=mine))
+    with pytest.raises(GuardRefusedError, match=f"kept for worker {mine}") as caught:
+        fire(ledger, run_id, "start")
+    assert (caught.value.guard, guard_of(ledger, run_id)) == ("is_not_kept_for_a_worker", "is_not_kept_for_a_worker")
+    assert ledger.fleet.claim(mine, WIM).run.id == run_id
+
+
 @pytest.mark.parametrize("token", [None, "not-the-token"])
 @pytest.mark.parametrize("event", ["report", "complete", "fail", "cancel"])
 def test_what_happens_to_a_claimed_run_is_written_with_its_token_only(ledger, event, token):

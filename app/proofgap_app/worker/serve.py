@@ -1,7 +1,8 @@
 """One process that executes whatever is queued for it, until it is told to end: the loop around `restore`.
 
-Theory. Three kinds of threads share one lease: one beats (`lease`), as many as runs may be executed at once claim and
-execute, and the caller's own looks after the fleet: it reaps lost workers and lets drills fire. The engine
+Theory. Four kinds of threads share one lease: one beats (`lease`), as many as runs may be executed at once claim and
+execute, the caller's own reaps lost workers, and one does what else is due, such as preparing drills: a preview reads a
+whole backup, and nobody is to wait for that. The engine
 (`proofgap_store.dispatching`) decides how a thread comes to know that a run waits; the claim decides who gets it.
 
 Ends, from gentle to hard: *drain* takes nothing new and lets every run end; *stop* also asks every tool to stop, and
@@ -21,6 +22,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import structlog
 
@@ -68,6 +70,7 @@ class Crew:
     _draining: threading.Event = field(default_factory=threading.Event)
     _halted: threading.Event = field(default_factory=threading.Event)
     _stops: set[Stop] = field(default_factory=set)
+    _tending: threading.Thread | None = None
 
     def drain(self) -> None:
         """Take nothing new; `work` returns when what is under way has ended. May be called from a signal handler."""
@@ -97,15 +100,23 @@ class Crew:
             ProofgapError: the worker may not execute anything, or its labels are wrong.
 
         """
-        while not self._draining.is_set():
-            try:
-                with Lease(self.ledger, self.actor, self.new) as lease:
-                    self.lease = lease
-                    _LOG.info("worker.began", worker=lease.worker.id, name=self.new.name)
-                    self._serve(lease)
-            except UnavailableError as error:
-                _LOG.warning("worker.waits_for_the_database", error=str(error))
-                self._draining.wait(_PAUSE_SECONDS)
+        try:
+            while not self._draining.is_set():
+                self._work()
+        finally:
+            if self._tending is not None:
+                self._tending.join()
+
+    def _work(self) -> None:
+        """Work as long as one lease lasts."""
+        try:
+            with Lease(self.ledger, self.actor, self.new) as lease:
+                self.lease = lease
+                _LOG.info("worker.began", worker=lease.worker.id, name=self.new.name)
+                self._serve(lease)
+        except UnavailableError as error:
+            _LOG.warning("worker.waits_for_the_database", error=str(error))
+            self._draining.wait(_PAUSE_SECONDS)
 
     def _serve(self, lease: Lease) -> None:
         """Let the engine deliver to this lease, and look after the fleet meanwhile."""
@@ -139,23 +150,28 @@ class Crew:
             _LOG.warning("worker.waits_for_the_database", error=str(error))
 
     def _look(self, lease: Lease) -> None:
-        """Reap, and whatever else is due; not right after this worker was cut off itself."""
+        """Reap, and have done whatever else is due; not right after this worker was cut off itself."""
         if time.monotonic() - lease.failed_at < self.new.lease_us / 1_000_000:
             return
-        try:
-            reaped = self.ledger.fleet.reap(self.actor)
-            self.counts["reaped"] += len(reaped.failed)
-            if reaped != type(reaped)():
-                _LOG.warning("worker.reaped", lost=reaped.workers, failed=reaped.failed, blocked=reaped.blocked)
-            self.look_after(lease)
-        except ProofgapError as error:
-            _LOG.warning("worker.could_not_look_after_the_fleet", error=str(error))
-        except Exception:  # noqa: BLE001 - what goes wrong beside them must not end the runs that are executed here
-            _LOG.exception("worker.could_not_look_after_the_fleet")
+        _carefully(self._reap)
+        if self._tending is None or not self._tending.is_alive():
+            self._tending = threading.Thread(
+                target=_carefully, args=(partial(self.look_after, lease),), name="looks after the fleet"
+            )
+            self._tending.start()
+
+    def _reap(self) -> None:
+        reaped = self.ledger.fleet.reap(self.actor)
+        self.counts["reaped"] += len(reaped.failed)
+        if reaped != type(reaped)():
+            _LOG.warning("worker.reaped", lost=reaped.workers, failed=reaped.failed, blocked=reaped.blocked)
 
     def _execute(self, lease: Lease, run_id: str | None, should_stop: Callable[[], bool]) -> bool:
-        """Claim a run and execute it; what goes wrong is logged, and belongs to that run only."""
-        claim = self._claim(lease, run_id)
+        """Claim a run and execute it; what goes wrong is logged, and belongs to that run only.
+
+        What the engine had fetched when the drain began is left to others.
+        """
+        claim = None if self._draining.is_set() else self._claim(lease, run_id)
         if claim is None:
             return False
         self.counts["claimed"] += 1
@@ -211,3 +227,13 @@ class Crew:
                 return None
             time.sleep(_PAUSE_SECONDS)
         return None
+
+
+def _carefully(work: Callable[[], object]) -> None:
+    """Do what is due for the fleet: what goes wrong there must not end the runs that are executed here."""
+    try:
+        work()
+    except ProofgapError as error:
+        _LOG.warning("worker.could_not_look_after_the_fleet", error=str(error))
+    except Exception:  # noqa: BLE001 - a driver may break in any way, and the next look comes
+        _LOG.exception("worker.could_not_look_after_the_fleet")
