@@ -55,7 +55,7 @@ def configure(given: LogStyle | None = None) -> None:
         BadInputError: the environment variable names no style.
 
     """
-    style = given or _from_environment()
+    style = style_of(given)
     if style is LogStyle.AUTO:
         style = LogStyle.TEXT if is_terminal(sys.stderr) else LogStyle.JSON
     structlog.configure(
@@ -66,12 +66,20 @@ def configure(given: LogStyle | None = None) -> None:
     )
 
 
-def _from_environment() -> LogStyle:
-    given = os.environ.get(LOG_VARIABLE) or LogStyle.AUTO
+def style_of(given: LogStyle | None) -> LogStyle:
+    """Give the style that is asked for: on the command line, else by the environment variable, else ``auto``.
+
+    Raises:
+        BadInputError: the environment variable names no style.
+
+    """
+    if given is not None:
+        return given
+    named = os.environ.get(LOG_VARIABLE) or LogStyle.AUTO
     try:
-        return LogStyle(given)
+        return LogStyle(named)
     except ValueError:
-        raise BadInputError(LOG_VARIABLE, f"'{safe(given)}' is no style", f"Use {', '.join(LogStyle)}.") from None
+        raise BadInputError(LOG_VARIABLE, f"'{safe(named)}' is no style", f"Use {', '.join(LogStyle)}.") from None
 
 
 def _text(_logger: object, _method: str, event: Mapping[str, Any]) -> str:

@@ -45,6 +45,7 @@ _COMMANDS = {
     "token": ("tokens:app", "Make, list and revoke API tokens."),
     "session": ("sessions:app", "List who is signed in at the console, and sign somebody out."),
     "doctor": ("doctor:app", "Look whether the ledger and its database are sound."),
+    "config": ("config:app", "Show the settings in force, and where each comes from."),
     "db": ("db:app", "Bring the ledger's database up, look for damage, copy it, give roles their rights."),
     "completion": ("completion:app", "Print a completion script for a shell."),
     "help": ("topics:app", "Explain a topic, such as exit-codes."),

@@ -41,7 +41,8 @@ def list_sessions(*, access: Access = ACCESS) -> int:
             output.json_line(_document(session))
         return 0
     output.table(
-        ("Who", "Signed in by", "Since", "Last used", "At most until"), (tuple(_document(row).values()) for row in found)
+        ("Who", "Signed in by", "Since", "Last used", "At most until"),
+        (tuple(_document(row).values()) for row in found),
     )
     if not found:
         output.note("Nobody is signed in.")
