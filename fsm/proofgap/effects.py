@@ -46,14 +46,16 @@ _WANTED = (
     | _RECOVERY_POINT
     | _PLACE_IN_LINE
 )
-_CHOSEN = frozenset({"manifest", "select", "overwrite", "options", "password_file"})
+CHOSEN = frozenset({"manifest", "select", "overwrite", "options", "password_file", "expects_nothing"})
+"""The facts that say what of a backup is restored, and how: each choice replaces all of them."""
+
 _FOUND = _RECOVERY_POINT | {
     *("plan_digest", "selected", "expects_nothing", "source_completeness", "target_fingerprint"),
     *("backup", "marker", "tool", "unit"),
 }
 ACCEPTED: MappingProxyType[str, frozenset[str]] = MappingProxyType(
     {
-        RunEvent.SCOPE: _WANTED | {"selected", "expects_nothing"} | _CHOSEN,
+        RunEvent.SCOPE: _WANTED | {"selected"} | CHOSEN,
         RunEvent.CHECK: _FOUND,
         RunEvent.PREVIEW: frozenset({"preview"}),
         RunEvent.APPROVE: frozenset(),
@@ -71,7 +73,7 @@ ACCEPTED: MappingProxyType[str, frozenset[str]] = MappingProxyType(
 )
 """The facts that may come with each event of a run."""
 
-ACCEPTED_AT_BIRTH = _WANTED
+ACCEPTED_AT_BIRTH = _WANTED | CHOSEN
 """The facts that a new run may begin with: what is wanted, and nothing of what could come of it."""
 
 _FINDINGS = frozenset(SnapshotDetails.__struct_fields__)

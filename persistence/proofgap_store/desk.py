@@ -60,11 +60,12 @@ ORDER BY e.seq DESC LIMIT {_STEPS_MAX}
 """  # noqa: S608 - as above
 _SOURCES_RUNS = 200  # how many of the newest runs of an environment are looked at for where backups came from
 _SOURCES = """
-SELECT DISTINCT workspace, environment, details ->> '$.backup' AS backup, details ->> '$.target' AS target,
-  details ->> '$.driver' AS driver
-FROM (SELECT * FROM restore_run WHERE workspace = :workspace AND environment = :environment
-  ORDER BY created_at_us DESC, id DESC LIMIT :limit) AS newest
-WHERE details ->> '$.backup' IS NOT NULL ORDER BY backup, target, driver
+SELECT workspace, environment, backup, target, driver, max(run) AS run FROM (
+  SELECT workspace, environment, id AS run, details ->> '$.backup' AS backup, details ->> '$.target' AS target,
+    details ->> '$.driver' AS driver
+  FROM (SELECT * FROM restore_run WHERE workspace = :workspace AND environment = :environment
+    ORDER BY created_at_us DESC, id DESC LIMIT :limit) AS newest) AS named
+WHERE backup IS NOT NULL GROUP BY workspace, environment, backup, target, driver ORDER BY backup, target, driver
 """
 _REVIEWS_MAX = 20
 _REVIEWS = f"""
@@ -98,13 +99,17 @@ class Step(NamedTuple):
 
 
 class Source(NamedTuple):
-    """Where a backup of an environment came from in an earlier run, where it went, and by which driver, as far as known."""
+    """Where a backup of an environment came from in an earlier run, where it went, and by which driver, as far as known.
+
+    ``run`` is one that wanted this, the last by its id: what else it wanted is on its record.
+    """
 
     workspace: str
     environment: str
     backup: str
     target: str | None
     driver: str | None
+    run: str
 
 
 class Review(NamedTuple):

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from proofgap.access import ANY_ENVIRONMENT, Action, Place, authorize
 from proofgap.admission import admitted
 from proofgap.audit import Actor, EventType, canonical, run_stream, system_stream
-from proofgap.effects import refuse_results_at_birth
+from proofgap.effects import CHOSEN, given_fields, refuse_results_at_birth
 from proofgap.errors import BadInputError, NotFoundError
 from proofgap.facts import utc_text
 from proofgap.hooks import ProjectForRecord
@@ -256,6 +256,8 @@ def _check(new: NewDrill) -> None:
         remedy = "Write five fields, such as '30 2 * * sun': minute, hour, day, month, weekday, in UTC."
         raise BadInputError("cron", f"{shown(new.cron)!r} is no time that ever comes", remedy) from None
     refuse_results_at_birth(new.details)
+    for name in sorted(CHOSEN.intersection(given_fields(new.details))):
+        raise BadInputError(f"details.{name}", "does not belong to the details of a drill", "Say it beside them.")
     refuse_in_options(new.options)
     for name in ("backup", "target", "driver"):
         if getattr(new.details, name) is None:

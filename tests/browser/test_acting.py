@@ -99,7 +99,7 @@ def test_a_backup_that_cannot_be_read_blocks_the_run_and_the_page_says_why(clien
 
 
 def test_a_run_that_names_no_target_is_not_prepared_and_stays_as_it_is(client, ledger):
-    run_id = made(client, {"backup": "b.zip"})
+    run_id = Maker(ledger).new(wanted=RunDetails(backup="b.zip"), actor=OLGA)
     before = last(ledger)
     answer = send(client, addresses.run(run_id, "prepare"))
     assert (answer.status, record(ledger, run_id).status, log_since(ledger, before)) == (422, "draft", [])

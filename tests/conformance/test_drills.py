@@ -120,6 +120,14 @@ def test_a_drill_says_what_is_restored_where_and_how(ledger, missing):
         ledger.fleet.declare_drill(NewDrill(cron=EVERY_SECOND, details=details), OLGA)
 
 
+def test_a_drill_says_what_it_selects_beside_the_details_of_its_runs_and_not_twice(ledger):
+    chosen = {"select": ("etc/*",), "overwrite": True, "options": ("tag=x",), "manifest": "/m", "password_file": "/p"}
+    for name, value in (chosen | {"expects_nothing": True}).items():
+        details = RunDetails(backup="b", target="t", driver="files", **{name: value})
+        with pytest.raises(BadInputError, match=f"details.{name}"):
+            ledger.fleet.declare_drill(NewDrill(cron=EVERY_SECOND, details=details), OLGA)
+
+
 def test_a_drill_claims_no_result(ledger):
     details = RunDetails(backup="b", target="t", driver="files", exit_code=0)
     with pytest.raises(BadInputError, match="exit_code"):

@@ -79,13 +79,14 @@ SAMPLES = {
 }
 POINT = {"recovery_point_us", "recovery_point_basis"}
 IN_LINE = {"priority", "deadline_us"}
+CHOSEN = {"expects_nothing", "manifest", "select", "overwrite", "options", "password_file"}
 WANTED = {"backup", "target", "driver", "purpose", "rto_us_stated", "rpo_us_stated", *POINT, *IN_LINE}
 ENDING = {
     *("counts", "counts_are_lower_bounds", "counts_source", "attention", "end_reason"),
     *("outcome_rule", "exit_code", "nothing_written", "source_completeness"),
 }
 TAKES = {
-    "scope": WANTED | {"selected", "expects_nothing", "manifest", "select", "overwrite", "options", "password_file"},
+    "scope": WANTED | CHOSEN | {"selected"},
     "check": POINT
     | {
         "plan_digest",

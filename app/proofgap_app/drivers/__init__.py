@@ -13,7 +13,7 @@ Owns the choice of the driver. Refuses to know runs, ledgers and workers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -25,17 +25,27 @@ from proofgap_app.drivers.detect import is_database
 from proofgap_app.drivers.places import existing
 from proofgap_app.drivers.secrets import refuse_secrets
 
-__all__ = ["GROUP", "chosen", "driver_for", "names"]
+__all__ = ["GROUP", "chosen", "driver_for", "names", "options_of"]
 
 GROUP = "proofgap.drivers"
 """The group of entry points that drivers are found in."""
 
-_OFFERED = ("name", "settled", "plan", "preview", "place", "fingerprint", "execute", "collect")
+_OFFERED = ("name", "options", "settled", "plan", "preview", "place", "fingerprint", "execute", "collect")
 
 
 def names() -> tuple[str, ...]:
     """List the names of all installed drivers, broken ones included."""
     return tuple(sorted({point.name for point in _installed()}))
+
+
+def options_of(name: str) -> Mapping[str, str]:
+    """Give the options of a driver by their names, and what each is for.
+
+    Raises:
+        BadInputError: there is no such driver, or it is broken.
+
+    """
+    return driver_for(name, Path()).options
 
 
 def chosen(name: str | None, wanted: Request) -> tuple[Driver, Request]:

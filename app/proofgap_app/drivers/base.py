@@ -333,6 +333,7 @@ class Driver(Protocol):
     """A way to restore one kind of backup. It is made without arguments, and keeps nothing between two calls."""
 
     name: ClassVar[str]
+    options: ClassVar[Mapping[str, str]]  # names of options that a request may have, and what each is for
 
     def settled(self, request: Request) -> Request:
         """Give the request as it goes on record: whole paths, and the target that is really restored to.

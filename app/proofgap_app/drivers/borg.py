@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -64,10 +65,11 @@ class BorgDriver(IntoDirectory):
     """Restores an archive with borg."""
 
     name: ClassVar[str] = "borg"
+    options: ClassVar[Mapping[str, str]] = OPTIONS
 
     def settled(self, request: Request) -> Request:
         """Give the request with whole paths, and the archive named."""
-        demand_known_options(request, OPTIONS)
+        demand_known_options(request, self.options)
         tree.demand_a_source_state(request)
         location, archive = split_location(request.backup)
         if location.startswith("-") or "://-" in location:

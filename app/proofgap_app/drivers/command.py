@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -78,10 +79,11 @@ class CommandDriver:
     """Restores by a program of the user's."""
 
     name: ClassVar[str] = "command"
+    options: ClassVar[Mapping[str, str]] = OPTIONS
 
     def settled(self, request: Request) -> Request:
         """Give the request with whole paths. What holds no slash, or is a URL, is a name that only the program understands."""
-        demand_known_options(request, OPTIONS)
+        demand_known_options(request, self.options)
         program_of(request)
         backup = whole("backup", request.backup) if _is_path(request.backup) else request.backup
         target = whole("target", request.target) if _is_path(request.target) else request.target

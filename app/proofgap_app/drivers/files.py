@@ -7,6 +7,7 @@ formats (`archives`) and how a file gets into the target (`target`).
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import ClassVar
 
@@ -44,10 +45,11 @@ class FilesDriver(IntoDirectory):
     """Restores files, symbolic links and empty directories into a directory."""
 
     name: ClassVar[str] = "files"
+    options: ClassVar[Mapping[str, str]] = {}
 
     def settled(self, request: Request) -> Request:
         """Give the request with whole paths; its target is the directory that is restored into."""
-        demand_known_options(request, {})
+        demand_known_options(request, self.options)
         return replace(request, backup=existing("backup", request.backup), target=whole("target", request.target))
 
     def plan(self, request: Request) -> Plan:

@@ -82,10 +82,11 @@ class PostgresqlDriver:
     """Restores into a PostgreSQL database."""
 
     name: ClassVar[str] = "postgresql"
+    options: ClassVar[Mapping[str, str]] = OPTIONS
 
     def settled(self, request: Request) -> Request:
         """Give the request with the whole path of the dump. Raises `BadInputError`."""
-        demand_known_options(request, OPTIONS)
+        demand_known_options(request, self.options)
         check_target(request.target)
         return replace(request, backup=existing("backup", request.backup))
 

@@ -16,6 +16,7 @@ Owns the order of calls. Refuses to know what the outcome means for the run.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -72,10 +73,11 @@ class ResticDriver(IntoDirectory):
     """Restores a snapshot with restic."""
 
     name: ClassVar[str] = "restic"
+    options: ClassVar[Mapping[str, str]] = OPTIONS
 
     def settled(self, request: Request) -> Request:
         """Give the request with whole paths, and the snapshot named."""
-        demand_known_options(request, OPTIONS)
+        demand_known_options(request, self.options)
         tree.demand_a_source_state(request)
         location, snapshot = split_location(request.backup)
         if _OPTION_LIKE.match(location):

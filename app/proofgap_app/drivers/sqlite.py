@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -59,10 +60,11 @@ class SqliteDriver:
     """Restores a database as a whole."""
 
     name: ClassVar[str] = "sqlite"
+    options: ClassVar[Mapping[str, str]] = {}
 
     def settled(self, request: Request) -> Request:
         """Give the request with whole paths, and that of the database file where its target is a directory."""
-        demand_known_options(request, {})
+        demand_known_options(request, self.options)
         request = replace(request, backup=existing("backup", request.backup), target=whole("target", request.target))
         try:
             return replace(request, target=str(target_path(request)))

@@ -159,7 +159,30 @@ def read_form(call: Call, shape: type[S]) -> S:
     return _read_pairs(call.body, shape)
 
 
+def form_fields(call: Call) -> dict[str, str]:
+    """Read a form by its names, the texts unchecked: for whoever says of each field what is wrong with it.
+
+    Raises:
+        HttpError: the body is no form.
+        BadInputError: a name came twice.
+
+    """
+    _demand_type(call, FORM)
+    return dict(_pairs(call.body))
+
+
 def _read_pairs(sent: bytes, shape: type[S]) -> S:
+    pairs = _pairs(sent)
+    for name, value in pairs:
+        check_text(shown(name), value)
+    found = _converted(dict(pairs), shape, is_text=True)
+    for name, value in pairs:
+        if getattr(found, name) is None:  # the word null is no null
+            raise BadInputError(name, f"'{shown(value)}' is not known", "Leave it out.")
+    return found
+
+
+def _pairs(sent: bytes) -> list[tuple[str, str]]:
     try:
         pairs = parse_qsl(
             sent.decode("ascii"),
@@ -171,15 +194,10 @@ def _read_pairs(sent: bytes, shape: type[S]) -> S:
     except ValueError:
         raise HttpError(Code.MALFORMED_REQUEST, "These are no names and values.") from None
     names = [name for name, _ in pairs]
-    for name, value in pairs:
-        check_text(shown(name), value)
+    for name in names:
         if names.count(name) > 1:
             raise BadInputError(shown(name), "occurs more than once", "Send it once.")
-    found = _converted(dict(pairs), shape, is_text=True)
-    for name, value in pairs:
-        if getattr(found, name) is None:  # the word null is no null
-            raise BadInputError(name, f"'{shown(value)}' is not known", "Leave it out.")
-    return found
+    return pairs
 
 
 def read_json(call: Call, shape: type[S]) -> S:

@@ -56,7 +56,7 @@ def test_our_own_drivers_are_installed_like_anybodys():
     [
         ("gone", "no_such_module:Driver", "ModuleNotFoundError: No module named 'no_such_module'"),
         ("dying", f"{HERE}:Dying", "OSError: no licence\\x1b[31m"),
-        ("thin", f"{HERE}:Thin", "it lacks settled, plan, preview, place, fingerprint, execute, collect"),
+        ("thin", f"{HERE}:Thin", "it lacks options, settled, plan, preview, place, fingerprint, execute, collect"),
         ("renamed", f"{HERE}:Renamed", "it calls itself 'other'"),
     ],
 )

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from proofgap_app.web.calls import Call
-from proofgap_app.web.pages import acting, assets, auditing, behind, failing, listing, machine, reading
+from proofgap_app.web.pages import acting, assets, auditing, behind, creating, failing, listing, machine, reading
 from proofgap_app.web.pages.frames import answered
 from proofgap_app.web.problems import Problem
 from proofgap_app.web.site_settings import SiteSettings
@@ -29,6 +29,7 @@ def router(_settings: SiteSettings) -> Sequence[Route]:
         *listing.ROUTES,
         *auditing.ROUTES,
         *machine.ROUTES,
+        *creating.ROUTES,
         *acting.ROUTES,
     )
 

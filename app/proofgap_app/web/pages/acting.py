@@ -1,4 +1,4 @@
-"""What operators do from a page: every form that changes something, each ending in a verb of the ledger.
+"""What operators do to a run from its pages: every form that changes it, each ending in a verb of the ledger.
 
 The guards are the ledger's, as everywhere; a page adds one question of its own, the name of the environment before a
 run is queued. What was sent is read after it is known that there is such a run to be seen. Owns how these requests
@@ -8,37 +8,26 @@ are answered: with the page that shows what came of it.
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import NamedTuple
 from urllib.parse import urlencode
 
 from starlette.responses import RedirectResponse, Response
 
-from proofgap.access import ANY_ENVIRONMENT, MAY, Action
+from proofgap.access import Action
 from proofgap.errors import BadInputError, NotFoundError
 from proofgap.facts import EndReason, RunEvent, RunStatus, Struct
 from proofgap.records import RunDetails
-from proofgap.text import check_id, check_text
+from proofgap.text import check_id, shown
 from proofgap_app.web.calls import Call, read_form
 from proofgap_app.web.pages import addresses, forms, runs
 from proofgap_app.web.pages.frames import answered, frame, run_named
 from proofgap_app.web.problems import Code, HttpError
 from proofgap_app.web.table import Handler, Route, Scope
 from proofgap_app.worker.preparing import prepare
-from proofgap_store import Around, NewRun
+from proofgap_store import Around
 from proofgap_store.clock import now_us
 
 _HTML = ("text/html",)
-
-
-class Wanted(Struct):
-    """A new run, as a form sends it."""
-
-    scope: str
-    backup: str
-    target: str = ""
-    driver: str = ""
-    purpose: str = ""
-    dry: str = ""
+_PRIORITY_MAX = 1000
 
 
 class Sent(Struct):
@@ -47,60 +36,10 @@ class Sent(Struct):
     version: str = ""
     note: str = ""
     confirm: str = ""
+    priority: str = ""
+    deadline: str = ""
     overwrite: str = ""
     snapshot: str = ""
-
-
-class Of(Struct):
-    """In which environment a run is to be made."""
-
-    scope: str = ""
-
-
-class _Place(NamedTuple):
-    """An environment, as the form names it and as people read it."""
-
-    value: str
-    label: str
-    is_on: bool
-
-
-def new(call: Call, query: Of) -> Response:
-    """Ask what is to be restored."""
-    places = _places(call, query.scope)
-    named = next((place for place in places if place.is_on), None)
-    sources = () if named is None else call.ledger.desk.sources(runs.scope_of(named.value), call.actor)
-    return answered("new.html", frame=frame(call), places=places, chosen=named, sources=sources)
-
-
-def _places(call: Call, wanted: str) -> list[_Place]:
-    """Give the environments in which this person may create runs."""
-    held = call.ledger.desk.roles(call.actor.id)
-    scopes = sorted(
-        scope for scope, roles in held.items() if roles & MAY[Action.CREATE] and scope[1] != ANY_ENVIRONMENT
-    )
-    only = runs.scope_value(scopes[0]) if len(scopes) == 1 else wanted
-    return [_Place(value, " / ".join(scope), value == only) for scope in scopes for value in [runs.scope_value(scope)]]
-
-
-def create_draft(call: Call) -> Response:
-    """Create a run as a draft."""
-    sent = read_form(call, Wanted)
-    workspace, environment = runs.scope_of(sent.scope)
-    if not sent.backup:
-        raise BadInputError("backup", "is missing", "Name what is to be restored.")
-    details = RunDetails(
-        backup=_text("backup", sent.backup),
-        target=_text("target", sent.target),
-        driver=_text("driver", sent.driver),
-        purpose=_text("purpose", sent.purpose),
-    )
-    wanted = NewRun(workspace=workspace, environment=environment, is_dry_run=bool(sent.dry), details=details)
-    return _shown(call.ledger.create(wanted, call.actor).run_id)
-
-
-def _text(name: str, value: str) -> str | None:
-    return check_text(name, value.strip()) or None
 
 
 def prepare_run(call: Call) -> Response:
@@ -124,7 +63,14 @@ def queue_run(call: Call) -> Response:
         raise BadInputError(
             "confirm", f"is not the name of the environment, '{environment}'", "Type it as it is written."
         )
-    return _fired(call, run_id, RunEvent.QUEUE, sent)
+    place = RunDetails(priority=_priority(sent.priority), deadline_us=runs.minute_us("deadline", sent.deadline))
+    return _fired(call, run_id, RunEvent.QUEUE, sent, place)
+
+
+def _priority(text: str) -> int | None:
+    if text and not (text.isascii() and text.isdecimal() and len(text) <= len(str(_PRIORITY_MAX)) and int(text) <= _PRIORITY_MAX):
+        raise BadInputError("priority", f"'{shown(text)}' is out of range", "Use a whole number from 0 to 1000.")
+    return int(text) if text else None
 
 
 def approve_plan(call: Call) -> Response:
@@ -222,8 +168,6 @@ def _get(page: str, handler: Handler, summary: str) -> Route:
 
 
 ROUTES = (
-    Route(method="GET", path="/new", handler=new, scope=Scope.SIGNED_IN, summary="What is to be restored", media=_HTML, is_page=True),
-    Route(method="POST", path="/new", handler=create_draft, scope=Scope.ENVIRONMENT, asks=(Action.CREATE,), summary="Create a run", status=303, media=_HTML, is_page=True),
     _post("prepare", prepare_run, (Action.PREPARE,), "Check and preview a run here"),
     _post("queue", queue_run, (Action.PREPARE,), "Queue a run"),
     _post("approve", approve_plan, (Action.APPROVE,), "Approve a plan"),

@@ -31,6 +31,11 @@ def run(run_id: str, page: str = "") -> str:
     return f"{RUNS}/{part(run_id)}{page and '/' + page}"
 
 
+def new_like(run_id: str) -> str:
+    """Give the address of the form of a new run, filled in as a run before."""
+    return with_query(NEW, like=run_id)
+
+
 def decision(run_id: str, event_id: int) -> str:
     """Give the address of a decision as it was shown: it is read from the log."""
     return run(run_id, f"decisions/{event_id}")

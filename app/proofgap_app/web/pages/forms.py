@@ -19,7 +19,10 @@ _PREPARING = frozenset({RunStatus.DRAFT, RunStatus.SCOPED, RunStatus.CHECKED, Ru
 
 
 class Field(NamedTuple):
-    """One thing that is asked; ``kind`` is ``text``, ``check``, ``checked`` or ``hidden``, ``choices`` are suggestions for a text."""
+    """One thing that is asked; ``fault`` says what is wrong with what was sent.
+
+    ``kind`` is ``text``, ``lines``, ``check``, ``checked``, ``hidden``, or a kind that HTML has for an input.
+    """
 
     name: str
     label: str = ""
@@ -27,7 +30,7 @@ class Field(NamedTuple):
     value: str = ""
     help: str = ""
     is_needed: bool = False
-    choices: tuple[str, ...] = ()
+    fault: str = ""
 
 
 class Form(NamedTuple):
@@ -65,7 +68,18 @@ def queue(record: RunRecord) -> Form:
     waits = (f"{words.amount(missing, 'approval')} by other people still missing.",) if missing else ()
     confirm = Field("confirm", f"Type the environment's name, {record.environment}, to confirm", is_needed=True)
     notes = ("A worker executes exactly this plan, and writes into the target.", *waits)
-    return Form("Queue this run", addresses.run(record.id, "queue"), "Queue", (_version(record), confirm), notes)
+    fields = (_version(record), confirm, *_place_in_line(record))
+    return Form("Queue this run", addresses.run(record.id, "queue"), "Queue", fields, notes)
+
+
+def _place_in_line(record: RunRecord) -> Iterator[Field]:
+    """Ask for the place of a run among those that wait; what is stated already stays, unless another one is."""
+    priority, deadline_us = record.details.priority, record.details.deadline_us
+    stated = "" if priority is None else f" It is {priority} unless you say another."
+    yield Field("priority", "Priority", "number", help=f"From 0 to 1000: the higher one first, 0 without any.{stated}")
+    until = "" if deadline_us is None else f" It is {words.minute(deadline_us)} unless you say another."
+    ends = "By when it must have ended: a run that still waits is blocked then, one that executes is asked to stop."
+    yield Field("deadline", "Deadline, in UTC", "datetime-local", help=f"{ends}{until}")
 
 
 def approve(record: RunRecord) -> Form:

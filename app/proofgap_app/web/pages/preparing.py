@@ -85,10 +85,18 @@ def _wanted(record: RunRecord) -> tuple[tuple[str, str], ...]:
             else "is left as it is",
             "Items selected": _count(details.selected),
             "Backup is known to be": details.source_completeness,
+            "Manifest": details.manifest or _none(record),
+            "Options": ", ".join(details.options) or _none(record),
+            "Password file": details.password_file or _none(record),
             "Kind": "dry run: nothing is ever written" if record.is_dry_run else "restore",
             "Requested by": details.requested_by,
         }
     )
+
+
+def _none(record: RunRecord) -> str | None:
+    """Say that nothing is stated; of an imported run nobody knows."""
+    return None if record.imported else "none"
 
 
 def _count(number: int | None) -> str:

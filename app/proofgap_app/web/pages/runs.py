@@ -130,6 +130,22 @@ def day_us(name: str, text: str) -> int | None:
     return max(microseconds(when.isoformat()) or 0, 0)
 
 
+def minute_us(name: str, text: str) -> int | None:
+    """Read a minute in UTC, as a form sends it, in microseconds since 1970-01-01; ``None`` where none is named.
+
+    Raises:
+        BadInputError: it is none.
+
+    """
+    if not text:
+        return None
+    try:
+        when = datetime.strptime(text, "%Y-%m-%dT%H:%M").replace(tzinfo=UTC)
+    except ValueError:
+        raise BadInputError(name, f"'{shown(text)}' is no time", "Write it as 2026-11-21T02:24.") from None
+    return max(microseconds(when.isoformat()) or 0, 0)
+
+
 def end_of_day_us(name: str, text: str) -> int | None:
     """Read a day as the moment at which it ends. Raises as `day_us` does."""
     begins = day_us(name, text)
