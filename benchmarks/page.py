@@ -18,9 +18,9 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from starlette.requests import Request
 
@@ -34,6 +34,7 @@ from proofgap_store import Ledger, NewRun, dialect, engine
 
 RUNS = 1_000
 ROUNDS = 60
+WARM = 5  # the first rounds fill caches
 ORIGIN = "http://127.0.0.1:80"
 WANTED = RunDetails(backup="/srv/backups/nightly.tar.gz", target="/srv/shop", driver="files")
 EVENTS_OF_RUN = 10
@@ -77,7 +78,8 @@ def live(ledger: Ledger, runs: int) -> str:
 def multiply(file: Path, run_id: str, times: int) -> None:
     """Put so many more runs into a ledger, each older than the last, with ten events of its own."""
     connection = floor_connection(file, "OFF")
-    connection.execute("PRAGMA journal_mode=OFF")  # nobody needs what is half filled, and a log would hold all of it twice
+    # Nobody needs what is half filled, and a log would hold all of it twice.
+    connection.execute("PRAGMA journal_mode=OFF")
     triggers = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
     ((last, event),) = connection.execute(
         "SELECT (SELECT max(event_id) FROM audit_event), last_event_id FROM restore_run WHERE id = ?", (run_id,)
@@ -174,8 +176,26 @@ def bare(connection: Any, statements: list[tuple[str, Any]]) -> None:  # noqa: A
         connection.execute(statement, parameters).fetchall()
 
 
-def measure(runs: int) -> dict[str, tuple[float, float, int]]:
-    """Give, by page, the median microseconds of the page and of its bare queries, and how many they are."""
+class Place(NamedTuple):
+    """A ledger of some size with its site, and an equal copy of it for the bare driver."""
+
+    runs: int
+    site: Site
+    floor: Any  # a connection of whichever SQLite library it is
+    paths: dict[str, str]
+
+
+class Sample(NamedTuple):
+    """One page asked for once: the seconds of the page and of its bare queries, and how many these are."""
+
+    page: float
+    floor: float
+    statements: int
+
+
+@contextmanager
+def prepared(runs: int) -> Iterator[Place]:
+    """Fill a ledger, copy it, and serve it."""
     with tempfile.TemporaryDirectory() as name:
         file, copy = Path(name, "ledger.db"), Path(name, "copy.db")
         with Ledger.open(f"sqlite:///{file}", owner=ACTOR.id, synchronous="OFF") as ledger:
@@ -186,36 +206,38 @@ def measure(runs: int) -> dict[str, tuple[float, float, int]]:
         shutil.copyfile(file, copy)
         with Ledger.open(f"sqlite:///{file}", create=False, owner=ACTOR.id) as ledger:
             floor = floor_connection(copy, "FULL")
-            site = Site(ledger)
-            found = {page: _pair(site, floor, path) for page, path in (("run", f"/runs/{run_id}"), ("list", "/runs"))}
+            yield Place(runs, Site(ledger), floor, {"run": f"/runs/{run_id}", "list": "/runs"})
             floor.close()
-        return found
 
 
-def _pair(site: Site, floor: Any, path: str) -> tuple[float, float, int]:  # noqa: ANN401 - as above
-    pages, floors, statements = [], [], 0
-    for number in range(ROUNDS + 5):
-        with recorded() as made:
-            page = timed(lambda: site.get(path))
-        queries = timed(lambda: bare(floor, made))
-        if number >= 5:  # the first ones fill caches
-            pages.append(page)
-            floors.append(queries)
-        statements = len(made)
-    return median_us(pages), median_us(floors), statements
+def sample(place: Place, path: str) -> Sample:
+    """Ask for a page, then make its statements again without it."""
+    with recorded() as made:
+        page = timed(lambda: place.site.get(path))
+    return Sample(page, timed(lambda: bare(place.floor, made)), len(made))
+
+
+def measure(places: list[Place]) -> dict[tuple[int, str], list[Sample]]:
+    """Ask every ledger for every page in turn, so that whatever else the machine does meets all of them alike."""
+    asked = [(place, page) for place in places for page in place.paths]
+    rounds = [
+        {(place.runs, page): sample(place, place.paths[page]) for place, page in asked} for _ in range(ROUNDS + WARM)
+    ]
+    return {key: [found[key] for found in rounds[WARM:]] for key in rounds[0]}
 
 
 def main(sizes: tuple[int, ...] = (RUNS,)) -> None:
     """Measure, and print a table."""
-    first: dict[str, float] = {}
-    for runs in sizes:
-        print(f"\nPages of a ledger of {runs:,} runs (medians of {ROUNDS}, synchronous=FULL)")
-        for page, (page_us, floor_us, statements) in measure(runs).items():
-            first.setdefault(page, page_us)
-            growth = f", {page_us / first[page]:.2f} times that of {sizes[0]:,} runs" if runs != sizes[0] else ""
-            print(
-                f"  {page:5} {page_us:8.0f} us   {page_us / floor_us:5.2f} times its {statements} bare queries ({floor_us:.0f} us){growth}"
-            )
+    with ExitStack() as stack:
+        found = measure([stack.enter_context(prepared(runs)) for runs in sizes])
+    print(f"Pages of a ledger (medians of {ROUNDS}, synchronous=FULL)")
+    for (runs, page), samples in found.items():
+        page_us = median_us([one.page for one in samples])
+        floor_us = median_us([one.floor for one in samples])
+        first_us = median_us([one.page for one in found[sizes[0], page]])
+        growth = "" if runs == sizes[0] else f", {page_us / first_us:.2f} times that of {sizes[0]:,} runs"
+        cost = f"{page_us / floor_us:.2f} times its {samples[0].statements} bare queries ({floor_us:.0f} us)"
+        print(f"  {runs:9,} runs  {page:5} {page_us:8.0f} us   {cost}{growth}")
 
 
 if __name__ == "__main__":

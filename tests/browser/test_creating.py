@@ -57,7 +57,9 @@ def fault(page, field):
     return text_of(page, f"new-{field}-fault").strip()
 
 
-def test_whatever_the_command_line_can_say_of_a_restore_is_on_record_of_a_draft_from_the_page(client, ledger, wanted, tmp_path):
+def test_whatever_the_command_line_can_say_of_a_restore_is_on_record_of_a_draft_from_the_page(
+    client, ledger, wanted, tmp_path
+):
     answer = send(client, "/new", **wanted)
     assert answer.status == 303, answer.body
     run_id = answer.headers["location"].rpartition("/")[2]
@@ -71,7 +73,7 @@ def test_whatever_the_command_line_can_say_of_a_restore_is_on_record_of_a_draft_
 
 def test_the_options_that_a_driver_declares_are_fields_and_go_on_record(client, ledger, tmp_path):
     page = form(client, f"scope={SCOPE}&driver=restic")
-    assert "take the latest snapshot of this host" in text_of(page)
+    assert "Take the latest snapshot of this host" in text_of(page)
     assert {"option.host", "option.no-lock", "option.source"} <= set(fields(page))
     assert not [name for name in fields(form(client)) if name.startswith("option.")]
     sent = {"scope": SCOPE, "driver": "restic", "backup": f"{tmp_path}#latest", "target": str(tmp_path / "t")}
@@ -115,7 +117,9 @@ def test_the_form_is_filled_in_with_what_a_run_before_wanted(client, ledger, wan
         ({"purpose": "x" * 4_001}, "purpose", "has 4001 characters. Hand in at most 4000."),
     ],
 )  # fmt: skip
-def test_what_is_wrong_stands_beside_its_field_all_that_was_typed_stays_and_nothing_is_made(client, ledger, wanted, sent, field, says):
+def test_what_is_wrong_stands_beside_its_field_all_that_was_typed_stays_and_nothing_is_made(
+    client, ledger, wanted, sent, field, says
+):
     before = last(ledger)
     answer = send(client, "/new", **wanted | sent)
     page = answer.body.decode()
@@ -124,7 +128,9 @@ def test_what_is_wrong_stands_beside_its_field_all_that_was_typed_stays_and_noth
     assert f'href="#new-{field}"' in page
     typed = {name: value for name, value in (wanted | sent).items() if name != "select"}
     assert {name: fields(page)[name] for name in typed} == typed
-    assert text_of(page, "new-select").split() == [part for part in re.split(r"\s+", (wanted | sent)["select"].replace("\x07", "\\x07")) if part]
+    assert text_of(page, "new-select").split() == [
+        part for part in re.split(r"\s+", (wanted | sent)["select"].replace("\x07", "\\x07")) if part
+    ]
     assert "Not created: New run" in page
 
 
@@ -143,7 +149,10 @@ def test_a_server_that_serves_others_looks_at_nothing_for_them_and_knows_no_driv
         assert (details.backup, details.driver, details.options) == ("/not/on/this/machine", "tape", ("drive=2",))
         assert fields(form(client, f"like={run_id}"))["option.drive"] == "2"
         refused = send(client, "/new", **sent | {"option.token": "hunter22canary"})
-        assert (refused.status, "Token is, or holds, a secret" in fault(refused.body.decode(), "option.token")) == (422, True)
+        assert (refused.status, "Token is, or holds, a secret" in fault(refused.body.decode(), "option.token")) == (
+            422,
+            True,
+        )
 
 
 @pytest.mark.parametrize(("who", "status"), [(VERA.id, 403), ("sam", 404), (OTTO.id, 303)])
@@ -153,7 +162,9 @@ def test_who_may_not_create_is_told_so_whatever_they_send(client, ledger, wanted
         assert answer.status == (422 if status == 303 and not sent["backup"] else status)
 
 
-@pytest.mark.parametrize("body", [b"scope=default%2Flocal&evil=1", b"scope=default%2Flocal&scope=x", b"backup=%ff", b""])
+@pytest.mark.parametrize(
+    "body", [b"scope=default%2Flocal&evil=1", b"scope=default%2Flocal&scope=x", b"backup=%ff", b""]
+)
 def test_a_form_that_is_none_of_ours_is_refused(client, ledger, body):
     before = last(ledger)
     origin = f"http://127.0.0.1:{client.port}"

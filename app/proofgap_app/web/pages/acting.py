@@ -68,7 +68,9 @@ def queue_run(call: Call) -> Response:
 
 
 def _priority(text: str) -> int | None:
-    if text and not (text.isascii() and text.isdecimal() and len(text) <= len(str(_PRIORITY_MAX)) and int(text) <= _PRIORITY_MAX):
+    if text and not (
+        text.isascii() and text.isdecimal() and len(text) <= len(str(_PRIORITY_MAX)) and int(text) <= _PRIORITY_MAX
+    ):
         raise BadInputError("priority", f"'{shown(text)}' is out of range", "Use a whole number from 0 to 1000.")
     return int(text) if text else None
 

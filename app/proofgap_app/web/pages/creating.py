@@ -141,7 +141,9 @@ def _tools(values: Mapping[str, str], like: str) -> tuple[Filter, ...]:
     named = values.get("driver", "")
     asked = {"scope": values["scope"], **({"like": like} if like else {})}
     return tuple(
-        Filter(name or "as the backup says", None, f"{addresses.NEW}?{urlencode(asked | {'driver': name})}", name == named)
+        Filter(
+            name or "as the backup says", None, f"{addresses.NEW}?{urlencode(asked | {'driver': name})}", name == named
+        )
         for name in ("", *sorted({*drivers.names(), *filter(None, [named])}))
     )
 

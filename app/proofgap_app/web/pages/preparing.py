@@ -45,7 +45,7 @@ def preview(record: RunRecord) -> About:
         record.id,
         "Preview",
         "Preview",
-        (Section("What would be restored", _wanted(record)), Section("Preview", would, notes)),
+        (Section("What the plan would do", would, notes), Section("What would be restored", _wanted(record))),
     )
 
 
@@ -85,18 +85,22 @@ def _wanted(record: RunRecord) -> tuple[tuple[str, str], ...]:
             else "is left as it is",
             "Items selected": _count(details.selected),
             "Backup is known to be": details.source_completeness,
-            "Manifest": details.manifest or _none(record),
-            "Options": ", ".join(details.options) or _none(record),
-            "Password file": details.password_file or _none(record),
             "Kind": "dry run: nothing is ever written" if record.is_dry_run else "restore",
             "Requested by": details.requested_by,
         }
-    )
+    ) + _stated(record)
 
 
-def _none(record: RunRecord) -> str | None:
-    """Say that nothing is stated; of an imported run nobody knows."""
-    return None if record.imported else "none"
+def _stated(record: RunRecord) -> tuple[tuple[str, str], ...]:
+    """Give what few runs need, where it is stated."""
+    details = record.details
+    found = {
+        "Purpose": details.purpose,
+        "Manifest": details.manifest,
+        "Options": ", ".join(details.options),
+        "Password file": details.password_file,
+    }
+    return tuple((name, value) for name, value in found.items() if value)
 
 
 def _count(number: int | None) -> str:

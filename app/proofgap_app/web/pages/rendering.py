@@ -37,7 +37,7 @@ def environment() -> Environment:
         finalize=_shown,
         auto_reload=False,
     )
-    ours: Any = {"asset": asset, "at": addresses}
+    ours: Any = {"asset": asset, "at": addresses, "icon": icon}
     made.globals.update(ours)
     return made
 
@@ -50,6 +50,13 @@ def _shown(value: object) -> object:
 def render(template: str, **values: object) -> str:
     """Write a page."""
     return environment().get_template(template).render(values)
+
+
+@cache
+def icon(name: str, size: int = 30) -> Any:  # noqa: ANN401 - markup, as the library has it
+    """Give the markup of an icon; a list draws the same few again and again."""
+    module: Any = environment().get_template("icons.html").module
+    return module.icon(name, size)
 
 
 @cache

@@ -46,11 +46,13 @@ def _fields(driver: str, options: Mapping[str, str]) -> Iterator[Field]:
     as_it_is = f"As {driver} names it: a path, or a repository and what in it."
     yield Field("backup", "Backup", help=as_it_is if driver else named, is_needed=True)
     yield Field("target", "Target", help="Where it is restored: a directory, or a database.", is_needed=True)
-    yield Field("select", "Only", "lines", help="Patterns over items, such as etc/*, one a line. Without any: everything.")
+    yield Field(
+        "select", "Only", "lines", help="Patterns over items, such as etc/*, one a line. Without any: everything."
+    )
     for name, meaning in options.items():
-        yield Field(OPTION + name, f"Option {name}", help=meaning)
+        yield Field(OPTION + name, f"Option {name}", help=words.sentence(meaning))
     yield Field("manifest", "Manifest", help="Path of a file of SHA-256 sums, as sha256sum writes them.")
-    told = "Its path on the machine that executes. Never the password itself: what you type here is on record."
+    told = "Its path on the machine that executes, never the password."
     yield Field("password_file", "Password file", help=told)
     yield Field("purpose", "Purpose", help="Such as test, incident, migration.")
     yield Field("overwrite", "Replace what exists in the target and differs", "check", "yes")
@@ -60,7 +62,9 @@ def _fields(driver: str, options: Mapping[str, str]) -> Iterator[Field]:
 
 def _filled(field: Field, values: Mapping[str, str], faults: Mapping[str, str]) -> Field:
     value = values.get(field.name, "")
-    filled = field._replace(kind="checked" if value else "check") if field.kind == "check" else field._replace(value=value)
+    filled = (
+        field._replace(kind="checked" if value else "check") if field.kind == "check" else field._replace(value=value)
+    )
     return filled._replace(fault=faults.get(field.name, ""))
 
 
