@@ -1,22 +1,48 @@
-"""What looks like a secret: the shapes, and the refusal of one where it would go on record.
+"""What looks like a secret: the shapes, the refusal of one where it would go on record, and how it is taken out of a text.
 
 Theory. The log keeps for ever what it is told, and everybody who may look reads it. A password reaches a tool by a file, or by the
-environment of whoever executes; in the name of a backup, of a target or in an option it is refused, whoever asks.
+environment of whoever executes; in the name of a backup, of a target or in an option it is refused, whoever asks. What a tool
+said of an item is told by a worker and cannot be refused without losing the item: a tool that fails may repeat its own command
+line, or the address that it could not reach. There the secret is taken out, and the rest is kept.
 
-Owns the shapes. Refuses to know where texts come from, and how a secret is taken out of one (`drivers.secrets`).
+Owns the shapes. Every part of one has a length, so that no text takes long. Refuses to know where texts come from, and the
+secrets that somebody knows by value (`drivers.secrets`).
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+
+from msgspec.structs import replace
 
 from proofgap.errors import BadInputError
-from proofgap.records import RunDetails
+from proofgap.records import Item, RunDetails
 from proofgap.text import shown
 
-WORDS = r"pass(?:word|phrase|wd|code)?|pwd|secret|token|credentials?|api[-_]?key|access[-_]?key|private[-_]?key|account[-_]?key"
-USERINFO = re.compile(r"(?P<before>[a-zA-Z][a-zA-Z0-9+.-]*://[^\s/@:'\"]*:)(?P<secret>[^\s@'\"]+)(?=@)")
-ASSIGNED = re.compile(rf"(?i)(?P<before>\b[\w.-]*(?:{WORDS})[\w.-]*[\"']?\s*[=:]\s*[\"']?)(?P<secret>[^\s\"'&;,]+)")
+HIDDEN = "***"
+"""What stands in the place of a secret."""
+
+WORDS = r"pass(?:word|phrase|wd|code)?|pwd|secret|token|credentials?|authorization|api[-_]?key|access[-_]?key|private[-_]?key|account[-_]?key"
+USERINFO = re.compile(
+    r"(?P<before>[a-zA-Z][a-zA-Z0-9+.-]{0,30}://[^\s/@:'\"]{0,256}:)(?P<secret>[^\s@'\"]{1,1024})(?=@)"
+)
+ASSIGNED = re.compile(
+    rf"(?i)(?P<before>(?:{WORDS})[\w.-]{{0,40}}[\"']?\s*[=:]\s*(?:(?:bearer|basic)\s+)?[\"']?)"
+    r"(?P<secret>(?<=\")(?:\\.|[^\"\\])*(?=\")|(?<=')(?:\\.|[^'\\])*(?=')|[^\s\"'&;,]+)"
+)
+_SHAPES = (
+    re.compile(
+        r"(?P<before>)-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|$)", re.DOTALL
+    ),
+    USERINFO,
+    re.compile(r"(?i)(?P<before>\b(?:bearer|basic)\s+)[a-z0-9+/_.=~-]{8,}"),
+    ASSIGNED,
+    re.compile(rf"(?i)(?P<before>--(?:{WORDS})\s+)\S+"),
+    re.compile(r"(?P<before>\b)(?:AKIA|ASIA)[A-Z0-9]{16}\b"),
+    re.compile(r"(?P<before>\b)(?:gh[pousr]_|glpat-|xox[abpr]-|sk-)[A-Za-z0-9_-]{12,}"),
+    re.compile(r"(?P<before>\b)eyJ[A-Za-z0-9_-]{8,2048}\.[A-Za-z0-9_-]{8,2048}\.[A-Za-z0-9_-]{0,2048}"),
+)
 _NAME = re.compile(rf"(?i)(?:^|[-_.]|[a-z])(?:{WORDS})(?:$|[-_.])")
 _NO_SECRETS = re.compile(r"(?i)(?:file|fd|command|path|id|name)$")
 _REMEDY = "Hand it in by --password-file, or in the environment of whoever executes."
@@ -65,3 +91,29 @@ def refuse_in_options(options: tuple[str, ...]) -> None:
     for option in options:
         key, _, value = option.partition("=")
         refuse_in_option(key, value)
+
+
+def redacted(text: str) -> str:
+    """Give a text without what looks like a secret; applying it twice changes nothing more.
+
+    >>> redacted("cannot open sftp://me:pw@host/?token=abc")
+    'cannot open sftp://me:***@host/?token=***'
+    """
+    for shape in _SHAPES:
+        text = shape.sub(rf"\g<before>{HIDDEN}", text)
+    return text
+
+
+def without_secrets(items: Sequence[Item]) -> tuple[Item, ...]:
+    """Give items with what was said of them redacted; their keys are names from the backup, and stay as they are."""
+    return tuple(map(_without_secrets, items))
+
+
+def _without_secrets(item: Item) -> Item:
+    if item.message is None and item.reason_code is None:
+        return item
+    said = {
+        name: None if text is None else redacted(text)
+        for name, text in (("message", item.message), ("reason_code", item.reason_code))
+    }
+    return replace(item, **said)

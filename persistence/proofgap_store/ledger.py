@@ -24,6 +24,7 @@ from proofgap.facts import Facts, RunEvent, SnapshotEvent
 from proofgap.hooks import ProjectForRecord
 from proofgap.moves import begin, retry
 from proofgap.records import Check, Item, RunDetails, RunRecord, SnapshotDetails, draft
+from proofgap.secret import without_secrets
 from proofgap.text import check_words
 from proofgap_store import administration, denials, evidencing, expiry, firing, health, importing, lists, views
 from proofgap_store.access import Access
@@ -150,7 +151,7 @@ class Ledger:
             event: what happened, or is to happen.
             actor: who fires it.
             given: the facts that come with the event.
-            items: item outcomes; only with ``report``.
+            items: item outcomes; only with ``report``. What looks like a secret is taken out of what is said of them.
             key: an idempotency key; the same key with the same request gives the original receipt again.
             expected_version: refuse unless the run has this version.
             at_us: when it happened; now, unless given.
@@ -166,7 +167,7 @@ class Ledger:
 
         """
         event, given = known(RunEvent, "event", event), admitted("given", given)
-        found = admitted("items", tuple(items), length_max=_FOUND_LENGTH_MAX)
+        found = without_secrets(admitted("items", tuple(items), length_max=_FOUND_LENGTH_MAX))
         check_report(event, given, found)
         call = self._call(actor, at_us, key, "fire", run_id, event, given, found, expected_version)
         call = call._replace(note=None if note is None else check_words("note", note))

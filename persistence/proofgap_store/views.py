@@ -16,6 +16,7 @@ from proofgap.errors import NotFoundError
 from proofgap.facts import TERMINAL_RUN_STATUSES, Count, ItemResult, Struct
 from proofgap.hooks import Trigger, project
 from proofgap.records import Check, Item, Machine, RunRecord
+from proofgap.secret import without_secrets
 from proofgap.wording import DecisionState
 from proofgap_store import read
 from proofgap_store.audit_log import head_of, link
@@ -181,10 +182,13 @@ def history_event(row: Row) -> HistoryEvent:
 
 
 def items(connection: Connection, run_id: str, principal: str, page: Page) -> list[Item]:
-    """Read a page of item outcomes; they are part of the run's result, so whoever sees the run sees them."""
+    """Read a page of item outcomes; they are part of the run's result, so whoever sees the run sees them.
+
+    What was reported before secrets were taken out of reports is shown without them, too.
+    """
     visible(connection, run_id, principal, Action.VIEW)
     found = rows(connection, _SELECT_ITEMS, run=run_id, after=page.after, result=page.result, limit=page.limit)
-    return [_ITEMS.decode(row["document"]) for row in found]
+    return list(without_secrets([_ITEMS.decode(row["document"]) for row in found]))
 
 
 def checks(connection: Connection, snapshot_id: str, principal: str) -> list[Check]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from proofgap.bundles import ITEMS
 from proofgap.errors import BadInputError
-from proofgap.facts import RunEvent
-from proofgap.records import RunDetails
+from proofgap.facts import ItemResult, RunEvent
+from proofgap.records import Item, RunDetails
 from proofgap_store import NewDrill, NewRun
-from tests.conformance.lives import OLGA, live, log
+from tests.conformance.bundled import both, made
+from tests.conformance.lives import ADA, OLGA, live, log, tables
 
 CANARY = "hunter22canary"
 PLACES = (f"sftp://me:{CANARY}@host/repo", f"https://host/repo?token={CANARY}", f"postgresql://h/d?password={CANARY}")
@@ -49,3 +51,20 @@ def test_an_option_that_is_or_holds_a_secret_is_refused_and_nothing_is_recorded(
             attempt()
         assert CANARY not in str(refused.value)
     assert len(log(ledger)) == before
+
+
+def test_what_a_worker_says_of_an_item_is_without_secrets_wherever_it_is_read(ledger, tmp_path):
+    """In the ledger's own rows, so in every page, answer and export of them; and the log is still whole."""
+    run_id = live(ledger, "running")
+    said = Item(key="a", result=ItemResult.FAILED, message=f"cannot open sftp://me:{CANARY}@host/ --password {CANARY}")
+    ledger.fire(run_id, RunEvent.REPORT, ADA, items=[said], key="k")
+    assert ledger.fire(run_id, RunEvent.REPORT, ADA, items=[said], key="k").replayed
+    (kept,) = ledger.items(run_id, ADA.id)
+    assert kept.message == "cannot open sftp://me:***@host/ --password ***"
+    ledger.fire(run_id, RunEvent.COMPLETE_PARTIALLY, ADA, given=RunDetails(exit_code=1))
+    assert CANARY not in repr(tables(ledger))
+    bundle = made(ledger, run_id, tmp_path / "b.zip")
+    assert CANARY.encode() not in b"".join(bundle.files.values())
+    assert b"--password ***" in bundle.files[ITEMS]
+    assert both(bundle.files, bundle.policy) == set()
+    assert ledger.verify().counts == {}

@@ -3,9 +3,9 @@
 Theory. A secret comes from a file or from the environment of the process that executes; a request goes on record, so a secret
 in it is refused. A tool may still print one: the URL of its repository, an option it did not understand. So every text that
 came from a tool passes a `Redactor` before it is kept. It knows the values, in the spellings that tools print them in, and
-the shapes in which secrets that it does not know appear.
+the shapes in which secrets that it does not know appear (`proofgap.secret`).
 
-Owns these shapes. Refuses to know tools. The keys of items are names from the backup and stay as they are.
+Owns what is known by value. Refuses to know tools. The keys of items are names from the backup and stay as they are.
 """
 
 from __future__ import annotations
@@ -17,18 +17,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
-from proofgap.secret import ASSIGNED, USERINFO, is_secret_name, refuse_in_option, refuse_in_place
+from proofgap.secret import HIDDEN, USERINFO, is_secret_name, redacted, refuse_in_option, refuse_in_place
 from proofgap.text import shown
 from proofgap_app.drivers.base import Request, SourceError
-
-HIDDEN = "***"
-"""What stands in the place of a secret."""
 
 SECRET_LENGTH_MIN = 4
 """Shorter values are not looked for: hiding every "a" would hide everything. Their shapes are found all the same."""
 
-_BEARER = re.compile(r"(?i)(?P<before>\b(?:bearer|basic)\s+)(?P<secret>[a-z0-9+/_.=-]{8,})")
-_KEY_BLOCK = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)", re.DOTALL)
 _PASSWORD_BYTES_MAX = 64 << 10
 
 
@@ -49,10 +44,7 @@ class Redactor:
         """
         if self._known is not None:
             text = self._known.sub(HIDDEN, text)
-        text = _KEY_BLOCK.sub(HIDDEN, text)
-        for shape in (USERINFO, _BEARER, ASSIGNED):
-            text = shape.sub(rf"\g<before>{HIDDEN}", text)
-        return text
+        return redacted(text)
 
 
 def _spellings(secret: str) -> Iterable[str]:

@@ -13,7 +13,6 @@ from proofgap.records import Item, RunRecord
 from proofgap.run_log import duration_text
 from proofgap_app.web.pages import addresses, words
 from proofgap_app.web.pages.about import About, Link, Section, Table, pairs
-from proofgap_app.web.pages.redaction import redacted
 from proofgap_store import Step
 
 NO_OPERATION = "No operation run that you may view."
@@ -88,9 +87,7 @@ def _rows(steps: Sequence[Step], now_us: int) -> Iterator[tuple[str, ...]]:
 
 
 def _log(said: list[Item]) -> Table:
-    rows = tuple(
-        (item.key, words.plain(item.result), redacted(item.message or item.reason_code or "")) for item in said
-    )
+    rows = tuple((item.key, words.plain(item.result), item.message or item.reason_code or "") for item in said)
     return Table(("Item", "Outcome", "Message"), rows)
 
 

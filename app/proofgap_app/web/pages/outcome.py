@@ -11,9 +11,9 @@ from typing import Any
 
 from proofgap.facts import ItemResult
 from proofgap.records import Item, RunRecord
+from proofgap.secret import redacted
 from proofgap_app.web.pages import addresses, reasons, words
 from proofgap_app.web.pages.about import About, Link, Section, Table, pairs
-from proofgap_app.web.pages.redaction import redacted
 from proofgap_app.web.pages.sheet import is_blocked
 from proofgap_app.web.pages.trail import Row
 from proofgap_store import Why
@@ -52,8 +52,7 @@ def failure(record: RunRecord, note: str | None, items: list[Item]) -> About:
 
 def _items(run_id: str, items: list[Item]) -> Table:
     rows = tuple(
-        (item.key, words.plain(item.reason_code or "") or words.NOT_REPORTED, redacted(item.message or ""))
-        for item in items
+        (item.key, words.plain(item.reason_code or "") or words.NOT_REPORTED, item.message or "") for item in items
     )
     page = addresses.with_query(addresses.run(run_id, "items"), result=ItemResult.FAILED)
     return Table(("Item", "Reason", "Message"), rows, Link("All items that failed", page))

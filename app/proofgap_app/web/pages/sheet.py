@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from proofgap.facts import TERMINAL_RUN_STATUSES, EndReason, OperationOutcome, RunStatus
 from proofgap.records import RunRecord
+from proofgap.secret import redacted
 from proofgap.wording import DecisionState
 from proofgap_app.web.pages import addresses, facts, words
-from proofgap_app.web.pages.redaction import redacted
 from proofgap_store import Shown
 
 PAGE_OF_ACTION = MappingProxyType(

@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 from proofgap.facts import ItemResult
 from proofgap.records import CheckResult, Item, RunRecord, SnapshotRecord
+from proofgap.secret import redacted
 from proofgap_app.web.pages import addresses, words
 from proofgap_app.web.pages.about import Link, Pair, pairs
 from proofgap_app.web.pages.facts import PARTS, finding
 from proofgap_app.web.pages.forms import Form
-from proofgap_app.web.pages.redaction import redacted
 from proofgap_store import NumberedCheck, Review
 
 ROWS = 100
@@ -117,7 +117,7 @@ def _item_row(item: Item) -> ItemRow:
         PARTS[item.result],
         item.action or "",
         words.plain(item.reason_code or ""),
-        redacted(item.message or ""),
+        item.message or "",
         "" if item.bytes is None else f"{item.bytes:,}",
     )
 

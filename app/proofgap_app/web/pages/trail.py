@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 from proofgap.audit import NOTE, EventType
 from proofgap.errors import BadInputError
+from proofgap.secret import redacted
 from proofgap.text import shown
 from proofgap_app.web.pages import addresses, words
-from proofgap_app.web.pages.redaction import redacted
 from proofgap_store import HistoryEvent
 from proofgap_store.questions import is_number
 

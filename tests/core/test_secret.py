@@ -1,0 +1,85 @@
+"""What is named a secret, or looks like one, is taken out of what tools say, and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proofgap.facts import ItemResult
+from proofgap.records import Item
+from proofgap.secret import redacted, without_secrets
+
+PIECES = (
+    "password",
+    "=",
+    ":",
+    '"',
+    "'",
+    " ",
+    "--token",
+    "Bearer ",
+    "https://",
+    "me:",
+    "@",
+    "eyJ",
+    ".",
+    "-",
+    "secret_key",
+    "a",
+    "9",
+    "}",
+    "\\",
+    "&",
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("password=hunter2 failed", "password=*** failed"),
+        ('"api_key": "abc def", next', '"api_key": "***", next'),
+        ('{"secret": "a\\"b c", "n": 1}', '{"secret": "***", "n": 1}'),
+        ('password="never closed', 'password="*** closed'),
+        ("AWS_SECRET_ACCESS_KEY=abc/def+g", "AWS_SECRET_ACCESS_KEY=***"),
+        ("restic --password hunter2 --repo x", "restic --password *** --repo x"),
+        ("restic --password-file /etc/pw", "restic --password-file /etc/pw"),
+        ("Authorization: Bearer abcdef123456", "Authorization: Bearer ***"),
+        ("cannot reach s3://user:hunter2@host/b", "cannot reach s3://user:***@host/b"),
+        ("key AKIAABCDEFGHIJKLMNOP", "key ***"),
+        ("ghp_abcdefghijklmnop123 is no token", "*** is no token"),
+        ("sent eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0.dBjftJeZ4CVP", "sent ***"),
+        ("-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY----- there", "*** there"),
+        ("the token was not found", "the token was not found"),
+        ("no space left on device: /srv/db", "no space left on device: /srv/db"),
+        ("sftp:me@host:/srv/repo", "sftp:me@host:/srv/repo"),
+    ],
+)
+def test_what_is_named_a_secret_is_taken_out_and_nothing_else(text, expected):
+    assert redacted(text) == expected
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=30).map("".join))
+def test_taking_secrets_out_twice_takes_out_no_more(text):
+    assert redacted(redacted(text)) == redacted(text)
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["a", "a-", "password", "a://", "a://b:", "eyJ-", "-eyJaaaaaaaa", "pwd=\\", 'pwd="\\', "--token", "bearer "],
+)
+def test_the_longest_text_of_the_slowest_kind_is_read_to_its_end(piece):
+    """A worker says what it likes, and as much of it as is let in: with a part of any length this would never end."""
+    text = redacted(piece * (65_536 // len(piece)))
+    assert redacted(text) == text
+
+
+def test_only_what_is_said_of_an_item_changes():
+    item = Item(
+        key="password=kept", result=ItemResult.FAILED, message="password=hunter2", reason_code="token=x", bytes=3
+    )
+    plain = Item(key="a", result=ItemResult.SUCCEEDED)
+    assert without_secrets([item, plain]) == (
+        Item(key="password=kept", result=ItemResult.FAILED, message="password=***", reason_code="token=***", bytes=3),
+        plain,
+    )
