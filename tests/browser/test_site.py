@@ -37,7 +37,19 @@ def test_no_page_of_any_run_says_what_is_forbidden_outside_its_list(client, runs
         assert [claim for claim in FORBIDDEN_CLAIMS if claim.lower() in said] == [], run_id
 
 
-@pytest.mark.parametrize("path", ["/runs", "/audit", "/machine", "/sign-in", "/nothing", "/runs/none"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/runs",
+        "/audit",
+        "/machine",
+        "/sign-in",
+        "/new?scope=default/local&driver=restic",
+        "/nothing",
+        "/runs/none",
+        "/runs?state=x",
+    ],
+)
 def test_no_other_page_says_it_either(client, runs, path):
     said = text_of(as_(client, "ada").get(path).body.decode(), with_forbidden=False).lower()
     assert [claim for claim in FORBIDDEN_CLAIMS if claim.lower() in said] == []

@@ -126,7 +126,7 @@ def ready(world, route):
 def form(world, route, run):
     """Give what the form of a page sends; ``None`` where the page sends none."""
     if route.name == "create_draft":
-        return {"scope": "default/local", "backup": "b.tar"}
+        return {"scope": "default/local", "backup": "restic:/srv/repo#latest", "target": "/srv/restored"}
     if route.name not in FORMS:
         return None
     version, environment = "1", "local"
