@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import zipfile
-from urllib.parse import urlencode
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe

@@ -17,8 +17,8 @@ Owns the order of calls. Refuses to know what the outcome means for the run.
 from __future__ import annotations
 
 import re
-from contextlib import suppress
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, ClassVar
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import urlencode
 
@@ -30,6 +31,7 @@ from proofgap_app.worker import record
 from proofgap_store import NewRun
 
 _HTML = ("text/html",)
+_NO_FAULTS: Mapping[str, str] = MappingProxyType({})
 
 
 class Of(Struct):
@@ -105,7 +107,9 @@ def _options(values: Mapping[str, str]) -> dict[str, str]:
     return others | dict(declared)
 
 
-def _asked(call: Call, values: Mapping[str, str], faults: Mapping[str, str] = {}, *, like: str = "") -> Response:  # noqa: B006 - never written to
+def _asked(
+    call: Call, values: Mapping[str, str], faults: Mapping[str, str] = _NO_FAULTS, *, like: str = ""
+) -> Response:
     places = _places(call, values["scope"])
     chosen = next((place for place in places if place.is_on), None)
     if chosen is None:

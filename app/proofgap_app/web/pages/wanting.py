@@ -23,6 +23,7 @@ _FIXED = (
     *("overwrite", "expects_nothing", "dry"),
 )
 _PATHS = ("manifest", "password_file")
+_TEXTS = ("backup", "target", "driver", "purpose", *_PATHS)
 _NEEDED = {"backup": "Say what is to be restored.", "target": "Say where it is to be restored."}
 
 
@@ -71,7 +72,7 @@ def _filled(field: Field, values: Mapping[str, str], faults: Mapping[str, str]) 
 def values_of(details: RunDetails) -> dict[str, str]:
     """Give what a form is filled in with to want the same as an earlier run."""
     options = dict(option.split("=", 1) for option in details.options)
-    texts = {name: getattr(details, name) or "" for name in ("backup", "target", "driver", "purpose", *_PATHS)}
+    texts = {name: getattr(details, name) or "" for name in _TEXTS}
     marks = {name: "yes" for name in ("overwrite", "expects_nothing") if getattr(details, name)}
     return texts | marks | {"select": "\n".join(details.select)} | {OPTION + key: options[key] for key in options}
 
@@ -88,13 +89,17 @@ def faults_of(sent: Mapping[str, str]) -> dict[str, str]:
     found = {name: f"Is missing. {remedy}" for name, remedy in _NEEDED.items() if not sent.get(name, "").strip()}
     for name, value in sent.items():
         try:
-            for line in lines_of(value) if name == "select" else (value,):
-                check_text(name, line)
-            if name in _PATHS and value.strip() and not PurePosixPath(value.strip()).is_absolute():
-                raise BadInputError(name, f"'{shown(value)}' is no whole path", "Begin it with a slash.")
+            _check_field(name, value.strip())
         except BadInputError as error:
             found[name] = said(error)
     return found
+
+
+def _check_field(name: str, value: str) -> None:
+    for line in lines_of(value) if name == "select" else (value,):
+        check_text(name, line)
+    if name in _PATHS and value and not PurePosixPath(value).is_absolute():
+        raise BadInputError(name, f"'{shown(value)}' is no whole path", "Begin it with a slash.")
 
 
 def said(error: BadInputError) -> str:
@@ -118,10 +123,15 @@ def lines_of(text: str) -> tuple[str, ...]:
 
 def details_of(sent: Mapping[str, str]) -> RunDetails:
     """Read what is wanted; each field was looked at before (`faults_of`)."""
-    texts = {name: sent.get(name, "").strip() or None for name in ("backup", "target", "driver", "purpose", *_PATHS)}
+    texts = {name: sent.get(name, "").strip() or None for name in _TEXTS}
     options = {name.removeprefix(OPTION): value.strip() for name, value in sent.items() if name.startswith(OPTION)}
     return RunDetails(
-        **texts,
+        backup=texts["backup"],
+        target=texts["target"],
+        driver=texts["driver"],
+        purpose=texts["purpose"],
+        manifest=texts["manifest"],
+        password_file=texts["password_file"],
         select=lines_of(sent.get("select", "")),
         overwrite=bool(sent.get("overwrite")),
         expects_nothing=bool(sent.get("expects_nothing")),
