@@ -16,7 +16,8 @@ from proofgap_store.documents import DamagedError
 from proofgap_store.feed import Feed
 from proofgap_store.questions import PrunedError
 from tests.browser.reading import tags_of, text_of
-from tests.browser.site import as_
+from tests.browser.site import as_, serving
+from tests.browser.world import Maker, open_world
 from tests.conformance.lives import ADA, HOME, OLGA, SAM, UDO, VERA, WIM, last, log_since
 
 BEHIND = ("items", "evidence", "operation", "failure", "blocker", "proof-gap", "preview", "preparation")
@@ -289,6 +290,25 @@ def test_a_page_asks_the_ledger_a_fixed_number_of_questions(client, runs, ledger
     for _ in range(30):
         ledger.show(runs["needs_review"], UDO.id, UDO)
     assert 0 < questions() <= first <= 40
+
+
+@pytest.mark.parametrize("path", ["/runs", "/runs?state=not_executed", "/new?scope=default/local", "/audit"])
+def test_a_page_of_many_runs_asks_no_more_questions_than_one_of_a_few(tmp_path, monkeypatch, path):
+    """A page holds fifty runs, whose decisions are read together; a form offers the backups of the newest."""
+    counted: list[str] = []
+    execute = store_engine.execute
+    with open_world(tmp_path) as ledger, serving(ledger) as client:
+        make = Maker(ledger)
+        shown = [make.new() for _ in range(2)]
+        text(client, path)
+        monkeypatch.setattr(store_engine, "execute", lambda *given: counted.append(given[1]) or execute(*given))
+        text(client, path)
+        few = len(counted)
+        shown += [make.new() for _ in range(60)]
+        counted.clear()
+        page = text(client, path)
+        assert 0 < len(counted) <= few <= 40
+        assert shown[-1] in page
 
 
 def test_a_decision_that_cannot_be_computed_shows_none_and_leads_to_the_log(client, runs, ledger, monkeypatch):
