@@ -81,6 +81,9 @@ def test_the_options_that_a_driver_declares_are_fields_and_go_on_record(client, 
     made = record(ledger, run_id)
     assert (made.is_dry_run, made.details.driver) == (True, "restic")
     assert (made.details.options, made.details.password_file) == (("tag=nightly",), "/etc/restic.pw")
+    assert fields(form(client, f"like={run_id}"))["option.tag"] == "nightly"
+    other = fields(form(client, f"like={run_id}&driver=files"))
+    assert (other["driver"], [name for name in other if name.startswith("option.")]) == ("files", [])
     shown = text_of(as_(client, "olga").get(addresses.run(run_id, "preparation")).body.decode())
     assert "Options\ntag=nightly\nPassword file\n/etc/restic.pw\n" in shown
 

@@ -21,7 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from proofgap.errors import ProofgapError
+from proofgap.errors import BadInputError, ProofgapError
 from proofgap.facts import EndReason, ItemResult, RunStatus
 from proofgap.outcome import outcome_of
 from proofgap.records import Item, Verdict
@@ -99,6 +99,21 @@ class DriverConformance(ABC):
         _demand(all(key and key.isprintable() for key in keys), "every key is printable, and none is empty", keys)
         _demand(len(set(keys)) == len(keys) == first.selected, "every key is there once", keys)
         _demand((first.items, first.digest) == (second.items, second.digest), "a second plan is the same")
+
+    def test_an_option_that_is_not_declared_is_refused_and_those_that_are_say_what_they_are_for(
+        self, tmp_path: Path
+    ) -> None:
+        """Whoever asks for a restore is asked for the declared ones, under these words."""
+        scene = self.scene(tmp_path)
+        driver, unknown = scene.driver(), "no-such-option"
+        _demand(all(name and meaning for name, meaning in driver.options.items()), "every option says what it is for")
+        _demand(unknown not in driver.options, "the option that nobody has is not declared")
+        try:
+            driver.settled(replace(scene.request, options={**scene.request.options, unknown: "1"}))
+        except BadInputError as error:
+            _demand(error.field == "option", "the error names the field option", error.field)
+            return
+        _demand(ok=False, rule="an option that is not declared is refused with BadInputError")
 
     def test_planning_and_previewing_write_nothing_and_their_numbers_add_up(self, tmp_path: Path) -> None:
         """Nobody has agreed to anything yet."""

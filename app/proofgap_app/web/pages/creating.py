@@ -53,8 +53,9 @@ class _Place(NamedTuple):
 def new(call: Call, query: Of) -> Response:
     """Ask what is to be restored."""
     values = _like(call, query.like)
-    if query.driver is not None:
-        values["driver"] = query.driver
+    if query.driver not in {None, values.get("driver")}:  # another driver has other options
+        values = {name: value for name, value in values.items() if not name.startswith(wanting.OPTION)}
+        values["driver"] = query.driver or ""
     values["scope"] = query.scope or values["scope"]
     return _asked(call, values, like=query.like)
 
