@@ -72,9 +72,29 @@ def restart() -> None:
     _run(server.command, server.options, server.folder)
 
 
+def kill() -> None:
+    """Kill every process of the server at once, as the kernel does, and start it again; one that is not ours as `restart`."""
+    if not _RUNNING:
+        restart()
+        return
+    server = _RUNNING.pop()
+    with psycopg.connect(named("postgres")) as connection:
+        asked = "SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+        pids = [pid for (pid,) in connection.execute(asked)]
+    for pid in (server.process.pid, *pids):
+        with suppress(ProcessLookupError):  # it ended by itself meanwhile
+            os.kill(pid, signal.SIGKILL)
+    server.process.wait(_SECONDS_MAX)
+    for _ in range(_SECONDS_MAX):  # as long as one that was born meanwhile lives, and holds the server's memory
+        with suppress(RuntimeError):
+            _run(server.command, server.options, server.folder)
+            return
+        time.sleep(0.1)
+
+
 def _run(command: list[str | Path], options: dict[str, Any], folder: Path) -> str:
     process = subprocess.Popen(command, **options)
-    _RUNNING.append(_Server(command, options, folder, process))
+    _RUNNING[:] = [_Server(command, options, folder, process)]
     url = f"postgresql://proofgap@/{{}}?host={folder}"
     _wait(url.format("postgres"), process)
     return url
@@ -162,11 +182,19 @@ def _template() -> str:
         atexit.register(administer, "DROP DATABASE {} WITH (FORCE)", name)
     engine = make_engine(named(name))
     migrate(engine, None)
-    with connected(engine) as connection, transaction(connection, writes=True):
+    with _alone(), connected(engine) as connection, transaction(connection, writes=True):
         for statement in list(roles_postgresql.statements(connection)):
             execute(connection, statement)
     engine.dispose()
     return name
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Keep other test processes of the same server from its roles, which all databases share."""
+    with psycopg.connect(named("postgres"), autocommit=True) as connection:
+        connection.execute("SELECT pg_advisory_lock(1)")
+        yield
 
 
 @cache
@@ -189,10 +217,10 @@ def as_member(url: str, *groups: str) -> str:
 
 
 @contextmanager
-def database(*, empty: bool = False) -> Iterator[str]:
-    """Make a database with the schema of a ledger, or an empty one; give its URL; take it away again."""
+def database(*, empty: bool = False, like: str | None = None) -> Iterator[str]:
+    """Make a database with the schema of a ledger, an empty one, or one like another; give its URL; take it away again."""
     name = f"proofgap_test_{os.getpid()}_{next(_NUMBERS)}"
-    administer("CREATE DATABASE {} TEMPLATE {}", name, "template0" if empty else _template())
+    administer("CREATE DATABASE {} TEMPLATE {}", name, like or ("template0" if empty else _template()))
     if not empty:  # a right on a database is not copied with it
         administer("GRANT CREATE ON DATABASE {} TO proofgap_owner", name)
     try:

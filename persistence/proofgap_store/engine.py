@@ -21,8 +21,7 @@ from types import ModuleType
 from typing import Any
 
 from sqlalchemy import URL, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
 from proofgap.errors import BadInputError, ProofgapError
@@ -163,7 +162,7 @@ def connected(engine: Engine) -> Iterator[Connection]:
     dialect = dialect_for(engine)
     try:
         borrowed = engine.raw_connection()
-    except (DBAPIError, PoolTimeoutError, dialect.failures) as error:
+    except (SQLAlchemyError, dialect.failures) as error:
         raise unavailable(error, dialect) from error
     try:
         yield borrowed.driver_connection

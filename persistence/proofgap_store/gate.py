@@ -162,9 +162,13 @@ class Gate:
 
     def renew(self, work: Callable[[Connection], Answer], readers: Readers = None) -> Answer:
         """Run a writing transaction without an event: for leases only, as the guards of the database see to."""
-        with connected(self.engine) as connection, transaction(connection, writes=True, readers=readers):
-            self.demand_guards(connection)
-            return work(connection)
+
+        def attempt(connection: Connection) -> tuple[Answer, list[Written]]:
+            with transaction(connection, writes=True, readers=readers):
+                self.demand_guards(connection)
+                return work(connection), []
+
+        return self._persist(attempt)
 
     def _persist(self, attempt: Callable[[Connection], tuple[Writing[Answer] | Answer, list[Written]]]) -> Answer:
         """Try again as long as somebody else was faster."""

@@ -3,12 +3,14 @@
 Connections speak as those of SQLite do (``:name`` for parameters, ``execute``, ``in_transaction``), so that nobody
 else knows the difference. Every session sets its own search path, time limits and encoding: what a database or a role
 was set to does not matter. Writers run in READ COMMITTED, under the locks that the triggers take; readers see one
-snapshot. Owns these. Refuses to know tables.
+snapshot. A connection that the server ended while nobody used it is replaced before it is handed out. Owns these.
+Refuses to know tables.
 """
 
 from __future__ import annotations
 
 import re
+import select
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
@@ -21,7 +23,8 @@ from psycopg import errors
 from psycopg.pq import TransactionStatus
 from psycopg.types.numeric import Int8Dumper
 from psycopg.types.string import StrDumper
-from sqlalchemy import URL, Engine, create_engine
+from sqlalchemy import URL, Engine, create_engine, event
+from sqlalchemy.exc import InvalidatePoolError
 
 from proofgap_store.dialect import Dialect, Parameters, Readers, Statement
 from proofgap_store.queue_schema import bring_up
@@ -46,6 +49,9 @@ _READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _WRITING = "BEGIN ISOLATION LEVEL READ COMMITTED"
 _NAME_READERS = "SELECT set_config('proofgap.reader', :readers, true)"  # what the policies on rows go by
 _ROWS_AT_A_TIME = 1_000
+_SILENCE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 30_000}
+"""When a server that does not even acknowledge is taken for lost; else a network that is cut is noticed after hours."""
+
 _STALE = {
     "audit_event_link": "proofgap: stale stream: another event took the place in its stream",
     "restore_run_one_live": "proofgap: stale claim: another run holds the environment",
@@ -98,11 +104,29 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
         """
         due, self.ahead = (*self.ahead, *statements), ()
         prepare = [None] * (len(due) - 1) + [False if len(statements) > 1 else None]
-        with self.pipeline():
+        with self.one_error():
             return [
                 super(Connection, self).execute(translated(query), params, prepare=how)
                 for (query, params), how in zip(due, prepare, strict=True)
             ]
+
+    @contextmanager
+    def one_error(self) -> Iterator[None]:
+        """Open a pipeline; its first error is raised when it is over.
+
+        If it left the pipeline, the driver would write a warning about every error that follows from it.
+        """
+        first: psycopg.Error | None = None
+        try:
+            with self.pipeline():
+                try:
+                    yield
+                except psycopg.Error as error:
+                    first = error
+        except psycopg.Error as error:
+            first = first or error
+        if first is not None:
+            raise first
 
     def settle(self) -> None:
         """Send what waits."""
@@ -197,11 +221,26 @@ def make_engine(url: URL, synchronous: str) -> Engine:
     """Open the way to a ledger on PostgreSQL; whoever connects sets the session up."""
     address = url.set(drivername="postgresql").render_as_string(hide_password=False)
     settings = _SETTINGS.format(synchronous=_SYNCHRONOUS[synchronous])
-    return create_engine(
+    engine = create_engine(
         url.set(drivername="postgresql+psycopg"),
         creator=lambda: connect(address, settings),
         use_native_hstore=False,
     )
+    event.listen(engine, "checkout", _demand_silence)
+    return engine
+
+
+def _demand_silence(connection: Connection, _record: object, _borrower: object) -> None:
+    """Let the pool connect anew where the server ended a connection that nobody used: it asks no server."""
+    if connection.closed or _has_spoken(connection.fileno()):
+        raise InvalidatePoolError
+
+
+def _has_spoken(socket: int) -> bool:
+    """Whether something arrived that nobody asked for: to who is idle a server says hardly anything but that it ends."""
+    looked = select.poll()
+    looked.register(socket, select.POLLIN)
+    return bool(looked.poll(0))
 
 
 def connect(address: str, settings: str) -> Connection:
@@ -211,7 +250,9 @@ def connect(address: str, settings: str) -> Connection:
         psycopg.Error: there is no such server, it lets nobody in, or it cannot keep a ledger.
 
     """
-    connection = Connection.connect(address, autocommit=True, application_name="proofgap", connect_timeout=10)
+    connection = Connection.connect(
+        address, autocommit=True, application_name="proofgap", connect_timeout=10, **_SILENCE
+    )
     if connection.info.server_version < OLDEST or connection.info.parameter_status("server_encoding") != "UTF8":
         connection.close()
         message = "a ledger needs PostgreSQL 15 or later, and a database in UTF8"

@@ -31,7 +31,7 @@ from proofgap_store.tree import Batch, MissingNodeError, StoredCheckpoint, Waiti
 BATCH_MAX = 5_000
 """How many events one checkpoint takes in at most."""
 
-_LOST_RACE = "proofgap: stale tree"
+_LOST_RACE = "proofgap: stale"
 _US_PER_SECOND = 1_000_000
 _VERIFY = "Find out why: proofgap audit verify."
 _RESTORED = "If the ledger was restored from a copy, say so: proofgap audit declare-restore."

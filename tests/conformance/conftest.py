@@ -1,4 +1,4 @@
-"""One suite for every database that a ledger can live in: a new one is one more line here."""
+"""One suite for every database that a ledger can live in: a new one is one more line here, and one in `places`."""
 
 from __future__ import annotations
 
@@ -8,26 +8,22 @@ from contextlib import contextmanager
 import pytest
 
 from proofgap_store import Ledger
-from tests import postgresql
-from tests.conformance.lives import ADA, open_memory, settle
+from tests.conformance.faults import expose
+from tests.conformance.lives import open_memory, settle
+from tests.conformance.places import MEMBERS, OWNERS, PLACES
 
 
 @contextmanager
 def open_postgresql(folder, *groups: str) -> Iterator[Ledger]:
     """Open a ledger in a database of its own: as a superuser, or as a member of some roles who owns nothing there."""
-    files = {"key": folder / "key", "head": folder / "head"}
-    with postgresql.database() as url:
-        login = postgresql.as_member(url, *groups) if groups else url
-        with Ledger.open(login, owner=ADA.id, synchronous="NORMAL", **files) as opened:
-            yield opened
+    with PLACES["postgresql"](folder, *groups) as place, place.open() as opened:
+        yield opened
 
 
 BACKENDS = {
     "sqlite": lambda _folder, *_groups: open_memory(),
     "postgresql": open_postgresql,
 }
-MEMBERS = ("app", "sequencer", "privacy")
-"""Roles that together can do all but prune: with them every test runs behind the second wall, unless it works on tables."""
 
 
 @pytest.fixture(params=[*BACKENDS])
@@ -36,3 +32,27 @@ def ledger(request, tmp_path_factory):
     groups = () if request.node.get_closest_marker("owner") else MEMBERS
     with BACKENDS[request.param](tmp_path_factory.mktemp("custody"), *groups) as opened:
         yield settle(opened)
+
+
+@pytest.fixture(params=[*PLACES])
+def place(request, tmp_path_factory):
+    """A new ledger on each database that other processes can open too, with everybody in their role; nobody has it open."""
+    groups = OWNERS if request.node.get_closest_marker("owner") else MEMBERS
+    with PLACES[request.param](tmp_path_factory.mktemp("custody"), *groups) as made:
+        with made.open() as opened:
+            settle(opened)
+        yield made
+
+
+@pytest.fixture(params=[*PLACES])
+def nowhere(request, tmp_path):
+    """A place on each database where there is no ledger yet."""
+    with PLACES[request.param](tmp_path, empty=True) as made:
+        yield made
+
+
+@pytest.fixture
+def exposed(place):
+    """The same, open, and its statements can be broken."""
+    with place.open() as opened:
+        yield expose(opened)

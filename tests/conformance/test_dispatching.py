@@ -263,20 +263,10 @@ def test_db_restart_a_worker_survives_the_database_going_away_and_coming_back(fl
             connection.execute("ROLLBACK")
     else:
         postgresql.restart()
-    second = retried(fleet.queue)
-    fleet.wait(lambda: retried(lambda: fleet.status(second)) == "completed")
+    second = fleet.queue()
+    fleet.wait(lambda: fleet.status(second) == "completed")
     assert worker.poll() is None
     assert len(fleet.marks("start", second)) == 1
-
-
-def retried(act):
-    """Do something through connections that may have been cut."""
-    for _ in range(10):
-        try:
-            return act()
-        except Exception:  # noqa: BLE001, S112 - of the connections in the pool each may fail once
-            continue
-    return act()
 
 
 def test_a_run_that_is_created_by_hand_is_delivered_in_the_order_of_its_priority(fleet):

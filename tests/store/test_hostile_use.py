@@ -11,6 +11,7 @@ from proofgap.errors import BadInputError, ForbiddenError, GuardRefusedError, No
 from proofgap.facts import Counts, ItemResult, RunEvent, SnapshotEvent
 from proofgap.records import Item, PreviewFacts, RunDetails, SnapshotDetails
 from proofgap_store import Ledger, NewRun, Query
+from tests.conformance.faults import Plan, armed, broken, count, expose, interrupted
 from tests.conformance.lives import (
     ADA,
     HOME,
@@ -26,7 +27,6 @@ from tests.conformance.lives import (
     settle,
     tables,
 )
-from tests.store.faults import Plan, armed, broken, count, expose, interrupted
 from tests.store.raw import connect, refused
 
 EVE = Actor(id="eve")

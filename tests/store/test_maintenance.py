@@ -9,8 +9,9 @@ from proofgap_store import GuardsError, Ledger, NewRun, UnavailableError, mainte
 from proofgap_store.migrations import scripts
 from proofgap_store.schema import NAMES, REVISION
 from proofgap_store.sqlite_library import sqlite
+from tests.conformance.children import live_alone, opened, ready, together, upgrade_at_once
 from tests.conformance.lives import ADA, chain_faults, live, log, open_memory, settle, tables
-from tests.store.children import live_alone, open_file, ready, together, upgrade_at_once
+from tests.conformance.places import in_file
 from tests.store.raw import APPEND, behind_the_guards, connect
 from tests.store.trees import beside, hold, tree_of
 
@@ -111,7 +112,7 @@ def test_an_upgrade_that_breaks_half_way_leaves_the_older_ledger(old, monkeypatc
 
 def test_processes_that_upgrade_at_once_upgrade_once(old):
     before = everything(old)
-    assert together(upgrade_at_once, old, count=4) == [REVISION] * 4
+    assert together(upgrade_at_once, in_file(old), count=4) == [REVISION] * 4
     assert everything(old) == before
 
 
@@ -166,17 +167,17 @@ def test_a_ledger_in_memory_can_be_copied_into_a_file(tmp_path):
 def test_a_backup_that_is_made_while_others_write_is_of_one_moment(ledger, path, tmp_path):
     for number in (1, 2):
         ledger.access.declare_environment(("default", f"e{number}"), ADA)
-    assert together(write_or_copy, path, str(tmp_path), count=3) == ["completed", "completed", "copied"]
+    assert together(write_or_copy, in_file(path), str(tmp_path), count=3) == ["completed", "completed", "copied"]
     with Ledger.open(f"sqlite:///{tmp_path / 'copy.db'}", create=False) as copied:
         assert chain_faults(log(copied)) == []
         assert not any(getattr(copied.database.check(), name) for name in FINDINGS)
 
 
-def write_or_copy(path, number, folder):
+def write_or_copy(place, number, folder):
     """Copy the ledger, or write to it, at the same time as everybody else."""
     if number:
-        return live_alone(path, number)
-    with open_file(path) as ledger:
+        return live_alone(place, number)
+    with opened(place) as ledger:
         ready()
         ledger.database.backup(type(ledger._gate.file)(folder) / "copy.db")
     return "copied"

@@ -7,6 +7,7 @@ from contextlib import closing
 
 import psycopg
 import pytest
+from sqlalchemy import event
 
 from proofgap.access import Role
 from proofgap.audit import EventType
@@ -18,8 +19,8 @@ from proofgap_store import (
     GuardsError,
     HoldOn,
     Ledger,
-    LogQuery,
     NewRun,
+    NewWorker,
     PruneOrder,
     UnavailableError,
     gate,
@@ -34,7 +35,8 @@ from proofgap_store.migrations.scripts import statements
 from proofgap_store.postgresql import translated
 from proofgap_store.schema import REVISION
 from tests import postgresql
-from tests.conformance.lives import ADA, HOME, OLGA, SAM, chain_faults, live, log, prove, settle, tables
+from tests.conformance.faults import Plan, armed, expose, outpaced
+from tests.conformance.lives import ADA, HOME, OLGA, SAM, WIM, chain_faults, live, log, prove, settle, tables
 from tests.conformance.tampering import unguarded
 
 GUARDED = sorted(
@@ -437,14 +439,73 @@ def test_a_database_that_is_none_or_holds_something_else_is_no_ledger(tmp_path):
             Ledger.open(url, key=tmp_path / "key", head=tmp_path / "head")
 
 
-def test_a_connection_that_the_server_ended_is_not_used_again(ledger, outside):
+# When the server is busy, or gone for a moment
+
+
+def test_connections_that_the_server_ended_while_nobody_used_them_are_replaced_and_nobody_notices(ledger, outside):
+    run_id = live(ledger, "running")
+    with connected(ledger._gate.engine), connected(ledger._gate.engine):
+        pass
+    assert ledger._gate.engine.pool.checkedin() == 2
     outside.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity "
         "WHERE application_name = 'proofgap' AND datname = current_database()"
     )
-    with pytest.raises(UnavailableError):
-        ledger.audit.list(LogQuery(types=(EventType.RUN_CREATED,)), ADA)
-    assert ledger.audit.list(LogQuery(types=(EventType.RUN_CREATED,)), ADA).events == ()
+    assert ledger.fire(run_id, RunEvent.COMPLETE, ADA).status == "completed"
+    with connected(ledger._gate.engine) as one, connected(ledger._gate.engine) as other:
+        assert {one.execute("SELECT 1").fetchone(), other.execute("SELECT 1").fetchone()} == {(1,)}
+
+
+def test_a_race_that_is_lost_on_the_server_is_lost_in_silence(ledger, opening, monkeypatch, caplog):
+    """The driver warns of what follows from an error within a pipeline; nobody can do anything about it."""
+    run_id = live(ledger, "running")
+    inserting, raced = gate.inserting, []
+
+    def overtaken(events):
+        if not raced:
+            raced.append(True)
+            with opening() as other:
+                other.fire(run_id, RunEvent.REQUEST_CANCEL, ADA)
+        return inserting(events)
+
+    monkeypatch.setattr(gate, "inserting", overtaken)
+    assert ledger.fire(run_id, RunEvent.COMPLETE, ADA).version == 8
+    assert caplog.records == []
+
+
+def test_a_lock_that_is_not_let_go_is_waited_for_until_the_limit_and_named(ledger, outside, url):
+    run_id = live(ledger, "running")
+    event.listen(
+        ledger._gate.engine,
+        "checkout",
+        lambda connection, *_: psycopg.Connection.execute(connection, "SET lock_timeout = 50"),
+    )
+    before = tables(ledger)
+    with closing(psycopg.connect(url)) as held:
+        held.execute("LOCK TABLE proofgap.audit_event IN SHARE MODE")
+        with pytest.raises(UnavailableError, match="canceling statement due to lock timeout"):
+            ledger.fire(run_id, RunEvent.COMPLETE, ADA)
+    assert tables(ledger) == before
+    assert ledger.fire(run_id, RunEvent.COMPLETE, ADA).status == "completed"
+
+
+@pytest.mark.parametrize(
+    ("work", "verb"), [("sign", "INSERT"), ("sign", "DELETE"), ("beat", "UPDATE"), ("beat", "COMMIT")]
+)
+def test_a_sequencer_and_a_beat_that_the_server_gave_up_for_somebody_else_are_done_all_the_same(ledger, work, verb):
+    """A deadlock is a race that is lost, for whoever writes."""
+    worker = expose(ledger).fleet.register(NewWorker(name="host", lease_us=60_000_000), WIM).id
+    plan = Plan(verb, "before", outpaced)
+    armed(plan, ledger.audit.checkpoint if work == "sign" else lambda: ledger.fleet.beat(worker, WIM))
+    assert plan.action is None, "it was struck"
+    assert ledger.audit.checkpoint().size == len(log(ledger))
+    assert ledger.verify().counts == {}
+
+
+def test_a_server_that_does_not_even_acknowledge_is_taken_for_lost_after_half_a_minute(ledger):
+    with connected(ledger._gate.engine) as connection:
+        told = connection.info.get_parameters()
+    assert (told["tcp_user_timeout"], told["keepalives_idle"]) == ("30000", "30")
 
 
 def test_sessions_have_their_limits_whatever_the_database_was_set_to(ledger):

@@ -1,17 +1,13 @@
-"""Pruning and erasing in a file: killed at any statement, tried by raw SQL, and looked for in the bytes."""
+"""Pruning and erasing in a file: tried by raw SQL, and looked for in the bytes."""
 
 from __future__ import annotations
-
-import shutil
 
 import pytest
 
 from proofgap.facts import RunEvent
 from proofgap_store import Erasure, Ledger
 from tests.conformance.lives import ADA, chain_faults, live, log
-from tests.conformance.pruning import everything, prune, read
-from tests.store.faults import count, expose
-from tests.store.pruning import killed
+from tests.conformance.pruning import prune
 from tests.store.raw import SETTINGS, connect, refused
 
 SAID = "the neighbour of Mrs Quandt phoned"
@@ -29,48 +25,6 @@ def covered(ledger, path):
 
 def opened(path):
     return Ledger.open(f"sqlite:///{path}", create=False, synchronous="NORMAL")
-
-
-def copied(path, folder):
-    """Copy a closed ledger, with its key and its head file."""
-    folder.mkdir()
-    for file in path.parent.glob(f"{path.name}*"):
-        shutil.copy(file, folder / file.name)
-    return folder / path.name
-
-
-def statements_of_a_pruning(path, folder):
-    with opened(copied(path, folder)) as ledger:
-        expose(ledger)
-        return count(lambda: prune(ledger, folder / "export.jsonl", events=12))
-
-
-def outcome(path, folder, number, side):
-    """Kill a pruning at one statement; tell whether it happened; then do it again, with the same export."""
-    export = folder / "export.jsonl"
-    with opened(copied(path, folder)) as ledger:
-        before = everything(ledger)
-    assert killed(str(folder / path.name), str(export), number, side)
-    with opened(folder / path.name) as ledger:
-        happened = everything(ledger) != before
-        pruned = read(ledger, "SELECT count(*) AS n FROM audit_event WHERE payload ->> '$.pruned' IS NOT NULL")[0]["n"]
-        assert (pruned > 0) is happened
-        assert not happened or export.exists()
-        if not happened:
-            assert prune(ledger, export, events=12).last == 11
-        assert [found.type for found in log(ledger)].count("audit.pruned") == 1
-    return happened
-
-
-def test_killed_at_every_statement_a_pruning_happened_wholly_or_not_at_all_and_can_be_done_again(covered, tmp_path):
-    statements = statements_of_a_pruning(covered, tmp_path / "counted")
-    assert statements[-1] == "COMMIT"
-    found = [
-        outcome(covered, tmp_path / f"{number}-{side}", number, side)
-        for number in range(len(statements))
-        for side in ("before", "after")
-    ]
-    assert found == [False] * (2 * len(statements) - 1) + [True]
 
 
 TOMBSTONE = """

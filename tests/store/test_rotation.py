@@ -8,14 +8,11 @@ from proofgap.checkpoints import open_checkpoint
 from proofgap.errors import BadInputError, ForbiddenError, NotFoundError
 from proofgap.notes import SignerKey, VerifierKey, parse_note, verify_note
 from proofgap.proofs import accept, parse_policy
-from proofgap_store import CustodyError, Ledger, UnavailableError, UnsignedError, keys
+from proofgap_store import CustodyError, Ledger, UnsignedError, keys
 from proofgap_store.keys import KeyFile, endorsement_text
-from tests.conformance.lives import ADA, OLGA, SAM, UDO, VERA, chain_faults, live, log, open_scope
-from tests.store.children import killed_signing, rotate_and_sign, together
-from tests.store.faults import Plan, armed, broken, expose, expose_files
+from tests.conformance.lives import ADA, OLGA, SAM, UDO, VERA, live, log, open_scope
 from tests.store.raw import connect
-from tests.store.test_sequencer import no_space, put_back, reopened, steps_of
-from tests.store.trees import beside, hold, shape_of, tree_of
+from tests.store.trees import beside, hold, tree_of
 
 
 def held(path):
@@ -139,77 +136,6 @@ def test_nothing_is_rotated_while_the_log_cannot_be_signed(ledger, path):
     with pytest.raises(UnsignedError):
         ledger.audit.rotate_key(ADA)
     assert (log(ledger), files_beside(path)) == before
-
-
-def test_killed_at_every_step_a_rotation_happened_or_did_not_and_the_ledger_signs_all_the_same(path, ledger, tmp_path):
-    live(ledger, "draft")
-    ledger.close()
-    copy = tmp_path / "before.db"
-    with reopened(path) as whole:
-        files = {end: beside(path, end).read_bytes() for end in (".key",)}
-        whole.database.backup(copy)
-        steps = steps_of(expose(whole), "rotate")
-    places = [*((number, "before") for number in range(len(steps))), (len(steps) - 1, "after")]
-    found = [rotation_killed_at(path, copy, files, place) for place in places]
-    committed = [number for number, step in enumerate(steps) if step == "COMMIT"]
-    named = max(number for number in committed if "INSERT" in steps[number - 3 : number])
-    assert found == [number > named for number in range(len(steps) + 1)]
-
-
-def rotation_killed_at(path, copy, files, place):
-    """Kill a rotation at one step; tell whether the log names the new key; sign, rotate again, sign again."""
-    for leftover in (".head", ".key.new", ".key.part", ".key.new.part"):
-        beside(path, leftover).unlink(missing_ok=True)
-    put_back(path, copy, files)
-    beside(path, ".key").chmod(0o600)
-    assert killed_signing(str(path), "rotate", *place)
-    with reopened(path) as ledger:
-        happened = len(ledger.audit.keys(ADA)) == 2
-        ledger.audit.checkpoint()
-        assert held(path).verifier.text == ledger.audit.keys(ADA)[-1].key
-        ledger.audit.rotate_key(ADA)
-        ledger.audit.checkpoint()
-        assert len(ledger.audit.keys(ADA)) == 2 + happened
-        assert shape_of(ledger)[0] == []
-        hold(ledger)
-        assert chain_faults(log(ledger)) == []
-    return happened
-
-
-@pytest.mark.parametrize("side", ["before", "after"])
-def test_broken_at_every_step_a_rotation_says_so_and_no_key_in_force_is_ever_lost(ledger, path, monkeypatch, side):
-    expose(ledger)
-    expose_files(monkeypatch.setattr)
-    number = 0
-    while rotation_broke_at(ledger, number, side):
-        assert ledger.audit.checkpoint().size == len(log(ledger))
-        assert held(path).verifier.text == ledger.audit.keys(ADA)[-1].key
-        number += 1
-    assert number > 40
-    ledger.audit.checkpoint()
-    hold(ledger)
-
-
-def rotation_broke_at(ledger, number, side):
-    """Break one step of a rotation, statement or file; False if it has no such step, and so was not broken."""
-    live(ledger, "draft")
-    plan = Plan(number, side)
-    plan.action = lambda: no_space() if plan.seen[-1].startswith("file:") else broken()
-    try:
-        armed(plan, lambda: ledger.audit.rotate_key(ADA))
-    except UnavailableError:
-        return True
-    assert len(plan.seen) <= number
-    return False
-
-
-def test_processes_that_rotate_at_once_lose_no_key(path, ledger):
-    answers = together(rotate_and_sign, path, count=4)
-    assert set(answers) <= {"Checkpointed", "CustodyError"}, "who comes too late may find the key of its moment gone"
-    assert "Checkpointed" in answers
-    ledger.audit.checkpoint()
-    assert held(path).verifier.text == ledger.audit.keys(ADA)[-1].key
-    hold(ledger)
 
 
 def test_a_key_that_an_interrupted_rotation_left_is_the_one_that_is_put_in_force(ledger, path):

@@ -9,9 +9,7 @@ from proofgap.audit import leaf_hash
 from proofgap_store import CustodyError, GuardsError, Ledger, NewRun, UnavailableError, UnsignedError, sequencer, tree
 from proofgap_store.documents import DamagedError
 from proofgap_store.sequencer import Sequencer
-from tests.conformance.lives import ADA, chain_faults, live, log
-from tests.store.children import SIGNING, killed_signing, sign_or_live, together
-from tests.store.faults import Plan, armed, broken, count, expose, expose_files
+from tests.conformance.lives import ADA, live, log
 from tests.store.raw import behind_the_guards, connect
 from tests.store.trees import beside, hold, prove_all, read, shape_of, tree_of
 
@@ -73,99 +71,6 @@ def test_the_tree_is_the_same_however_it_was_cut_into_batches(ledger, path, tmp_
         while copy.audit._sequencer.step(limit=1):
             assert hold(copy)
         assert shape_of(copy) == shape_of(ledger)
-
-
-def test_killed_at_every_step_a_sequencer_leaves_all_of_a_batch_or_nothing_and_the_next_makes_the_same_tree(
-    path, ledger, tmp_path
-):
-    """The first checkpoint, then one more; a copy that nobody killed is the measure."""
-    live(ledger, "completed")
-    ledger.audit.checkpoint()
-    live(ledger, "draft")
-    ledger.close()
-    files = {end: beside(path, end).read_bytes() for end in (".head", ".key")}
-    with reopened(path) as whole:
-        whole.database.backup(tmp_path / "before.db")
-        steps = steps_of(expose(whole), "checkpoint")
-        wanted = shape_of(whole)
-    found = [
-        outcome(path, tmp_path / "before.db", files, number, side, wanted)
-        for number, side in [*((number, "before") for number in range(len(steps))), (len(steps) - 1, "after")]
-    ]
-    committed = steps.index("COMMIT", steps.index("INSERT"))
-    assert found == [number > committed for number in range(len(steps) + 1)]
-
-
-def steps_of(ledger, work):
-    """List the steps of some signing: statements by their verbs, and steps of files."""
-    with pytest.MonkeyPatch.context() as patch:
-        expose_files(patch.setattr)
-        return count(lambda: SIGNING[work](ledger))
-
-
-def put_back(path, copy, files):
-    """Put the ledger and the files beside it back to where they were."""
-    for end in ("-wal", "-shm"):
-        beside(path, end).unlink(missing_ok=True)
-    path.write_bytes(copy.read_bytes())
-    for end, content in files.items():
-        beside(path, end).write_bytes(content)
-
-
-def outcome(path, copy, files, number, side, wanted):
-    """Kill a sequencer at one step; tell whether its batch was taken; then let the next one finish."""
-    put_back(path, copy, files)
-    assert killed_signing(str(path), "checkpoint", number, side)
-    with reopened(path) as ledger:
-        waiting = len(shape_of(ledger)[0])
-        head = beside(path, ".head").read_text("utf-8")
-        assert head == files[".head"].decode() or waiting == 0
-        ledger.audit.checkpoint()
-        assert shape_of(ledger) == wanted
-        assert hold(ledger) == 2
-        assert beside(path, ".head").read_text("utf-8") == tree_of(ledger)["audit_checkpoint"][-1]["note"]
-    return waiting == 0
-
-
-@pytest.mark.parametrize("side", ["before", "after"])
-def test_broken_at_every_step_a_sequencer_says_so_and_the_next_one_finishes(ledger, path, monkeypatch, side):
-    expose(ledger)
-    expose_files(monkeypatch.setattr)
-    ledger.audit.checkpoint()
-    number = 0
-    while broke_at(ledger, number, side):
-        number += 1
-    assert number > 20
-    assert shape_of(ledger)[0] == []
-    assert hold(ledger) > 2
-    assert beside(path, ".head").read_text("utf-8") == tree_of(ledger)["audit_checkpoint"][-1]["note"]
-
-
-def broke_at(ledger, number, side):
-    """Break one step of a checkpoint, statement or file; False if it has no such step, and so was not broken."""
-    live(ledger, "draft")
-    plan = Plan(number, side)
-    plan.action = lambda: no_space() if plan.seen[-1].startswith("file:") else broken()
-    try:
-        armed(plan, ledger.audit.checkpoint)
-    except UnavailableError:
-        return True
-    assert len(plan.seen) <= number
-    return False
-
-
-def no_space():
-    """Fail as a full disk does."""
-    raise OSError(28, "No space left on device")
-
-
-def test_sequencers_and_writers_in_many_processes_make_one_tree_and_nobody_is_refused(path, ledger):
-    for number in range(0, 4, 2):
-        ledger.access.declare_environment(("default", f"e{number}"), ADA)
-    assert together(sign_or_live, path, count=4) == ["Checkpointed"] * 4
-    assert hold(ledger) > 1
-    assert ledger.audit.checkpoint().size == len(log(ledger))
-    assert chain_faults(log(ledger)) == []
 
 
 def test_a_head_that_another_sequencer_moves_on_meanwhile_is_no_false_alarm(ledger, path, monkeypatch):

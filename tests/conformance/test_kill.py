@@ -5,11 +5,9 @@ from __future__ import annotations
 import pytest
 
 from proofgap.facts import SnapshotEvent
-from proofgap_store import Ledger
+from tests.conformance.children import KEYED, killed
+from tests.conformance.faults import count, expose
 from tests.conformance.lives import ADA, chain_faults, live, log, tables
-from tests.store.children import KEYED, killed
-from tests.store.faults import count, expose
-from tests.store.raw import connect
 
 MOVED = ("queue", "report", "complete", "activate")
 BEFORE = {"queue": "previewed", "report": "running", "complete": "running"}
@@ -32,19 +30,23 @@ def wholly(before, after):
     return True if added["receipt"] == 1 and added["audit_event"] > 1 else None
 
 
-def reopened(path):
-    """Open the ledger again, as the next process does."""
-    return Ledger.open(f"sqlite:///{path}", create=False, synchronous="NORMAL")
+def places(place, verbs):
+    """List where a process is killed: around every statement; on a server, where somebody else ends what it began.
+
+    There the death of a process is a connection that is cut, which `test_broken_writes` does around every statement.
+    """
+    last = len(verbs) - 1
+    if place.is_on_server:
+        return [(verbs.index("INSERT"), "after"), (last, "before"), (last, "after")]
+    return [(number, side) for number in range(len(verbs)) for side in ("before", "after")]
 
 
 @pytest.mark.parametrize("write", MOVED)
-def test_killed_at_every_statement_a_write_is_there_wholly_or_not_at_all_and_its_key_gives_one_result(
-    path, ledger, write
-):
-    statements = len(statements_of(expose(ledger), write))
-    ledger.close()
-    found = [outcome(path, write, number, side) for number in range(statements) for side in ("before", "after")]
-    assert found == [False] * (2 * statements - 1) + [True]
+def test_killed_anywhere_a_write_is_there_wholly_or_not_at_all_and_its_key_gives_one_result(place, write):
+    with place.open() as ledger:
+        deadly = places(place, statements_of(expose(ledger), write))
+    found = [outcome(place, write, number, side) for number, side in deadly]
+    assert found == [False] * (len(deadly) - 1) + [True]
 
 
 def statements_of(ledger, write):
@@ -55,13 +57,13 @@ def statements_of(ledger, write):
     return verbs
 
 
-def outcome(path, write, number, side):
+def outcome(place, write, number, side):
     """Kill a process at one statement; tell whether its write happened; then ask again under its key."""
-    with reopened(path) as ledger:
+    with place.open() as ledger:
         subject = subject_of(ledger, write)
         before = tables(ledger)
-    assert killed(str(path), write, subject, number, side)
-    with reopened(path) as ledger:
+    assert killed(place, number, side, "write", write, subject)
+    with place.open() as ledger:
         happened = wholly(before, tables(ledger))
         assert happened is not None
         receipts = [KEYED[write](ledger, subject) for _ in range(2)]
@@ -73,13 +75,12 @@ def outcome(path, write, number, side):
     return happened
 
 
-def test_after_a_crash_the_chain_is_whole_and_the_file_is_sound(path, ledger):
-    subject = live(ledger, "running")
-    for number in (6, 7, 8):
-        assert killed(str(path), "complete", subject, number, "before")
-    assert chain_faults(log(ledger)) == []
-    connection = connect(path)
-    assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-    assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
-    connection.close()
-    assert KEYED["complete"](ledger, subject).status == "completed"
+def test_after_crashes_the_log_is_whole_and_the_database_is_sound(place):
+    with place.open() as ledger:
+        subject = live(ledger, "running")
+        for number in (6, 7, 8):
+            assert killed(place, number, "before", "write", "complete", subject)
+        assert chain_faults(log(ledger)) == []
+        assert ledger.database.check().damage == ()
+        assert ledger.verify().counts == {}
+        assert KEYED["complete"](ledger, subject).status == "completed"

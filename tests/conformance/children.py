@@ -11,11 +11,13 @@ from proofgap.errors import ProofgapError
 from proofgap.facts import ItemResult, RunEvent, SnapshotEvent
 from proofgap.records import Item
 from proofgap_store import Ledger, NewRun, upgrade
+from tests.conformance.faults import Plan, armed, die, expose, expose_files
 from tests.conformance.lives import ADA, PASSED, PATHS, fire
-from tests.store.faults import Plan, armed, die, expose, expose_files
+from tests.conformance.places import Place
+from tests.conformance.pruning import prune
 
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["tests.store.children"])
+PROCESSES.set_forkserver_preload(["tests.conformance.children"])
 ITEMS = [Item(key=key, result=ItemResult.SUCCEEDED) for key in ("a", "b")]
 KEYED = {
     "create": lambda ledger, _: ledger.create(NewRun(), ADA, key="k-create"),
@@ -29,24 +31,10 @@ KEYED = {
 """Writes under a key: each of them can be asked again after a crash."""
 
 
-def open_file(path: str) -> Ledger:
+def opened(place: Place) -> Ledger:
     """Open the ledger of a test, and say nothing on the way."""
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
-    return Ledger.open(f"sqlite:///{path}", owner=ADA.id, synchronous="NORMAL")
-
-
-def crash(path: str, write: str, subject: str, number: int, side: str) -> None:
-    """Do a write, and die at one statement of it."""
-    ledger = expose(open_file(path))
-    armed(Plan(number, side, die), lambda: KEYED[write](ledger, subject))
-
-
-def killed(path: str, write: str, subject: str, number: int, side: str) -> bool:
-    """Let a process do a write and die in it; tell whether it did die of that."""
-    child = PROCESSES.Process(target=crash, args=(path, write, subject, number, side))
-    child.start()
-    child.join(60)
-    return child.exitcode == -9
+    return place.open()
 
 
 SIGNING = {
@@ -54,26 +42,33 @@ SIGNING = {
     "rotate": lambda ledger: ledger.audit.rotate_key(ADA),
 }
 """What is done with the key file and the head file as well as with the database."""
+DEADLY = {
+    "write": lambda ledger, write, subject: KEYED[write](ledger, subject),
+    "sign": lambda ledger, work: SIGNING[work](ledger),
+    "prune": lambda ledger, export: prune(ledger, export, events=12),
+}
+"""What a process does when it is killed."""
 
 
-def crash_signing(path: str, work: str, number: int, side: str) -> None:
-    """Sign, and die at one step of it: a statement, or a step of a file."""
-    ledger = expose(open_file(path))
-    expose_files()
-    armed(Plan(number, side, die), lambda: SIGNING[work](ledger))
+def crash(place: Place, number: int, side: str, work: str, *arguments: str) -> None:
+    """Do some work, and die at one step of it: a statement, or a step of a file."""
+    ledger = expose(opened(place))
+    if work == "sign":
+        expose_files()
+    armed(Plan(number, side, die), lambda: DEADLY[work](ledger, *arguments))
 
 
-def killed_signing(path: str, work: str, number: int, side: str) -> bool:
-    """Let a process sign and die in it; tell whether it did die of that."""
-    child = PROCESSES.Process(target=crash_signing, args=(path, work, number, side))
+def killed(place: Place, number: int, side: str, work: str, *arguments: str) -> bool:
+    """Let a process do some work and die in it; tell whether it did die of that."""
+    child = PROCESSES.Process(target=crash, args=(place, number, side, work, *arguments))
     child.start()
     child.join(60)
     return child.exitcode == -9
 
 
-def sign_or_live(path: str, number: int) -> str:
+def sign_or_live(place: Place, number: int) -> str:
     """Sign again and again, or lead runs from birth to end, at the same time as everybody else."""
-    with open_file(path) as ledger:
+    with opened(place) as ledger:
         ready()
         for _ in range(6):
             if number % 2:
@@ -83,46 +78,46 @@ def sign_or_live(path: str, number: int) -> str:
         return _answer(lambda: type(ledger.audit.checkpoint()).__name__)
 
 
-def rotate_and_sign(path: str, number: int) -> str:
+def rotate_and_sign(place: Place, number: int) -> str:
     """Put a new key in force at the same time as everybody else, and sign with whichever is."""
-    with open_file(path) as ledger:
+    with opened(place) as ledger:
         ready()
         return _answer(lambda: SIGNING["rotate"](ledger) and type(ledger.audit.checkpoint()).__name__)
 
 
-def upgrade_at_once(path: str, number: int) -> str:
+def upgrade_at_once(place: Place, number: int) -> str:
     """Bring a ledger up at the same time as everybody else."""
     ready()
-    return _answer(lambda: upgrade(f"sqlite:///{path}").after)
+    return _answer(lambda: upgrade(place.url).after)
 
 
-def try_event(path: str, number: int, run_id: str, event: str) -> str:
+def try_event(place: Place, number: int, run_id: str, event: str) -> str:
     """Fire one event; give the status it led to, or the name of the error."""
-    with open_file(path) as ledger:
+    with opened(place) as ledger:
         ready()
         return _answer(lambda: ledger.fire(run_id, RunEvent(event), ADA).status)
 
 
-def try_key(path: str, number: int, run_id: str) -> str:
+def try_key(place: Place, number: int, run_id: str) -> str:
     """Fire one event under the same key as everybody else; give the receipt's event."""
-    with open_file(path) as ledger:
+    with opened(place) as ledger:
         ready()
         return _answer(lambda: str(ledger.fire(run_id, RunEvent.COMPLETE, ADA, key="everybody").event_id))
 
 
-def live_alone(path: str, number: int) -> str:
+def live_alone(place: Place, number: int) -> str:
     """Lead a run of one's own, in an environment of one's own, from its birth to its end."""
-    with open_file(path) as ledger:
+    with opened(place) as ledger:
         ready()
         run_id = ledger.create(NewRun(environment=f"e{number}"), ADA).run_id
         fire(ledger, run_id, *PATHS["completed"])
         return ledger.show(run_id, ADA.id, ADA).record.status.value
 
 
-def begin_at_once(path: str, number: int) -> str:
+def begin_at_once(place: Place, number: int) -> str:
     """Open, and so create, the ledger that everybody else creates too."""
     ready()
-    with open_file(path) as ledger:
+    with opened(place) as ledger:
         return ledger.create(NewRun(), ADA).status
 
 
@@ -149,11 +144,11 @@ def _begin(barrier: Any, answers: Any, work: Any, arguments: tuple[Any, ...]) ->
         answers.put(f"{type(error).__name__}: {error}")
 
 
-def together(work: Any, path: Any, *arguments: Any, count: int = 8) -> list[str]:
+def together(work: Any, place: Place, *arguments: Any, count: int = 8) -> list[str]:
     """Let processes do the same work at the same moment; give their answers, sorted."""
     barrier, answers = PROCESSES.Barrier(count), PROCESSES.SimpleQueue()
     children = [
-        PROCESSES.Process(target=_begin, args=(barrier, answers, work, (str(path), number, *arguments)))
+        PROCESSES.Process(target=_begin, args=(barrier, answers, work, (place, number, *arguments)))
         for number in range(count)
     ]
     for child in children:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
@@ -17,18 +20,9 @@ from proofgap.facts import Counts, EndReason, ItemResult, RunEvent, SnapshotEven
 from proofgap.records import Item, PreviewFacts, RunDetails
 from proofgap_store import NewRun
 from proofgap_store.views import visible
-from tests.conformance.lives import (
-    ADA,
-    OLGA,
-    PASSED,
-    VERA,
-    after_the_end,
-    chain_faults,
-    log,
-    open_memory,
-    settle,
-    tables,
-)
+from tests.conformance.conftest import BACKENDS
+from tests.conformance.lives import ADA, OLGA, PASSED, VERA, after_the_end, chain_faults, log, settle, tables
+from tests.conformance.places import MEMBERS
 
 EVERYWHERE = {"draft", "scoped", "checked", "previewed", "queued"}
 MOVES = {
@@ -125,12 +119,15 @@ def stored(found: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, Any]]:
 class LedgerMachine(RuleBasedStateMachine):
     """A ledger, and beside it a dictionary of what ought to be in it."""
 
+    backend: str
     runs = Bundle("runs")
     snapshots = Bundle("snapshots")
 
     @initialize()
     def begin(self) -> None:
-        self.ledger = settle(open_memory())
+        self.held = ExitStack()
+        folder = Path(self.held.enter_context(TemporaryDirectory()))
+        self.ledger = settle(self.held.enter_context(BACKENDS[self.backend](folder, *MEMBERS)))
         self.status: dict[str, tuple[str, int]] = {}
         self.evidence: dict[str, str] = {}
         self.owner: dict[str, str] = {}
@@ -141,7 +138,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if hasattr(self, "ledger"):
-            self.ledger.close()
+            self.held.close()
 
     @rule(target=runs, dry=st.booleans(), actor=st.sampled_from([ADA, OLGA]))
     def create(self, dry: bool, actor: Any) -> str:
@@ -289,9 +286,18 @@ class LedgerMachine(RuleBasedStateMachine):
             assert (data["decision"], data["facts_digest"]) == (decision, digest(facts))
 
 
-LedgerMachine.TestCase.settings = settings(
-    max_examples=40, stateful_step_count=40, deadline=None, derandomize=True, database=None,
-    suppress_health_check=[*HealthCheck],
-)  # fmt: skip
-TestLedger = LedgerMachine.TestCase
-TestLedger.__doc__ = "Whatever is done in whatever order, tables, log, chain, model and decisions agree."
+def held_to_the_model(backend: str, examples: int) -> Any:
+    """Give the test case of one database."""
+    machine = type(f"LedgerOn{backend}", (LedgerMachine,), {"backend": backend})
+    machine.TestCase.settings = settings(
+        max_examples=examples, stateful_step_count=40, deadline=None, derandomize=True, database=None,
+        suppress_health_check=[*HealthCheck],
+    )  # fmt: skip
+    machine.TestCase.__doc__ = "Whatever is done in whatever order, tables, log, chain, model and decisions agree."
+    return machine.TestCase
+
+
+EXAMPLES = {"sqlite": 40, "postgresql": 8}
+"""How many lives of a ledger are tried; on a server each takes longer."""
+assert EXAMPLES.keys() == BACKENDS.keys()
+TestLedgerInMemory, TestLedgerOnServer = (held_to_the_model(*backend) for backend in EXAMPLES.items())
