@@ -54,6 +54,10 @@ _VISIBLE = """CASE
   WHEN e.type = 'audit.exported' THEN NOT EXISTS (
     SELECT 1 FROM json_each(e.payload, '$.data.scopes') AS line WHERE NOT ({scope_held}))
   WHEN e.ws IS NOT NULL THEN e.ws IN ({workspaces})
+  WHEN e.type IN ('worker.registered', 'worker.retired', 'worker.lost') THEN EXISTS (
+    SELECT 1 FROM worker AS w JOIN access_grant AS g ON g.principal = w.principal
+    WHERE w.id = e.payload ->> '$.data.worker' AND g.workspace IN ({workspaces})) AND NOT EXISTS (
+    SELECT 1 FROM json_each(e.payload, '$.data.details.environments') AS label WHERE NOT ({label_held}))
   WHEN e.type IN ('access.link_made', 'access.signed_in', 'access.signed_out') THEN NOT EXISTS (
     SELECT 1 FROM access_grant AS g WHERE g.principal = e.actor AND NOT ({grant_held}))
   ELSE TRUE END"""
@@ -151,6 +155,7 @@ def _visibility(scopes: Sequence[Scope]) -> Selection:
         run_held=held("r.workspace", "r.environment"),
         grant_held=held("g.workspace", "g.environment"),
         scope_held=held("(line.value ->> 0)", "(line.value ->> 1)"),
+        label_held=" OR ".join(f"substr(label.value, 1, length(:w{n}) + 1) = :w{n} || '/'" for n in range(len(scopes))),
         workspaces=", ".join(f":w{n}" for n in range(len(scopes))),
     )
     return Selection(condition, parameters)

@@ -3,7 +3,7 @@
 Group roles that nobody logs in as; whoever logs in is a member of one or more. What each may do is a table here, and
 the script that grants it and the comparison with what is granted both follow from the table. A right that a role has
 beyond it is a difference like one that it lacks. Owns these rights. Refuses to know what the tables hold, and which
-rows are whose (policies of the schema, ``0005_roles``).
+rows are whose (policies of the schema, ``0005_roles`` and ``0006_places``).
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ _ERASED = (
     "access_grant",
     "environment",
     "restore_run",
+    "worker",
     *_SCHEMA,
 )
 _KEPT_BESIDE = ("audit_private", "result_item", "evidence_check", "receipt")

@@ -7,11 +7,11 @@ import time
 import pytest
 
 from proofgap.access import Role
-from proofgap.audit import Actor
+from proofgap.audit import Actor, EventType
 from proofgap.errors import BadInputError, FencedError, ForbiddenError, GuardRefusedError, NotFoundError
 from proofgap.facts import EndReason, ItemResult, RunEvent, SnapshotEvent
 from proofgap.records import Item, RunDetails
-from proofgap_store import NewWorker, WorkerLostError
+from proofgap_store import LogQuery, NewWorker, WorkerLostError
 from proofgap_store.engine import RefusedByDatabaseError, connected, execute, transaction
 from tests.conformance.lives import ADA, HOME, OLGA, PASSED, SAM, UDO, VERA, WIM, fire, live, log, prove, tables
 from tests.conformance.tampering import unguarded
@@ -452,3 +452,21 @@ def test_a_worker_is_seen_by_whoever_sees_what_it_serves_and_only_as_far_as_that
     assert told == {"both": ("default/local",)}
     assert {found.wanted.name for found in ledger.fleet.queue(ADA).workers} == {"there", "both"}
     assert ledger.fleet.queue(SAM).workers == ()
+
+
+def test_the_log_tells_of_a_worker_only_where_it_may_work_and_names_no_place_elsewhere(ledger):
+    ledger.access.declare_environment(("other", "secret"), ADA)
+    ledger.access.grant(WIM.id, Role.WORKER, ("other", "secret"), ADA)
+    ledger.access.grant(SAM.id, Role.AUDITOR, ("other", "secret"), ADA)
+    for name, places in {"there": ("other/secret",), "both": ("other/secret", "default/*"), "any": ()}.items():
+        ledger.fleet.register(NewWorker(name=name, environments=places), WIM)
+    ledger.access.declare_environment(("third", "e"), ADA)
+    ledger.access.grant("eve", Role.AUDITOR, ("third", "e"), ADA)
+    told = {who: told_of_workers(ledger, who) for who in (ADA, UDO, SAM, Actor(id="eve"))}
+    assert list(told.values()) == [{"there", "both", "any"}, {"any"}, {"there", "any"}, set()]
+
+
+def told_of_workers(ledger, auditor):
+    """Give the names of the workers whose beginning somebody reads of in the log."""
+    found = ledger.audit.list(LogQuery(types=(EventType.WORKER_REGISTERED,)), auditor).events
+    return {event.entry["data"]["details"]["name"] for event in found}

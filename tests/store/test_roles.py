@@ -11,11 +11,11 @@ import pytest
 from proofgap.audit import NOTE, EventType
 from proofgap.errors import BadInputError
 from proofgap.facts import RunEvent
-from proofgap_store import Erasure, Ledger, LogQuery, PruneOrder, UnavailableError, upgrade
+from proofgap_store import Erasure, Ledger, LogQuery, NewWorker, PruneOrder, UnavailableError, upgrade
 from proofgap_store import postgresql as store
 from proofgap_store.engine import connected, transaction
 from tests import postgresql
-from tests.conformance.lives import ADA, HOME, OLGA, SAM, UDO, live, log, open_scope, prove, settle, tables
+from tests.conformance.lives import ADA, HOME, OLGA, SAM, UDO, WIM, live, log, open_scope, prove, settle, tables
 
 AWAY = ("other", "far")
 """A workspace in which nobody from home holds a role."""
@@ -25,9 +25,10 @@ TABLES = sorted({line.split(" ")[2].removesuffix("_is_never_emptied").strip()
 ROWS_OF_SOMEBODY = (
     *("operation_run", "restore_run", "evidence_snapshot", "result_item", "evidence_check", "receipt", "audit_hold"),
     *("audit_event", "audit_private", "drill", "drill_tick", "access_token", "access_token_use", "access_session"),
+    *("access_grant", "worker"),
 )
-THE_LAW = ("environment", "access_grant", "worker", "worker_lease")
-"""Read whole by every reader: that nobody else holds a role somewhere is not true of a part."""
+NAMED_BY_NOBODY = ("environment", "worker_lease")
+"""Read whole by every reader: that there is no such place, and nobody at work, is not true of a part."""
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +56,9 @@ def opening(url, tmp_path_factory):
             ledger.fire(live(ledger, "draft"), RunEvent.CANCEL, OLGA, note="a slip of olga", key="k1")
         ledger.audit.checkpoint()
         live(ledger, "draft")
+        ledger.fleet.register(NewWorker(name="host-1", lease_us=60_000_000), WIM)
+        for somebody in (OLGA, SAM):
+            ledger.sessions.offer(somebody, 60)
     return opened
 
 
@@ -245,7 +249,7 @@ def test_without_a_reader_who_holds_a_role_there_is_no_row_of_anybody(url, reade
         for table in ROWS_OF_SOMEBODY:
             events = "audit_event WHERE ws IS NOT NULL" if table == "audit_event" and reader else table
             assert seen(connection, events) == 0, table
-        assert reader or [seen(connection, table) for table in THE_LAW] == [0] * len(THE_LAW)
+        assert reader or [seen(connection, table) for table in NAMED_BY_NOBODY] == [0] * len(NAMED_BY_NOBODY)
 
 
 @pytest.mark.usefixtures("opening")
@@ -266,6 +270,21 @@ def test_a_reader_sees_the_rows_of_their_workspaces_and_none_of_another(url):
         assert home.execute("SELECT DISTINCT ws FROM audit_event WHERE ws IS NOT NULL").fetchall() == [(HOME[0],)]
         for table in ("operation_run", "evidence_snapshot", "evidence_check", "receipt"):
             assert (seen(home, table) > 0, seen(away, table)) == (True, 0), table
+
+
+@pytest.mark.usefixtures("opening")
+def test_a_reader_learns_no_name_from_another_workspace(url):
+    here, there = json.dumps([OLGA.id]), json.dumps([SAM.id])
+    people = "SELECT DISTINCT principal FROM access_grant"
+    with raw(url, "app", reader=here) as home, raw(url, "app", reader=there) as away:
+        assert {name for (name,) in away.execute(people)} == {ADA.id, SAM.id}, "ada opened it, and handed it over"
+        assert SAM.id not in {name for (name,) in home.execute(people)}
+        workers = "SELECT details::json ->> 'name' FROM worker UNION SELECT payload::json #>> '{data,details,name}' FROM audit_event WHERE type = 'worker.registered'"
+        assert home.execute(workers).fetchall() == [("host-1",)]
+        assert away.execute(workers).fetchall() == []
+        sign_ins = "SELECT actor FROM audit_event WHERE type = 'access.link_made'"
+        assert home.execute(sign_ins).fetchall() == [(OLGA.id,)]
+        assert away.execute(sign_ins).fetchall() == [(SAM.id,)]
 
 
 @pytest.mark.usefixtures("opening")
