@@ -102,7 +102,7 @@ def make_engine(url: str, *, synchronous: str = "FULL") -> Engine:
 
     Args:
         url: ``sqlite:///FILE``, ``sqlite://`` for one that lives in memory, or ``postgresql://USER@HOST/DATABASE``.
-        synchronous: ``FULL`` (every commit survives a power cut) or ``NORMAL``.
+        synchronous: ``FULL`` (every commit survives a power cut) or ``NORMAL`` (nor need it survive a crash of the server).
 
     Raises:
         BadInputError: the URL is none, names a database that is not supported, or one whose driver is not installed.

@@ -78,7 +78,7 @@ class Ledger:
             url: ``sqlite:///FILE``, ``sqlite://`` for one in memory, or ``postgresql://USER@HOST/DATABASE``.
             create: whether a missing ledger is created; else that is an error.
             owner: who becomes admin of workspace ``default``, environment ``local``; the operating-system user.
-            synchronous: ``FULL``, or ``NORMAL`` where the last commits may be lost in a power cut.
+            synchronous: ``FULL``, or ``NORMAL`` where a power cut, or a crash of the server, may lose the last commits.
             key: the file of the key that signs checkpoints; ``FILE.key`` beside the ledger, or in the user's data folder.
             head: the file that keeps the last checkpoint; ``FILE.head`` in the same place, unless given.
 

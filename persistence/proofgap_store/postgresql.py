@@ -49,8 +49,15 @@ _READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _WRITING = "BEGIN ISOLATION LEVEL READ COMMITTED"
 _NAME_READERS = "SELECT set_config('proofgap.reader', :readers, true)"  # what the policies on rows go by
 _ROWS_AT_A_TIME = 1_000
-_SILENCE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 30_000}
-"""When a server that does not even acknowledge is taken for lost; else a network that is cut is noticed after hours."""
+_CONNECTING: dict[str, Any] = {
+    "application_name": "proofgap",
+    "connect_timeout": 10,  # seconds, as the next three
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,  # milliseconds
+}
+"""A server that does not even acknowledge is taken for lost; else whoever waits for it waits for many minutes."""
 
 _STALE = {
     "audit_event_link": "proofgap: stale stream: another event took the place in its stream",
@@ -250,9 +257,7 @@ def connect(address: str, settings: str) -> Connection:
         psycopg.Error: there is no such server, it lets nobody in, or it cannot keep a ledger.
 
     """
-    connection = Connection.connect(
-        address, autocommit=True, application_name="proofgap", connect_timeout=10, **_SILENCE
-    )
+    connection = Connection.connect(address, autocommit=True, **_CONNECTING)
     if connection.info.server_version < OLDEST or connection.info.parameter_status("server_encoding") != "UTF8":
         connection.close()
         message = "a ledger needs PostgreSQL 15 or later, and a database in UTF8"
