@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
@@ -457,8 +458,8 @@ def test_connections_that_the_server_ended_while_nobody_used_them_are_replaced_a
 
 
 def test_a_race_that_is_lost_on_the_server_is_lost_in_silence(ledger, opening, monkeypatch, caplog):
-    """The driver warns of what follows from an error within a pipeline; nobody can do anything about it."""
-    run_id = live(ledger, "running")
+    """The driver warns of what follows from an error that came while it still sent; nobody can do anything about it."""
+    run_id = live(expose(ledger), "running")
     inserting, raced = gate.inserting, []
 
     def overtaken(events):
@@ -469,7 +470,8 @@ def test_a_race_that_is_lost_on_the_server_is_lost_in_silence(ledger, opening, m
         return inserting(events)
 
     monkeypatch.setattr(gate, "inserting", overtaken)
-    assert ledger.fire(run_id, RunEvent.COMPLETE, ADA).version == 8
+    slow = Plan("INSERT", "after", lambda _connection: time.sleep(0.5))
+    assert armed(slow, lambda: ledger.fire(run_id, RunEvent.COMPLETE, ADA)).version == 8
     assert caplog.records == []
 
 
