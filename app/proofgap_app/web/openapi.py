@@ -31,7 +31,7 @@ _ID = {
 }
 _ANY_TEXT = {"type": "string"}  # what is not understood there is as good as not sent
 _OF_HEADERS = {
-    "If-Match": {"type": "string", "pattern": '^"[0-9]{1,15}"$'},
+    "If-Match": {"type": "string", "pattern": '^"[0-9]{1,15}(-[0-9a-f]{16})?"$'},
     "If-None-Match": _ANY_TEXT,
     "Last-Event-ID": _ANY_TEXT,
     "Prefer": _ANY_TEXT,

@@ -104,7 +104,8 @@ def _problem(request: Request, error: Exception) -> Response:
     log_refusal(error, request.scope)
     problem = problem_of(error, instance=place_of(request.scope), trace_id=trace_id)
     if is_for_people(request):
-        return _sign_in_first(request) if problem.code is Code.UNAUTHENTICATED else pages.error_page(request, problem)
+        wants_sign_in = problem.code is Code.UNAUTHENTICATED
+        return _sign_in_first(request) if wants_sign_in else pages.error_page(request, problem, headers_of(error))
     return answer(problem, headers_of(error))
 
 

@@ -6,6 +6,7 @@ own. Refuses to know what failed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 
 from starlette.responses import HTMLResponse, Response
@@ -31,7 +32,7 @@ _IN_SIGHT = frozenset(
 """What is answered only to somebody who can view the run: they are led back to it."""
 
 
-def page(path: str, problem: Problem) -> Response:
+def page(path: str, problem: Problem, headers: Mapping[str, str]) -> Response:
     """Give the page of a problem that a request for a path met."""
     run = _run_of(path)
     title, detail = problem.title, problem.detail
@@ -52,7 +53,7 @@ def page(path: str, problem: Problem) -> Response:
         run=run if problem.status in _IN_SIGHT else None,
         remedy=_remedy(problem),
     )
-    return HTMLResponse(html, problem.status)
+    return HTMLResponse(html, problem.status, dict(headers))
 
 
 def _remedy(problem: Problem) -> str:
