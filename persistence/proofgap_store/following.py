@@ -8,7 +8,7 @@ Owns these queries. Refuses to show decisions.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from proofgap.access import ANY_ENVIRONMENT, MAY, Action, Role, as_seen, viewer_of
 from proofgap.admission import admitted

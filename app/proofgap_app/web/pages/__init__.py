@@ -36,7 +36,9 @@ def router(_settings: SiteSettings) -> Sequence[Route]:
 
 def error_page(request: Request, problem: Problem, headers: Mapping[str, str]) -> Response:
     """Give the page of a problem, with its status and its headers."""
-    return failing.page(request.url.path, problem, headers)
+    page = failing.page(request.url.path, problem)
+    page.headers.update(headers)
+    return page
 
 
 def sign_in_page(call: Call, wanted: str) -> Response:

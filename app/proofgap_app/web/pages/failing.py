@@ -6,7 +6,6 @@ own. Refuses to know what failed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from http import HTTPStatus
 
 from starlette.responses import HTMLResponse, Response
@@ -32,7 +31,7 @@ _IN_SIGHT = frozenset(
 """What is answered only to somebody who can view the run: they are led back to it."""
 
 
-def page(path: str, problem: Problem, headers: Mapping[str, str]) -> Response:
+def page(path: str, problem: Problem) -> Response:
     """Give the page of a problem that a request for a path met."""
     run = _run_of(path)
     title, detail = problem.title, problem.detail
@@ -53,7 +52,7 @@ def page(path: str, problem: Problem, headers: Mapping[str, str]) -> Response:
         run=run if problem.status in _IN_SIGHT else None,
         remedy=_remedy(problem),
     )
-    return HTMLResponse(html, problem.status, dict(headers))
+    return HTMLResponse(html, problem.status)
 
 
 def _remedy(problem: Problem) -> str:
