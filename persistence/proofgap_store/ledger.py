@@ -41,6 +41,7 @@ from proofgap_store.maintenance import Database
 from proofgap_store.schema import Drift
 from proofgap_store.sessions import Sessions
 from proofgap_store.shapes import Diagnosis, HistoryEvent, ImportResult, Listing, NewRun, Receipt, Shown
+from proofgap_store.tracing import Attempted, Tracer, traced
 from proofgap_store.transitions import Attempt, Call, record_refusal
 from proofgap_store.verification import Anchors, Depth, Verification
 from proofgap_store.verifying import verify, verify_file
@@ -113,9 +114,12 @@ class Ledger:
         return self._begin(new, self._call(actor, at_us, key, "create", new))
 
     def _begin(self, new: NewRun, call: Call) -> Receipt:
-        run_id = new_id("rr")
-        readers = (call.actor.id,)
-        return self._write(call.actor, lambda connection: births.beginning(connection, run_id, new, call), readers)
+        run_id, readers = new_id("rr"), (call.actor.id,)
+
+        def act() -> Receipt:
+            return self._write(call.actor, lambda connection: births.beginning(connection, run_id, new, call), readers)
+
+        return traced(self._gate.tracer, Attempted("create", None, None), act)
 
     def fire(  # noqa: PLR0913 - the one gate: every argument is part of the public contract
         self,
@@ -282,6 +286,10 @@ class Ledger:
         """
         call = self._call(actor, None, None)
         return self._write(actor, lambda connection: importing.writing(connection, lines, call), None)
+
+    def trace_by(self, tracer: Tracer | None) -> None:
+        """Let somebody look on at each transition from now on; ``None``: nobody."""
+        self._gate.tracer = tracer
 
     @property
     def access(self) -> Access:

@@ -125,7 +125,9 @@ def test_whoever_asked_cannot_approve_and_nobody_approves_twice(actor, before, e
 def test_whoever_made_the_token_that_asked_cannot_approve_either():
     by_token = {"requested_by": "tk_ci_1", "requested_for": "eve"}
     record = run_in("previewed", details=by_token)
-    assert ["approver_is_somebody_else", "previewed"] == [try_to("approve", record, actor=who) for who in ("eve", "bob")]
+    assert ["approver_is_somebody_else", "previewed"] == [
+        try_to("approve", record, actor=who) for who in ("eve", "bob")
+    ]
 
 
 @pytest.mark.parametrize("details", [preview(plan_digest=None), {"preview": None}])

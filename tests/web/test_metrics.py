@@ -31,8 +31,6 @@ def numbers(client):
     return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
 
 
-
-
 @pytest.fixture(params=["sqlite", "postgresql"])
 def ledger(request, tmp_path):
     """A ledger on each database with two workspaces, and somebody who audits one of them and somebody who audits both."""

@@ -24,6 +24,7 @@ from starlette.routing import Route as StarletteRoute
 from proofgap.access import Action
 from proofgap_app.web import calls
 from proofgap_app.web.calls import Call, Surroundings
+from proofgap_app.web.traced import ROUTE
 
 Handler = Callable[..., Response] | Callable[..., Awaitable[Response]]
 _READERS: Mapping[str, Callable[..., Any]] = {
@@ -88,13 +89,14 @@ def mounted(routes: Sequence[Route], around: Surroundings) -> list[StarletteRout
 def _mounted(path: str, by_method: Mapping[str, Route], around: Surroundings) -> StarletteRoute:
     mounted = StarletteRoute(path, _endpoint(by_method, around), methods=[*by_method], name=path)
     if "GET" in by_method and by_method["GET"].is_event:
-        mounted.methods.discard("HEAD")  # which is there for every GET otherwise
+        mounted.methods = {*by_method}  # without HEAD, which every GET brings along otherwise
     return mounted
 
 
 def _endpoint(by_method: Mapping[str, Route], around: Surroundings) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         route = by_method["GET" if request.method == "HEAD" else request.method]
+        request.scope[ROUTE] = route.path
         body = await request.body()
         if inspect.iscoroutinefunction(route.handler):
             call = await run_sync(_called, route, request, body, around)
