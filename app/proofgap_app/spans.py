@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
-from threading import Timer
+from threading import Thread
 
 import structlog
 from opentelemetry import propagate, trace
@@ -115,11 +115,11 @@ class Sender:
 
     def __exit__(self, *_error: object) -> None:
         """Send what waits; a collector that does not answer is not waited for."""
-        hurry = Timer(_GRACE_SECONDS, self._exporter.shutdown)
-        hurry.daemon = True
-        hurry.start()
-        self._provider.shutdown()
-        hurry.cancel()
+        ending = Thread(target=self._provider.shutdown, name="last spans", daemon=True)
+        ending.start()
+        ending.join(_GRACE_SECONDS)
+        if ending.is_alive():
+            self._exporter.shutdown()  # tries no more
         _LIBRARY.removeHandler(self._complaints)
         _LIBRARY.propagate = True
 
