@@ -119,7 +119,7 @@ class Sender:
         ending.start()
         ending.join(_GRACE_SECONDS)
         if ending.is_alive():
-            self._exporter.shutdown()  # tries no more
+            self._exporter.shutdown()  # type: ignore[no-untyped-call]  # tries no more; the library gives it no types
         _LIBRARY.removeHandler(self._complaints)
         _LIBRARY.propagate = True
 

@@ -41,14 +41,14 @@ def test_asking_for_headers_records_nothing(world, route):
 
 def test_a_run_is_shown_anew_to_whoever_may_see_less_of_it_now(world):
     """Its version is the same; what they were shown is not, and is what a 304 would let them keep."""
-    run, ines = world.runs["completed_with_evidence"], world.as_("ines")
+    run, nina = world.runs["completed_with_evidence"], world.as_("nina")
     for role in (Role.VIEWER, Role.OPERATOR):
-        world.ledger.access.grant("ines", role, ("default", "*"), ADA)
-    first = ines.get(f"{ROOT}/{run}")
+        world.ledger.access.grant("nina", role, ("default", "*"), ADA)
+    first = nina.get(f"{ROOT}/{run}")
     known = {"If_None_Match": first.headers["etag"]}
-    assert 304 == ines.get(f"{ROOT}/{run}", **known).status
-    world.ledger.access.grant("ines", Role.OPERATOR, ("default", "*"), ADA, revoke=True)
-    again = ines.get(f"{ROOT}/{run}", **known)
+    assert 304 == nina.get(f"{ROOT}/{run}", **known).status
+    world.ledger.access.grant("nina", Role.OPERATOR, ("default", "*"), ADA, revoke=True)
+    again = nina.get(f"{ROOT}/{run}", **known)
     assert (200, None) == (again.status, again.json["operation_run_id"])
     assert first.json["operation_run_id"] is not None
     assert first.json["version"] == again.json["version"]
