@@ -60,7 +60,7 @@ def configure(given: LogStyle | None = None) -> None:
     if style is LogStyle.AUTO:
         style = LogStyle.TEXT if is_terminal(sys.stderr) else LogStyle.JSON
     structlog.configure(
-        processors=[*([_traced] if tracing.is_on() else []), _FORMS[style]],
+        processors=[_traced, _FORMS[style]],
         logger_factory=lambda *_: StandardError(),
         wrapper_class=structlog.make_filtering_bound_logger(_INFO),
         cache_logger_on_first_use=False,
@@ -117,8 +117,8 @@ def _kind(event: Mapping[str, Any]) -> str:
 
 
 def _traced(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
-    """Name the span that a line belongs to."""
-    return {**tracing.ids(), **event}
+    """Name the span that a line belongs to, where anything is traced."""
+    return {**tracing.ids(), **event} if tracing.is_on() else event
 
 
 def _nothing(_logger: object, _method: str, _event: Mapping[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """Spans by OpenTelemetry, sent to a collector by OTLP over HTTP: as the standard variables ``OTEL_*`` say, and nothing else.
 
-A collector that is away keeps nobody waiting but at the end, for two seconds; that spans could not be sent is said once.
+A collector that is away keeps nobody waiting but at the end, for two seconds; what the library complains of is said once.
 Owns the library. Refuses to know what is traced (`tracing`), and to send what an error says: that may hold anything.
 """
 
@@ -25,7 +25,6 @@ from proofgap_app.tracing import Attributes, Span, Spans
 
 _NAME = "proofgap"
 _GRACE_SECONDS = 2.0
-_LIBRARY = logging.getLogger("opentelemetry")
 _LOG = structlog.get_logger("proofgap")
 
 
@@ -80,48 +79,58 @@ class OtelSpans:
         return {"trace_id": trace.format_trace_id(found.trace_id), "span_id": trace.format_span_id(found.span_id)}
 
 
-class _SaidOnce(logging.Handler):
-    """Turns the first complaint of the library into a log line of ours."""
+class _Complaints(logging.Handler):
+    """Turns what the library complains of into log lines of ours, each kind of it once."""
 
-    is_said = False
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._said: set[str] = set()
 
     @override
     def emit(self, record: logging.LogRecord) -> None:
-        if not self.is_said and structlog.is_configured():
-            self.is_said = True
-            _LOG.warning("traces.not_sent", error=record.getMessage())
+        if record.msg not in self._said and structlog.is_configured():
+            self._said.add(record.msg)
+            _LOG.warning("traces.trouble", error=record.getMessage())
 
 
-class Sender:
-    """Sends spans to the collector that the environment names, while it is entered; what waits is sent at the end."""
+@contextmanager
+def sent() -> Iterator[Spans]:
+    """Send spans to the collector that the environment names, until the block ends; what waits is sent then.
 
-    def __init__(self) -> None:
-        """Set up what sends.
+    Raises:
+        ValueError: a variable says what cannot be meant.
 
-        Raises:
-            ValueError: a variable says what cannot be meant.
+    """
+    with _complaining():
+        exporter = OTLPSpanExporter()
+        provider = TracerProvider(resource=_resource(), shutdown_on_exit=False)
+        provider.add_span_processor(BatchSpanProcessor(exporter))
+        try:
+            yield OtelSpans(provider)
+        finally:
+            _end(provider, exporter)
 
-        """
-        self._exporter = OTLPSpanExporter()
-        self._provider = TracerProvider(resource=_resource(), shutdown_on_exit=False)
-        self._provider.add_span_processor(BatchSpanProcessor(self._exporter))
-        self._complaints = _SaidOnce(logging.WARNING)
 
-    def __enter__(self) -> Spans:
-        """Give what makes the spans."""
-        _LIBRARY.propagate = False
-        _LIBRARY.addHandler(self._complaints)
-        return OtelSpans(self._provider)
+def _end(provider: TracerProvider, exporter: OTLPSpanExporter) -> None:
+    """Send what waits; a collector that does not answer is not waited for."""
+    ending = Thread(target=provider.shutdown, name="last spans", daemon=True)
+    ending.start()
+    ending.join(_GRACE_SECONDS)
+    if ending.is_alive():
+        exporter.shutdown()  # type: ignore[no-untyped-call]  # tries no more; the library gives it no types
 
-    def __exit__(self, *_error: object) -> None:
-        """Send what waits; a collector that does not answer is not waited for."""
-        ending = Thread(target=self._provider.shutdown, name="last spans", daemon=True)
-        ending.start()
-        ending.join(_GRACE_SECONDS)
-        if ending.is_alive():
-            self._exporter.shutdown()  # type: ignore[no-untyped-call]  # tries no more; the library gives it no types
-        _LIBRARY.removeHandler(self._complaints)
-        _LIBRARY.propagate = True
+
+@contextmanager
+def _complaining() -> Iterator[None]:
+    """Let the library complain in our log, and nowhere else."""
+    library, complaints = logging.getLogger("opentelemetry"), _Complaints()
+    library.addHandler(complaints)
+    library.propagate = False
+    try:
+        yield
+    finally:
+        library.removeHandler(complaints)
+        library.propagate = True
 
 
 def _resource() -> Resource:

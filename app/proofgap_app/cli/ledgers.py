@@ -39,11 +39,10 @@ def opened(access: Access, *, create: bool = False) -> Iterator[Ledger]:
         UnavailableError: there is no ledger there, or it cannot be used.
 
     """
-    with collector.sending(output.note):
-        logs.configure(access.log)
-        with _opened(access, create=create) as ledger:
-            ledger.trace_by(tracing.tracer())
-            yield ledger
+    logs.configure(access.log)
+    with collector.sending(output.note), _opened(access, create=create) as ledger:
+        ledger.trace_by(tracing.tracer())
+        yield ledger
 
 
 @contextmanager

@@ -18,7 +18,6 @@ ROUTE = "proofgap.route"
 """Where the route that answers leaves its pattern: a name that is the same for every run."""
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
-_CARRIED = ("traceparent", "tracestate", "baggage")
 
 
 class Traced:
@@ -42,18 +41,11 @@ class Traced:
             status = message["status"] if message["type"] == "http.response.start" else status
             await send(message)
 
-        with tracing.span(method, begun, _carried(scope)) as span:
+        with tracing.span(method, begun, Headers(scope=scope)) as span:
             try:
                 await self.app(scope, receive, send_and_note)
             finally:
                 _end(span, method, scope.get(ROUTE), status)
-
-
-def _carried(scope: Scope) -> dict[str, str]:
-    """Give what a sender says of the trace that it began; what comes twice says nothing."""
-    headers = Headers(scope=scope)
-    found = {name: headers.getlist(name) for name in _CARRIED}
-    return {name: values[0] for name, values in found.items() if len(values) == 1}
 
 
 def _end(span: tracing.Span, method: str, route: str | None, status: int) -> None:

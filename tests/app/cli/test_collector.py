@@ -122,19 +122,16 @@ def test_where_the_extra_is_missing_a_command_names_it_and_does_what_it_is_for(w
 @pytest.mark.parametrize(
     ("variable", "value", "said"),
     [
-        (
-            "OTEL_EXPORTER_OTLP_PROTOCOL",
-            "grpc",
-            "OTEL_EXPORTER_OTLP_PROTOCOL: names a protocol that is not spoken here",
-        ),
-        ("OTEL_BSP_MAX_QUEUE_SIZE", "-1", "OTEL_*: say what cannot be meant"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' is not to be had here"),
+        ("OTEL_TRACES_EXPORTER", "console", "OTEL_TRACES_EXPORTER: 'console' is not to be had here"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "-1", "What OTEL_* say cannot be meant"),
     ],
 )
 def test_what_the_environment_cannot_mean_is_said_and_stops_nothing(without, monkeypatch, variable, value, said):
     monkeypatch.setenv(ENDPOINT, "http://127.0.0.1:1")
     monkeypatch.setenv(variable, value)
     ran = without("list")
-    assert (0, True) == (ran.code, said in ran.err)
+    assert (0, True) == (ran.code, f"Warning: nothing is traced. {said}" in ran.err)
 
 
 def test_a_collector_that_is_away_is_said_once_and_keeps_no_command_from_its_end(without, monkeypatch):
@@ -143,12 +140,13 @@ def test_a_collector_that_is_away_is_said_once_and_keeps_no_command_from_its_end
     ran = without.program("run", "create", "b", "--into", "t", "--json")
     lines = [json.loads(line) for line in ran.stderr.splitlines()]
     assert (0, True) == (ran.returncode, b"run_id" in ran.stdout)
-    assert 1 == [line["event"] for line in lines].count("traces.not_sent")
+    (trouble,) = [line["error"] for line in lines if "Transient" in line.get("error", "")]
+    assert "Connection refused" in trouble
 
 
-@pytest.mark.parametrize("environment", [{}, {ENDPOINT: "http://127.0.0.1:1", "OTEL_SDK_DISABLED": "true"}])
+@pytest.mark.parametrize("environment", [{}, {"OTEL_SDK_DISABLED": "true"}, {"OTEL_TRACES_EXPORTER": "none"}])
 def test_a_command_that_traces_nothing_does_not_even_load_what_would(without, environment, monkeypatch):
-    for name, value in environment.items():
+    for name, value in {ENDPOINT: "http://127.0.0.1:1" if environment else "", **environment}.items():
         monkeypatch.setenv(name, value)
     ran = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, check=False, text=True)
     assert ("0 False", False) == (ran.stdout.splitlines()[-1], "Warning" in ran.stderr)
