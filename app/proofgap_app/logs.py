@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 import msgspec
@@ -20,12 +20,13 @@ from proofgap.audit import EventType
 from proofgap.errors import BadInputError
 from proofgap.records import instant
 from proofgap.text import safe
+from proofgap_app import tracing
 from proofgap_app.settings import LOG_VARIABLE, LogStyle, in_colour, is_terminal
 from proofgap_store.clock import now_us
 
 _DIM, _BOLD, _PLAIN = "\x1b[2m", "\x1b[1m", "\x1b[0m"
 _INFO = 20  # the level of every line; lower ones cost nothing
-_NOT_FOR_PEOPLE = frozenset({"event", "event_id", "leaf"})
+_NOT_FOR_PEOPLE = frozenset({"event", "event_id", "leaf", "span_id"})
 _LINES = msgspec.json.Encoder(enc_hook=str)
 
 
@@ -59,7 +60,7 @@ def configure(given: LogStyle | None = None) -> None:
     if style is LogStyle.AUTO:
         style = LogStyle.TEXT if is_terminal(sys.stderr) else LogStyle.JSON
     structlog.configure(
-        processors=[_FORMS[style]],
+        processors=[_traced, _FORMS[style]],
         logger_factory=lambda *_: StandardError(),
         wrapper_class=structlog.make_filtering_bound_logger(_INFO),
         cache_logger_on_first_use=False,
@@ -113,6 +114,11 @@ def _kind(event: Mapping[str, Any]) -> str:
     """Name what moved, unless it is the run itself."""
     kind = str(event["event"]).split(".")[1]
     return "" if kind == "run" else f"{kind} "
+
+
+def _traced(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    """Name the span that a line belongs to, where anything is traced."""
+    return {**tracing.ids(), **event} if tracing.is_on() else event
 
 
 def _nothing(_logger: object, _method: str, _event: Mapping[str, Any]) -> str:

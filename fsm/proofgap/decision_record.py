@@ -114,7 +114,7 @@ def _asked(log: RunLog) -> Section:
         "Request and approval",
         (
             Pair("Purpose", _said(details.get("purpose"))),
-            Pair("Asked for by", f"{who(born)}, {'imported' if log.is_imported else born.when}"),
+            Pair("Asked for by", f"{log.requester}, {'imported' if log.is_imported else born.when}"),
             Pair("Approved by", "; ".join(approvals) or "no approval is recorded in this bundle"),
             Pair("Executed by", "; ".join(f"{who(event)}, {event.when}" for event in starts) or NOT_REPORTED),
             *(Pair("Asked to stop by", f"{who(event)}, {event.when}") for event in cancels),

@@ -136,6 +136,7 @@ class RunDetails(Struct, omit_defaults=True):
     recovery_point_us: Count | None = None  # the moment whose data the backup holds
     recovery_point_basis: RecoveryPointBasis | None = None
     requested_by: str | None = None
+    requested_for: str | None = None  # who made the token that asked: they know its secret, and could have asked by it
     priority: Priority | None = None
     deadline_us: Count | None = (
         None  # when it must have ended: a waiting run is blocked then, a running one asked to stop

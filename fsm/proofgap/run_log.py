@@ -60,6 +60,12 @@ class RunLog(NamedTuple):
         return self.moves[0]
 
     @property
+    def requester(self) -> str:
+        """Who asked for the run; and whoever made the token, where a token asked."""
+        maker = self.details.get("requested_for")
+        return who(self.born) if maker is None else f"{who(self.born)}, by a token of {maker}"
+
+    @property
     def details(self) -> Mapping[str, Any]:
         """What is known of the run in the end."""
         details: dict[str, Any] = self.moves[-1].data["details"]

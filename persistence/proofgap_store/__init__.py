@@ -27,7 +27,7 @@ from proofgap_store.fleet_shapes import (
     WorkerInfo,
     WorkerState,
 )
-from proofgap_store.following import Backlog, Following, Look, Moved, News, Tallies
+from proofgap_store.following import Backlog, Following, Look, Moved, News, Reach, Tallies, Tally
 from proofgap_store.formats import ExportFormat
 from proofgap_store.holds import Hold, HoldOn
 from proofgap_store.inline import InlineDispatcher
@@ -135,6 +135,7 @@ __all__ = [
     "Pruned",
     "Query",
     "Queue",
+    "Reach",
     "Reaped",
     "Receipt",
     "Redaction",
@@ -154,6 +155,7 @@ __all__ = [
     "Stays",
     "Step",
     "Tallies",
+    "Tally",
     "Ticked",
     "Token",
     "UnavailableError",

@@ -19,17 +19,17 @@ from msgspec.structs import replace
 
 from proofgap.access import ANY_ENVIRONMENT, Action, Place, authorize
 from proofgap.admission import admitted
-from proofgap.audit import Actor, EventType, canonical, run_stream, system_stream
+from proofgap.audit import Actor, EventType, canonical, system_stream
 from proofgap.effects import CHOSEN, given_fields, refuse_results_at_birth
 from proofgap.errors import BadInputError, NotFoundError
 from proofgap.facts import utc_text
 from proofgap.hooks import ProjectForRecord
-from proofgap.moves import begin
-from proofgap.records import RunRecord, draft, instant, microseconds
+from proofgap.records import RunRecord, instant, microseconds
 from proofgap.secret import refuse_in_options
 from proofgap.text import check_id, shown
 from proofgap_store.administration import check_scope
 from proofgap_store.audit_log import Draft, Written, head_of, link
+from proofgap_store.births import born, drafted
 from proofgap_store.calls import made
 from proofgap_store.clock import new_id
 from proofgap_store.engine import Connection, Row, rows
@@ -37,7 +37,8 @@ from proofgap_store.environments import seen
 from proofgap_store.fleet_shapes import Drill, NewDrill, Ticked
 from proofgap_store.gate import Gate, Insert, Writing
 from proofgap_store.read import law, roles
-from proofgap_store.transitions import Call, Plan, writing
+from proofgap_store.shapes import NewRun
+from proofgap_store.transitions import Call
 from proofgap_store.workers import now_us, served
 
 PURPOSE = "test"
@@ -187,9 +188,9 @@ def _deciding(
     drafts = [] if missed is None else [_event(EventType.DRILL_MISSED, drill, missed, None)]
     if record is not None:
         drafts.append(_event(EventType.DRILL_FIRED, drill, Due(due.last_us, due.last_us, 1), record.id))
-    born = None if record is None else _birth(connection, record, call)
+    birth = None if record is None else born(connection, record, call)
     mine = link(head_of(connection, _stream(drill.id)), drafts, call.actor, call.rec_us, call.rec_us)
-    events = [*(born.events if born else ()), *mine]  # the run first: its tick points to it
+    events = [*(birth.events if birth else ()), *mine]  # the run first: its tick points to it
     held = roles(connection, call.actor.id, *scope)
     authorize(call.actor.id, held, Action.EXECUTE, ("drill", drill.id), Place(*scope))
 
@@ -197,7 +198,7 @@ def _deciding(
         return tuple(_ticked(done) for done in written[-len(mine) :])
 
     def inserted(written: Sequence[Written]) -> Sequence[Insert]:
-        return born.rows(written) if born else ()
+        return birth.rows(written) if birth else ()
 
     return Writing(events=events, answer=answer, law=law(connection), rows=inserted)
 
@@ -216,13 +217,8 @@ def _run_of(connection: Connection, drill: Drill) -> RunRecord:
     """Give the run of a tick: whoever declared the drill asked for it, so it is for others to approve."""
     declared_by = rows(connection, _DECLARED, stream=_stream(drill.id))[0]["actor"]
     details = replace(drill.wanted.details, purpose=PURPOSE)
-    scope = (drill.wanted.workspace, drill.wanted.environment)
-    return draft(new_id("rr"), scope, details, declared_by, is_dry_run=False)
-
-
-def _birth(connection: Connection, record: RunRecord, call: Call) -> Writing[object]:
-    plan = Plan(record.id, begin(record, hooks=_HOOKS))
-    return writing(call, head_of(connection, run_stream(record.id)), plan, law(connection))  # type: ignore[return-value]  # its answer is not asked for
+    new = NewRun(workspace=drill.wanted.workspace, environment=drill.wanted.environment, details=details)
+    return drafted(connection, new_id("rr"), new, declared_by)
 
 
 def due_since(cron: str, decided_us: int, now: int) -> Due | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from proofgap.audit import Actor
 from proofgap_store import denials, following, questions, tree
 from proofgap_store.engine import Connection
-from proofgap_store.following import Backlog, Following, Look, News, PageOf, Tallies
+from proofgap_store.following import Backlog, Following, Look, News, PageOf, Reach, Tallies
 from proofgap_store.gate import Answer, Gate
 from proofgap_store.shapes import LoggedEvent
 
@@ -75,15 +75,19 @@ class Feed:
         """
         return self._read(actor, lambda connection: following.shown(connection, run, event_id, actor.id))
 
-    def tallies(self, after: int, actor: Actor) -> Tallies:
-        """Count what was recorded after an event, by type.
+    def reach(self, actor: Actor) -> Reach:
+        """Say whose numbers somebody may read.
 
         Raises:
             ForbiddenError: the actor audits nothing. Recorded.
 
         """
+        return self._read(actor, lambda connection: following.reach(connection, actor.id))
+
+    def tallies(self, after: int) -> Tallies:
+        """Count what was recorded after an event, by place and type; whom that may be told, `reach` says."""
         upto = max(after, self.settled())
-        return self._read(actor, lambda connection: following.tallies(connection, actor.id, after, upto))
+        return self.gate.read(lambda connection: following.tallies(connection, after, upto))
 
     def backlog(self) -> Backlog:
         """Count what waits for a worker, and what waits for a checkpoint."""

@@ -8,7 +8,7 @@ Owns these queries. Refuses to show decisions.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from proofgap.access import ANY_ENVIRONMENT, MAY, Action, Role, as_seen, viewer_of
 from proofgap.admission import admitted
@@ -19,7 +19,7 @@ from proofgap.records import RunRecord
 from proofgap_store import read, tree, views
 from proofgap_store.dialect import dialect_of
 from proofgap_store.engine import Connection, Row, rows
-from proofgap_store.questions import audited, logged, reading
+from proofgap_store.questions import audited, audits_everything, logged, reading
 from proofgap_store.read import OPENINGS
 from proofgap_store.shapes import LoggedEvent
 
@@ -55,9 +55,12 @@ SELECT e.event_id, e.leaf, e.payload, {OPENINGS} AS opened FROM audit_event AS e
 WHERE e.event_id = :event AND e.run = :run AND e.type = 'restore.decision.projected'
 """  # noqa: S608 - as above
 _TALLIES = """
-SELECT type, count(*) AS n FROM audit_event WHERE event_id > :after AND event_id <= :upto GROUP BY type
+SELECT ws, env, type, count(*) AS n FROM audit_event WHERE event_id > :after AND event_id <= :upto GROUP BY ws, env, type
 """
-_QUEUED = "SELECT count(*) AS runs FROM restore_run WHERE status = 'queued' AND imported = 0"
+_QUEUED = """
+SELECT workspace AS ws, environment AS env, count(*) AS n FROM restore_run WHERE status = 'queued' AND imported = 0
+GROUP BY workspace, environment
+"""
 _LEASES = "SELECT count(*) AS workers, max({clock} - beat_at_us) AS oldest_us FROM worker_lease"
 
 
@@ -92,17 +95,41 @@ class Look(Struct):
     roles: tuple[Role, ...]
 
 
+class Tally(Struct):
+    """How many events of a type were recorded, or how many runs wait, in one place. ``None``: in no place."""
+
+    ws: str | None
+    env: str | None
+    n: int
+    type: str = ""
+
+
 class Tallies(Struct):
-    """How many events of each type were recorded after one event, and up to which."""
+    """What was recorded after one event, and up to which."""
 
     upto: int
-    counts: dict[str, int]
+    found: tuple[Tally, ...]
+
+
+class Reach(NamedTuple):
+    """Whose numbers somebody may read: those of some places, or all there are."""
+
+    scopes: frozenset[tuple[str, str]]
+    is_all: bool
+
+    def covers(self, tally: Tally) -> bool:
+        """Tell whether a number is of these places; one of a workspace as a whole belongs to whoever audits any part of it."""
+        if self.is_all or tally.ws is None:
+            return self.is_all
+        if tally.env is None:
+            return any(workspace == tally.ws for workspace, _ in self.scopes)
+        return not self.scopes.isdisjoint({(tally.ws, tally.env), (tally.ws, ANY_ENVIRONMENT)})
 
 
 class Backlog(Struct):
     """What waits: runs for a worker, events for their checkpoint, and since when (microseconds since 1970 UTC); who works."""
 
-    queued_runs: int
+    queued: tuple[Tally, ...]
     workers: int
     oldest_lease_us: int | None  # since the last beat of the worker that was silent longest; None: there is no worker
     unsequenced: int
@@ -198,25 +225,28 @@ def _event(row: Row) -> LoggedEvent:
     return logged(row["event_id"], row["leaf"], row["payload"], row["opened"])
 
 
-def tallies(connection: Connection, principal: str, after: int, upto: int) -> Tallies:
-    """Count the events after one, by type.
+def reach(connection: Connection, principal: str) -> Reach:
+    """Say whose numbers somebody may read.
 
     Raises:
         ForbiddenError: they audit nothing.
 
     """
-    audited(connection, principal)
-    counts: dict[str, Any] = {row["type"]: row["n"] for row in rows(connection, _TALLIES, after=after, upto=upto)}
-    return Tallies(upto=upto, counts=counts)
+    return Reach(frozenset(audited(connection, principal)), audits_everything(connection, principal))
+
+
+def tallies(connection: Connection, after: int, upto: int) -> Tallies:
+    """Count the events after one, by place and type."""
+    found = rows(connection, _TALLIES, after=after, upto=upto)
+    return Tallies(upto=upto, found=tuple(Tally(**row) for row in found))
 
 
 def backlog(connection: Connection) -> Backlog:
     """Count what waits."""
     queue = tree.queue(connection)
-    queued: int = rows(connection, _QUEUED)[0]["runs"]
     leases = rows(connection, _LEASES.format(clock=dialect_of(connection).clock))[0]
     return Backlog(
-        queued_runs=queued,
+        queued=tuple(Tally(**row) for row in rows(connection, _QUEUED)),
         workers=leases["workers"],
         oldest_lease_us=leases["oldest_us"],
         unsequenced=queue.events,

@@ -40,6 +40,7 @@ from proofgap_store.engine import (
 from proofgap_store.inline import InlineDispatcher
 from proofgap_store.read import LAW
 from proofgap_store.schema import NO_DRIFT, Drift, GuardsError
+from proofgap_store.tracing import Tracer
 
 ATTEMPTS_MAX = 50
 """How often a write is computed anew when others keep writing to the same stream."""
@@ -93,6 +94,7 @@ class Gate:
     log_failures: int = 0
     guarded_at: int | None = None  # the version of the schema that was last found as it ought to be
     dispatcher: RunDispatcher = field(default_factory=InlineDispatcher)  # is told of what is queued, stopped and ended
+    tracer: Tracer | None = None  # is called around each transition
 
     @property
     def is_on_server(self) -> bool:

@@ -15,21 +15,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
-from proofgap.access import Action, Place
+from proofgap.access import Action
 from proofgap.admission import admitted, known
-from proofgap.audit import Actor, run_stream
+from proofgap.audit import Actor
 from proofgap.effects import refuse_results_at_birth
 from proofgap.errors import RefusedError
 from proofgap.facts import Facts, RunEvent, SnapshotEvent
-from proofgap.hooks import ProjectForRecord
-from proofgap.moves import begin, retry
-from proofgap.records import Check, Item, RunDetails, RunRecord, SnapshotDetails, draft
+from proofgap.moves import retry
+from proofgap.records import Check, Item, RunDetails, RunRecord, SnapshotDetails
 from proofgap.secret import without_secrets
 from proofgap.text import check_words
-from proofgap_store import administration, denials, evidencing, expiry, firing, health, importing, lists, views
+from proofgap_store import administration, births, denials, evidencing, expiry, firing, health, importing, lists, views
 from proofgap_store.access import Access
 from proofgap_store.audit import Audit
-from proofgap_store.audit_log import head_of
 from proofgap_store.calls import check_report, check_time, made
 from proofgap_store.clock import new_id, now_us
 from proofgap_store.custody import Custody
@@ -38,17 +36,16 @@ from proofgap_store.dialect import Readers
 from proofgap_store.engine import Connection, make_engine
 from proofgap_store.feed import Feed
 from proofgap_store.fleet import Fleet
-from proofgap_store.gate import Answer, Gate, Prepare, Writing
+from proofgap_store.gate import Answer, Gate, Prepare
 from proofgap_store.maintenance import Database
-from proofgap_store.read import law
 from proofgap_store.schema import Drift
 from proofgap_store.sessions import Sessions
 from proofgap_store.shapes import Diagnosis, HistoryEvent, ImportResult, Listing, NewRun, Receipt, Shown
-from proofgap_store.transitions import Attempt, Call, Plan, record_refusal, replayed, writing
+from proofgap_store.tracing import Attempted, Tracer, traced
+from proofgap_store.transitions import Attempt, Call, record_refusal
 from proofgap_store.verification import Anchors, Depth, Verification
 from proofgap_store.verifying import verify, verify_file
 
-_HOOKS = ProjectForRecord()
 _FOUND_LENGTH_MAX = 65_536  # what is found in a backup may have longer names than what people write
 _NOTHING_GIVEN = RunDetails()
 _NOTHING_FOUND = SnapshotDetails()
@@ -117,18 +114,12 @@ class Ledger:
         return self._begin(new, self._call(actor, at_us, key, "create", new))
 
     def _begin(self, new: NewRun, call: Call) -> Receipt:
-        actor = call.actor
-        place = Place(new.workspace, new.environment)
-        record = draft(new_id("rr"), (new.workspace, new.environment), new.details, actor.id, is_dry_run=new.is_dry_run)
+        run_id, readers = new_id("rr"), (call.actor.id,)
 
-        def prepare(connection: Connection) -> Writing[Receipt] | Receipt:
-            views.permit_in(connection, Action.CREATE, place, actor.id)
-            plan = Plan(record.id, begin(record, hooks=_HOOKS))
-            return replayed(connection, call) or writing(
-                call, head_of(connection, run_stream(record.id)), plan, law(connection)
-            )
+        def act() -> Receipt:
+            return self._write(call.actor, lambda connection: births.beginning(connection, run_id, new, call), readers)
 
-        return self._write(actor, prepare, (actor.id,))
+        return traced(self._gate.tracer, Attempted("create", None, None), act)
 
     def fire(  # noqa: PLR0913 - the one gate: every argument is part of the public contract
         self,
@@ -295,6 +286,10 @@ class Ledger:
         """
         call = self._call(actor, None, None)
         return self._write(actor, lambda connection: importing.writing(connection, lines, call), None)
+
+    def trace_by(self, tracer: Tracer | None) -> None:
+        """Let somebody look on at each transition from now on; ``None``: nobody."""
+        self._gate.tracer = tracer
 
     @property
     def access(self) -> Access:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from proofgap.access import ANY_ENVIRONMENT, Role
+from proofgap.access import ANY_ENVIRONMENT, Role, is_token
 from proofgap.audit import GENESIS, canonical, run_stream
 from proofgap.errors import NotFoundError
 from proofgap.records import RunRecord
@@ -83,6 +83,11 @@ ORDER BY id
 """
 
 
+_MAKER = """
+SELECT e.actor FROM access_token AS t JOIN audit_event AS e ON e.event_id = t.created_event_id WHERE t.id = :token
+"""
+
+
 class Found(NamedTuple):
     """A run as it stands, the end of its stream, and the roles that one principal holds where it is."""
 
@@ -137,6 +142,12 @@ def roles(connection: Connection, principal: str, workspace: str, environment: s
         connection, _ROLES, principal=principal, workspace=workspace, environment=environment, any=ANY_ENVIRONMENT
     )
     return frozenset(Role(row["role"]) for row in found)
+
+
+def maker_of(connection: Connection, principal: str) -> str | None:
+    """Read who made a token; ``None``: this is no token."""
+    found = rows(connection, _MAKER, token=principal) if is_token(principal) else []
+    return found[0]["actor"] if found else None
 
 
 def run_of_snapshot(connection: Connection, snapshot_id: str) -> str:

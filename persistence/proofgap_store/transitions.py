@@ -24,6 +24,7 @@ from proofgap_store.engine import Connection
 from proofgap_store.gate import Gate, Insert, Writing
 from proofgap_store.read import Found, noted, receipt, run
 from proofgap_store.shapes import Receipt
+from proofgap_store.tracing import Attempted, traced
 
 _ITEM = "INSERT INTO result_item VALUES (:run, :key, :result, :document, :event_id)"
 _CHECK = "INSERT INTO evidence_check VALUES (:snapshot, :number, :result, :document, :event_id)"
@@ -85,11 +86,14 @@ def carry_out(gate: Gate, attempt: Attempt, call: Call, compute: Callable[[Found
         authorize(call.actor.id, found.roles, attempt.action(found.record), attempt.named(), place)
         return replayed(connection, call) or writing(call, found.head, compute(found), found.law)
 
-    try:
-        return gate.write(prepare, (call.actor.id,))
-    except (RefusedError, StaleError, ForbiddenError) as error:
-        record_refusal(gate, attempt, call, error)
-        raise
+    def act() -> Receipt:
+        try:
+            return gate.write(prepare, (call.actor.id,))
+        except (RefusedError, StaleError, ForbiddenError) as error:
+            record_refusal(gate, attempt, call, error)
+            raise
+
+    return traced(gate.tracer, Attempted(attempt.event, attempt.run_id, attempt.subject), act)
 
 
 def replayed(connection: Connection, call: Call) -> Receipt | None:

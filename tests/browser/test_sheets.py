@@ -118,7 +118,7 @@ def test_a_run_cancelled_from_nobody_may_know_where_says_so():
 
 def _hostile(value: str) -> str:
     details = RunDetails(
-        backup=value, target=value, driver=value, purpose=value, requested_by=value, select=(value,), plan_digest=value,
+        backup=value, target=value, driver=value, purpose=value, requested_by=value, requested_for=value, select=(value,), plan_digest=value,
         cancel_requested_by=value, attention=Attention.PARTIAL, retry_of=value, target_fingerprint=value,
     )  # fmt: skip
     record = replace(sheets.executed("failed", "failed", details=details), id=value, workspace=value, environment=value)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from proofgap.access import Role
+from proofgap.audit import Actor
 from proofgap.decision_record import record_of
 from proofgap.facts import RunEvent
 from proofgap.records import Completeness, PreviewFacts, RunDetails
 from proofgap.run_log import NOT_REPORTED
-from proofgap_store import NewRun
+from proofgap_store import NewRun, NewToken
 from tests.conformance.bundled import content_of
-from tests.conformance.lives import OLGA, OTTO, fire
+from tests.conformance.lives import ADA, OLGA, OTTO, fire
 
 NO_LONGER = "(of an earlier preview; it no longer counts)"
 ALL_OF_IT = ("The target was not looked at", "nothing was refused", "Nobody was shown", "nobody:")
@@ -43,6 +45,15 @@ def test_an_approval_by_the_same_person_counts_only_for_the_preview_that_it_was_
     first, second = said["Approved by"].split("; otto")
     assert first.endswith(NO_LONGER)
     assert NO_LONGER not in second
+
+
+def test_a_run_that_a_token_asked_for_names_whoever_made_the_token(ledger):
+    end_us = ledger._clock() + 10**9
+    new = NewToken(name="ci", workspace="default", environment="local", roles=(Role.OPERATOR,), expires_at_us=end_us)
+    token = ledger.sessions.create_token(new, ADA).token
+    run = ledger.create(NewRun(), Actor(id=token, kind="token", via="api")).run_id
+    assert record(ledger, run)[1]["Asked for by"].startswith(f"{token} (token, api), by a token of ada, ")
+    assert record(ledger, previewed(ledger))[1]["Asked for by"].startswith("olga (user, api), ")
 
 
 def test_an_approval_that_was_never_given_again_is_marked(ledger):

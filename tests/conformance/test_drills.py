@@ -8,10 +8,11 @@ import time
 import pytest
 
 from proofgap.access import Role
+from proofgap.audit import Actor
 from proofgap.errors import BadInputError, ForbiddenError, GuardRefusedError, NotFoundError
 from proofgap.facts import RunEvent
 from proofgap.records import PreviewFacts, RunDetails
-from proofgap_store import NewDrill
+from proofgap_store import NewDrill, NewToken
 from proofgap_store.drills import due_since
 from tests.conformance.lives import ADA, OLGA, OTTO, SAM, UDO, VERA, WIM, fire, log
 
@@ -174,3 +175,16 @@ def test_whoever_declared_a_drill_is_not_the_second_person_who_approves_its_runs
     fire(ledger, run_id, "approve", actor=OTTO)
     ledger.fire(run_id, RunEvent.QUEUE, OLGA, given=RunDetails(plan_digest="the plan"))
     fire(ledger, run_id, "cancel", actor=OLGA)
+
+
+def test_the_runs_of_a_drill_that_a_token_declared_are_not_for_whoever_made_the_token_to_approve(ledger):
+    expires_at_us = ledger._clock() + 86_400 * SECOND_US
+    new = NewToken(
+        name="ci", workspace="default", environment="local", roles=(Role.OPERATOR,), expires_at_us=expires_at_us
+    )
+    issued = ledger.sessions.create_token(new, ADA)
+    ledger.fleet.declare_drill(NewDrill(cron=EVERY_SECOND, details=DETAILS), Actor(id=issued.token, kind="token"))
+    time.sleep(1.1)
+    run = next(tick.run for tick in ledger.fleet.fire_due_drills(WIM) if tick.run)
+    found = ledger.peek(run, ADA).details
+    assert (issued.token, ADA.id) == (found.requested_by, found.requested_for)

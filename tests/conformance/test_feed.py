@@ -6,7 +6,7 @@ import pytest
 
 from proofgap.access import Role
 from proofgap.errors import BadInputError, ForbiddenError, NotFoundError
-from proofgap_store import Following, NewRun, NewWorker
+from proofgap_store import Following, NewRun, NewWorker, Reach, Tally
 from tests.conformance.lives import ADA, HOME, OLGA, OTTO, SAM, UDO, VERA, WIM, fire, live, prove
 
 
@@ -119,14 +119,42 @@ def test_a_decision_that_was_shown_is_read_again_by_its_viewer_and_by_auditors_o
             ledger.feed.shown(wanted, event, OLGA)
 
 
-def test_tallies_count_what_was_recorded_between_two_moments(ledger):
+def test_tallies_count_what_was_recorded_between_two_moments_by_the_place_where_it_was(ledger):
+    ledger.access.declare_environment(("away", "local"), ADA)
     before = ledger.feed.settled()
     live(ledger, "queued")
-    found = ledger.feed.tallies(before, UDO)
-    assert (1, 4) == (found.counts["restore.run.created"], found.counts["restore.run.transitioned"])
-    assert {} == ledger.feed.tallies(found.upto, UDO).counts
+    live(ledger, "draft", workspace="away")
+    found = ledger.feed.tallies(before)
+    counts = {(tally.ws, tally.env, tally.type): tally.n for tally in found.found}
+    assert (1, 4) == (counts[*HOME, "restore.run.created"], counts[*HOME, "restore.run.transitioned"])
+    assert 1 == counts["away", "local", "restore.run.created"]
+    assert () == ledger.feed.tallies(found.upto).found
+
+
+@pytest.mark.parametrize(
+    ("scopes", "place", "covered"),
+    [
+        ([("w", "e")], ("w", "e"), True),
+        ([("w", "e")], ("w", "f"), False),
+        ([("w", "*")], ("w", "f"), True),
+        ([("w", "*"), ("v", "e")], ("v", "f"), False),
+        ([("w", "e")], ("w", None), True),  # of the workspace as a whole
+        ([("w", "*")], ("v", None), False),
+        ([("w", "*")], (None, None), False),  # of the ledger itself
+    ],
+)
+def test_the_reach_of_an_auditor_covers_the_places_that_they_audit_and_no_others(scopes, place, covered):
+    tally = Tally(ws=place[0], env=place[1], n=1)
+    assert covered == Reach(frozenset(scopes), is_all=False).covers(tally)
+    assert Reach(frozenset(scopes), is_all=True).covers(tally)
+
+
+def test_the_reach_is_all_only_for_whoever_audits_every_environment_and_none_for_whoever_audits_nothing(ledger):
+    assert ledger.feed.reach(UDO).is_all
+    ledger.access.declare_environment(("away", "local"), ADA)
+    assert (frozenset({HOME}), False) == ledger.feed.reach(UDO)
     with pytest.raises(ForbiddenError):
-        ledger.feed.tallies(0, OLGA)
+        ledger.feed.reach(OLGA)
 
 
 def test_the_backlog_says_what_waits_for_workers_and_for_a_signature(ledger):
@@ -134,7 +162,7 @@ def test_the_backlog_says_what_waits_for_workers_and_for_a_signature(ledger):
     live(ledger, "queued")
     ledger.fleet.register(NewWorker(name="w"), WIM)
     found = ledger.feed.backlog()
-    assert (0, 1) == (before.queued_runs, found.queued_runs)
+    assert ((), (Tally(ws="default", env="local", n=1),)) == (before.queued, found.queued)
     assert (0, 1) == (before.workers, found.workers)
     assert found.oldest_lease_us >= 0
     assert before.unsequenced < found.unsequenced

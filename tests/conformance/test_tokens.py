@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from proofgap.access import Role
 from proofgap.audit import Actor
-from proofgap.errors import BadInputError, ForbiddenError, NotFoundError
+from proofgap.errors import BadInputError, ForbiddenError, GuardRefusedError, NotFoundError
 from proofgap.facts import RunEvent
 from proofgap.records import PreviewFacts, RunDetails
 from proofgap_store import NewRun, NewToken
@@ -141,6 +141,55 @@ def test_an_approval_is_a_persons_and_no_tokens(ledger):
         ledger.fire(run, RunEvent.APPROVE, Actor(id=issued.token, kind="token", via="api"))
     assert () == ledger.peek(run, ADA).details.approvals
     ledger.fire(run, RunEvent.APPROVE, OLGA)
+
+
+def planned(ledger, run, actor):
+    """Lead a run to the preview of a plan."""
+    fire(ledger, run, "scope", actor=actor)
+    ledger.fire(run, RunEvent.CHECK, actor, given=RunDetails(plan_digest="d1"))
+    ledger.fire(run, RunEvent.PREVIEW, actor, given=RunDetails(preview=PreviewFacts(plan_digest="d1")))
+
+
+def test_whoever_made_the_token_that_asked_for_a_run_is_no_second_person(ledger):
+    """They know its secret: else one person asks by a token, and says yes in person."""
+    ledger.access.grant("eve", Role.ADMIN, HOME, ADA)
+    issued = ledger.sessions.create_token(wanted(ledger, Role.OPERATOR), ADA)
+    token = Actor(id=issued.token, kind="token", via="api")
+    ledger.access.declare_environment(HOME, ADA, approvals_required=1)
+    first = ledger.create(NewRun(), token).run_id
+    fire(ledger, first, "cancel", actor=token)
+    for run in (ledger.create(NewRun(), token).run_id, ledger.retry(first, token).run_id):
+        found = ledger.peek(run, OLGA).details
+        assert (issued.token, ADA.id) == (found.requested_by, found.requested_for)
+        planned(ledger, run, token)
+        before = last(ledger)
+        with pytest.raises(GuardRefusedError, match="nor whoever made the token that asked"):
+            fire(ledger, run, "approve", actor=ADA)
+        assert ["approver_is_somebody_else"] == [event.data["guard"] for event in log_since(ledger, before)]
+        with pytest.raises(GuardRefusedError, match="approvals by other people are missing"):
+            fire(ledger, run, "queue", actor=ADA)
+        fire(ledger, run, "approve", actor=Actor(id="eve"))
+        ledger.fire(run, RunEvent.QUEUE, token, given=RunDetails(plan_digest="d1"))
+        fire(ledger, run, "cancel", actor=token)
+    ledger.sessions.revoke_token(issued.token, ADA)
+    ledger.audit.checkpoint()
+    assert not ledger.verify().findings
+
+
+def test_whoever_made_a_token_is_still_known_once_it_is_revoked(ledger):
+    issued = ledger.sessions.create_token(wanted(ledger, Role.OPERATOR), ADA)
+    token = Actor(id=issued.token, kind="token", via="api")
+    run = ledger.create(NewRun(), token).run_id
+    planned(ledger, run, token)
+    ledger.sessions.revoke_token(issued.token, ADA)
+    with pytest.raises(GuardRefusedError):
+        fire(ledger, run, "approve", actor=ADA)
+    fire(ledger, run, "approve", actor=OLGA)
+
+
+def test_a_run_that_a_person_asked_for_was_asked_for_by_nobody_else(ledger):
+    run = ledger.create(NewRun(), OLGA).run_id
+    assert ("olga", None) == (ledger.peek(run, ADA).details.requested_by, ledger.peek(run, ADA).details.requested_for)
 
 
 def test_verification_holds_tokens_against_the_log(ledger):

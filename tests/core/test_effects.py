@@ -48,6 +48,7 @@ SAMPLES = {
     "recovery_point_us": 1,
     "recovery_point_basis": RecoveryPointBasis.STATED,
     "requested_by": "eve",
+    "requested_for": "eve",
     "priority": 7,
     "deadline_us": 1,
     "worker": "wk_1",
@@ -112,7 +113,7 @@ TAKES = {
     "cancel": ENDING,
     "block": {"end_reason", "source_completeness", "attention"},
 }
-NOBODY_HANDS_IN = {"requested_by", "retry_of", "attempt", "approvals", "cancel_requested_by"}
+NOBODY_HANDS_IN = {"requested_by", "requested_for", "retry_of", "attempt", "approvals", "cancel_requested_by"}
 
 
 def test_the_samples_of_this_test_cover_every_field_and_differ_from_not_known():

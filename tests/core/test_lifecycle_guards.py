@@ -122,6 +122,14 @@ def test_whoever_asked_cannot_approve_and_nobody_approves_twice(actor, before, e
     assert try_to("approve", record, actor=actor) == expected
 
 
+def test_whoever_made_the_token_that_asked_cannot_approve_either():
+    by_token = {"requested_by": "tk_ci_1", "requested_for": "eve"}
+    record = run_in("previewed", details=by_token)
+    assert ["approver_is_somebody_else", "previewed"] == [
+        try_to("approve", record, actor=who) for who in ("eve", "bob")
+    ]
+
+
 @pytest.mark.parametrize("details", [preview(plan_digest=None), {"preview": None}])
 def test_a_preview_that_names_no_plan_cannot_be_approved(details):
     assert try_to("approve", run_in("previewed", details=details), actor="bob") == "preview_names_a_plan"

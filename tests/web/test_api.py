@@ -112,7 +112,7 @@ def test_an_event_without_key_or_version_changes_nothing(world, sent, status, co
     run = created(world)
     answer = world.as_("olga").post(f"{ROOT}/{run}/transitions", {"event": "scope"}, **sent)
     assert (status, code) == (answer.status, answer.json["code"])
-    assert '"1"' == world.as_("olga").get(f"{ROOT}/{run}").headers["etag"]
+    assert 1 == world.as_("olga").get(f"{ROOT}/{run}").json["version"]
 
 
 def test_a_refused_event_says_what_would_be_allowed_and_is_recorded(world):
@@ -334,20 +334,6 @@ def test_the_machine_comes_in_the_form_that_is_asked_for(world):
     assert b"stateDiagram" in vera.get(path, Accept="text/vnd.mermaid").body
     assert b"<svg" in vera.get(path, Accept="image/svg+xml").body
     assert 406 == vera.get(path, Accept="image/png").status
-
-
-def test_metrics_count_what_was_recorded_since_the_server_began(world):
-    def value(text, name):
-        return next(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(name))
-
-    name = 'proofgap_transitions_total{type="restore.run.created"}'
-    before = value(world.as_("udo").get("/metrics").body.decode(), name)
-    created(world)
-    after = world.as_("udo").get("/metrics").body.decode()
-    assert before + 1 == value(after, name)
-    assert value(after, "proofgap_unsigned_events") > 0
-    assert value(after, "proofgap_integration_lag_seconds") > 0
-    assert not any(run in after for run in world.runs.values())
 
 
 def test_a_name_in_any_script_is_answered_for_and_can_be_gone_on_from(world):

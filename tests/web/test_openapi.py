@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from proofgap_app.web.people import identify
 from proofgap_app.web.site_settings import Limits, SiteSettings
 from proofgap_store import Ledger, NewToken
 from tests.conformance.lives import ADA
-from tests.web.serving import served
+from tests.web.serving import Client, served
 from tests.web.world import populate
 
 SETTINGS = SiteSettings(origin="http://127.0.0.1:1")
@@ -29,7 +31,16 @@ missing_required_header.expected-statuses = [400, 401, 403, 404, 405, 406, 415, 
 [parameters]
 "path.ws" = "default"
 "path.run" = "{run}"
+"path.environment" = "local"
+"path.code" = "not-found"
+"path.event_id" = "{event_id}"
+
+[[operations]]  # those that need a run that has ended
+include-path-regex = "/evidence"
+parameters = {{ "path.run" = "{ended}", "path.snapshot" = "{snapshot}" }}
 """
+PHASES = ("coverage", "fuzzing", "stateful")
+"""Every phase that finds something to do: the document has no examples."""
 
 
 @pytest.fixture(scope="module")
@@ -58,11 +69,11 @@ def test_no_other_form_of_a_validation_error_is_left_in_the_document(described):
     assert "Problem" in described["components"]["schemas"]
 
 
-@pytest.mark.timeout(240)
-def test_schemathesis_finds_no_difference_between_document_and_server(tmp_path):
-    configuration = tmp_path / "schemathesis.toml"
-    with Ledger.open(f"sqlite:///{tmp_path}/ledger.db", owner=ADA.id, synchronous="NORMAL") as ledger:
-        configuration.write_text(CONFIGURATION.format(run=populate(ledger)["in_progress"]))
+@contextmanager
+def tokened(folder) -> Iterator[tuple[Client, str, dict[str, object]]]:
+    """Serve a world; gives the secret of a token that may do what any token may, and what there is to be found."""
+    with Ledger.open(f"sqlite:///{folder}/ledger.db", owner=ADA.id, synchronous="NORMAL") as ledger:
+        runs = populate(ledger)
         new = NewToken(
             name="st",
             workspace="default",
@@ -72,12 +83,24 @@ def test_schemathesis_finds_no_difference_between_document_and_server(tmp_path):
         )
         ledger.access.grant("ada", Role.ADMIN, ("default", "*"), ADA)
         secret = ledger.sessions.create_token(new, ADA).secret
+        event_id = ledger.show(runs["in_progress"], ADA.id, ADA).event_id
+        found = {"run": runs["in_progress"], "ended": runs["completed_with_evidence"], "snapshot": runs["snapshot"]}
         limits = Limits(wait_seconds_max=0.05, stream_seconds_max=0.05)
         with served(ledger, lambda settings: identify(ledger, settings), poll_seconds=0.05, limits=limits) as client:
-            command = [
-                *(Path(sys.executable).with_name("schemathesis"), "--config-file", configuration, "run"),
-                *(f"http://127.0.0.1:{client.port}/openapi.json", "-H", f"Authorization: Bearer {secret}"),
-                *("--phases", "fuzzing", "--max-examples", "2", "--generation-deterministic", "--no-color"),
-            ]
-            done = subprocess.run(command, capture_output=True, check=False, cwd=tmp_path, text=True)
+            yield client, secret, {**found, "event_id": event_id}
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("phase", PHASES)
+def test_schemathesis_finds_no_difference_between_document_and_server(tmp_path, phase):
+    """Each phase chooses its requests in its own way, and the same ones each time."""
+    configuration = tmp_path / "schemathesis.toml"
+    with tokened(tmp_path) as (client, secret, found):
+        configuration.write_text(CONFIGURATION.format(**found))
+        command = [
+            *(Path(sys.executable).with_name("schemathesis"), "--config-file", configuration, "run"),
+            *(f"http://127.0.0.1:{client.port}/openapi.json", "-H", f"Authorization: Bearer {secret}"),
+            *("--phases", phase, "--max-examples", "2", "--generation-deterministic", "--no-color"),
+        ]
+        done = subprocess.run(command, capture_output=True, check=False, cwd=tmp_path, text=True)
     assert 0 == done.returncode, done.stdout

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from proofgap.audit import Actor
 from proofgap.errors import ProofgapError
 from proofgap.text import ID_LENGTH_MAX, check_text, unfit
-from proofgap_app import logs, settings
+from proofgap_app import collector, logs, settings, tracing
 from proofgap_app.cli import output
 from proofgap_app.cli.options import Access
 from proofgap_store import GuardsError, InlineDispatcher, Ledger, UnavailableError
@@ -40,6 +40,13 @@ def opened(access: Access, *, create: bool = False) -> Iterator[Ledger]:
 
     """
     logs.configure(access.log)
+    with collector.sending(output.note), _opened(access, create=create) as ledger:
+        ledger.trace_by(tracing.tracer())
+        yield ledger
+
+
+@contextmanager
+def _opened(access: Access, *, create: bool) -> Iterator[Ledger]:
     url = check_text("--ledger", settings.ledger_url(access.ledger))
     if create:
         _make_folder(url)

@@ -23,6 +23,7 @@ from proofgap.facts import EndReason
 from proofgap.records import PreviewFacts, RunDetails
 from proofgap.text import check_id, check_text
 from proofgap.wording import DecisionState
+from proofgap_app import tracing
 from proofgap_app.cli import output
 from proofgap_app.cli.ledgers import me, opened, sign_off
 from proofgap_app.cli.options import (
@@ -141,7 +142,9 @@ def _conducted(
             clock=now_us,
         )
         try:
-            failed = _carry_out(work, wanted, conduct.place())
+            with tracing.span("restore", {}) as span:
+                failed = _carry_out(work, wanted, conduct.place())
+                span.tell({"proofgap.run.id": work.run_id})
         except ForbiddenError as error:  # nothing was begun
             return _turned_away(error, wanted, access)
         bars.close()

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from threading import Lock
 from typing import Annotated, Any, NamedTuple, TypeVar
 from urllib.parse import parse_qsl
 
@@ -65,6 +66,7 @@ class Surroundings:
     metrics: Metrics
     identify: Identify
     described: Callable[[], dict[str, Any]]
+    verifying: Lock = field(default_factory=Lock)  # held by the one request that verifies the log
 
 
 @dataclass(frozen=True, slots=True)

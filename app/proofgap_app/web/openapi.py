@@ -31,7 +31,7 @@ _ID = {
 }
 _ANY_TEXT = {"type": "string"}  # what is not understood there is as good as not sent
 _OF_HEADERS = {
-    "If-Match": {"type": "string", "pattern": '^"[0-9]{1,15}"$'},
+    "If-Match": {"type": "string", "pattern": '^"[0-9]{1,15}(-[0-9a-f]{16})?"$'},
     "If-None-Match": _ANY_TEXT,
     "Last-Event-ID": _ANY_TEXT,
     "Prefer": _ANY_TEXT,
@@ -41,7 +41,7 @@ _REFERENCE = "#/components/schemas/{name}"
 _ALWAYS = (Code.MALFORMED_REQUEST, Code.TOO_LARGE, Code.WRONG_HOST, Code.UNAVAILABLE)
 _HEADERS = {
     "Idempotency-Key": "The same key with the same request gives the first answer again, for as long as the ledger is kept.",
-    "If-Match": 'The version of the run that the caller saw: its ETag, such as "3".',
+    "If-Match": 'The version of the run that the caller saw, such as "3"; or its whole ETag.',
     "If-None-Match": "The version that the caller has already.",
     "Fencing-Token": "The token of the claim that the run is executed under.",
     "Prefer": "How many seconds to wait for a run at most, such as wait=20.",

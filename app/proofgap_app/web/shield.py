@@ -19,6 +19,7 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from proofgap_app import tracing
 from proofgap_app.settings import is_debugging
 from proofgap_app.web.problems import Code, HttpError, answer, code_of, headers_of, is_failure, problem_of
 from proofgap_app.web.site_settings import SiteSettings
@@ -42,7 +43,7 @@ _LOG = structlog.get_logger("proofgap")
 
 async def refuse(error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
     """Answer with the problem of an error; a failure of the server is logged under the id that the answer names."""
-    trace_id = secrets.token_hex(8) if is_failure(code_of(error)) else None
+    trace_id = failure_id() if is_failure(code_of(error)) else None
     if trace_id is not None:
         log_failure(error, scope, trace_id)
     log_refusal(error, scope)
@@ -54,6 +55,11 @@ def place_of(scope: Scope) -> str:
     """Give the path of a request as it was sent: percent-encoded, so that it can be shown."""
     sent: bytes = scope["raw_path"]
     return sent.decode("ascii", errors="replace")
+
+
+def failure_id() -> str:
+    """Give the id under which a failure is found again: that of the trace, where the request is traced."""
+    return tracing.ids().get("trace_id") or secrets.token_hex(8)
 
 
 def log_failure(error: Exception, scope: Scope, trace_id: str) -> None:
@@ -101,7 +107,7 @@ class Outside:
             await self.app(scope, receive, send_with_headers)
         except Exception as error:
             if has_begun:  # the client must see that the answer is not whole: the connection is cut
-                log_failure(error, scope, secrets.token_hex(8))
+                log_failure(error, scope, failure_id())
                 raise
             await refuse(error, scope, receive, send_with_headers)
 

@@ -8,7 +8,6 @@ Owns how the parts are put together. Refuses to know what any of them does.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -28,9 +27,10 @@ from proofgap_app.web.calls import Identify, Surroundings
 from proofgap_app.web.metrics import Metrics
 from proofgap_app.web.openapi import document
 from proofgap_app.web.problems import Code, HttpError, answer, code_of, headers_of, is_failure, problem_of
-from proofgap_app.web.shield import LAYERS, log_failure, log_refusal, place_of
+from proofgap_app.web.shield import LAYERS, failure_id, log_failure, log_refusal, place_of
 from proofgap_app.web.site_settings import SiteSettings
 from proofgap_app.web.table import Route, mounted
+from proofgap_app.web.traced import Traced
 from proofgap_store import Ledger
 
 _CODES = {HTTPStatus.NOT_FOUND: Code.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED: Code.METHOD_NOT_ALLOWED}
@@ -74,7 +74,10 @@ def create_site(ledger: Ledger, settings: SiteSettings, identify: Identify) -> S
 
     site = Starlette(
         routes=mounted(routes, around),
-        middleware=[Middleware(layer, settings=settings) for layer in LAYERS],
+        middleware=[
+            Middleware(Traced, settings=settings),
+            *(Middleware(layer, settings=settings) for layer in LAYERS),
+        ],
         exception_handlers={ProofgapError: _refused, HTTPException: _unserved},
         lifespan=lifespan,
     )
@@ -98,13 +101,14 @@ async def _unserved(request: Request, error: Exception) -> Response:
 
 
 def _problem(request: Request, error: Exception) -> Response:
-    trace_id = secrets.token_hex(8) if is_failure(code_of(error)) else None
+    trace_id = failure_id() if is_failure(code_of(error)) else None
     if trace_id is not None:
         log_failure(error, request.scope, trace_id)
     log_refusal(error, request.scope)
     problem = problem_of(error, instance=place_of(request.scope), trace_id=trace_id)
     if is_for_people(request):
-        return _sign_in_first(request) if problem.code is Code.UNAUTHENTICATED else pages.error_page(request, problem)
+        wants_sign_in = problem.code is Code.UNAUTHENTICATED
+        return _sign_in_first(request) if wants_sign_in else pages.error_page(request, problem, headers_of(error))
     return answer(problem, headers_of(error))
 
 

@@ -24,6 +24,7 @@ from starlette.routing import Route as StarletteRoute
 from proofgap.access import Action
 from proofgap_app.web import calls
 from proofgap_app.web.calls import Call, Surroundings
+from proofgap_app.web.traced import ROUTE
 
 Handler = Callable[..., Response] | Callable[..., Awaitable[Response]]
 _READERS: Mapping[str, Callable[..., Any]] = {
@@ -63,6 +64,7 @@ class Route:
     problems: tuple[str, ...] = ()  # codes beyond those that the scope brings
     headers: tuple[str, ...] = ()  # that a request may or must bring
     is_page: bool = False  # for people: left out of the OpenAPI document
+    is_event: bool = False  # that it was given is recorded: it is given whole, or not at all, so there is no HEAD
 
     @property
     def name(self) -> str:
@@ -81,15 +83,20 @@ def mounted(routes: Sequence[Route], around: Surroundings) -> list[StarletteRout
     paths: dict[str, dict[str, Route]] = {}
     for route in routes:
         paths.setdefault(route.path, {})[route.method] = route
-    return [
-        StarletteRoute(path, _endpoint(by_method, around), methods=[*by_method], name=path)
-        for path, by_method in paths.items()
-    ]
+    return [_mounted(path, by_method, around) for path, by_method in paths.items()]
+
+
+def _mounted(path: str, by_method: Mapping[str, Route], around: Surroundings) -> StarletteRoute:
+    mounted = StarletteRoute(path, _endpoint(by_method, around), methods=[*by_method], name=path)
+    if "GET" in by_method and by_method["GET"].is_event:
+        mounted.methods = {*by_method}  # without HEAD, which every GET brings along otherwise
+    return mounted
 
 
 def _endpoint(by_method: Mapping[str, Route], around: Surroundings) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         route = by_method["GET" if request.method == "HEAD" else request.method]
+        request.scope[ROUTE] = route.path
         body = await request.body()
         if inspect.iscoroutinefunction(route.handler):
             call = await run_sync(_called, route, request, body, around)

@@ -32,6 +32,7 @@ from proofgap_app.drivers.base import (
     Unit,
     no_progress,
 )
+from proofgap_app.drivers.traced import traced
 from proofgap_app.worker.record import requested
 from proofgap_store import Ledger, Receipt
 
@@ -127,7 +128,7 @@ def drawn(plan: Plan, sample: Sample) -> Plan:
 
 def _planned(details: RunDetails) -> tuple[Driver, Plan]:
     name, request = requested(details)
-    driver = driver_for(name, request.backup_path)
+    driver = traced(driver_for(name, request.backup_path))
     return driver, driver.plan(request)
 
 

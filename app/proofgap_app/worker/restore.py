@@ -44,6 +44,7 @@ from proofgap_app.drivers.base import (
     SourceChangedError,
     TargetChangedError,
 )
+from proofgap_app.drivers.traced import traced
 from proofgap_app.worker import record
 from proofgap_app.worker.gathering import gather
 from proofgap_app.worker.lease import Grip, Lease, here
@@ -68,6 +69,10 @@ class Restore(Recorder):
     clock: Callable[[], int]
     _is_resumed: bool = False
     _is_started: bool = False  # the driver was told to restore: from then on only it can say that nothing was written
+
+    def __post_init__(self) -> None:
+        """Let the steps of the driver be traced."""
+        self.driver = traced(self.driver)
 
     def run(self, new: NewRun) -> str:
         """Take a new run as far as it goes; gives its id. Look at the ledger for how it ended.

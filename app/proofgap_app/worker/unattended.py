@@ -16,6 +16,7 @@ from proofgap.audit import Actor
 from proofgap.errors import ProofgapError, RefusedError, StaleError
 from proofgap.facts import EndReason, RunEvent, RunStatus
 from proofgap.records import PreviewFacts, RunDetails
+from proofgap_app import tracing
 from proofgap_app.drivers import driver_for
 from proofgap_app.drivers.base import Driver, Plan, Preview, Progress, Request, no_progress
 from proofgap_app.worker import record
@@ -77,7 +78,8 @@ class Hands:
             note = record.note_of(error)
             self.ledger.fire(job.claim.run.id, RunEvent.FAIL, self.actor, given=given, note=note, token=job.grip.token)
             raise
-        self._restore(what, job.stop).execute(job.claim, job.grip)
+        with tracing.span("restore", {"proofgap.run.id": job.claim.run.id}):
+            self._restore(what, job.stop).execute(job.claim, job.grip)
 
     def look_after(self, lease: Lease) -> None:
         """Let drills fire that are due, prepare their runs, and let evidence expire; others' drafts once they are abandoned."""
@@ -99,7 +101,8 @@ class Hands:
         details = record.wanted_of(drill)
         try:
             new = NewRun(workspace=wanted.workspace, environment=wanted.environment, details=details)
-            self._restore(_what(details), Stop()).prepare(run_id, new)
+            with tracing.span("prepare", {"proofgap.run.id": run_id}):
+                self._restore(_what(details), Stop()).prepare(run_id, new)
             _LOG.info("drill.queued", drill=drill.id, run=run_id, worker=lease.worker.id)
         except (
             UnavailableError,

@@ -131,5 +131,6 @@ ROUTES = (
         summary="Take the log of a workspace out as JSON lines; an audit event",
         media=(NDJSON,),
         problems=(Code.FORBIDDEN,),
+        is_event=True,
     ),
 )

@@ -26,6 +26,7 @@ from proofgap.facts import (
     utc_text,
 )
 from proofgap.records import Check, RunRecord, SnapshotDetails, SnapshotRecord, instant, microseconds
+from proofgap.text import shown
 from proofgap_app.web.api import receipts
 from proofgap_app.web.api.runs import ONE, looked_up
 from proofgap_app.web.calls import Call
@@ -145,7 +146,7 @@ def _moment(text: Instant | None) -> Instant | None:
     try:
         return None if text is None else instant_text(text)
     except ValueError as error:
-        raise BadInputError("captured_at", str(error), "Use RFC 3339 in UTC.") from None
+        raise BadInputError("captured_at", shown(str(error)), "Use RFC 3339 in UTC.") from None
 
 
 def visible(record: RunRecord) -> tuple[SnapshotRecord, ...]:

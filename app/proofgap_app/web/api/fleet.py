@@ -58,7 +58,7 @@ class Worker(Struct):
 class BeatWanted(Struct):
     """The runs that a worker believes to execute."""
 
-    runs: tuple[str, ...] = ()
+    runs: tuple[Name, ...] = ()
 
 
 class BeatSeen(Struct):
@@ -152,7 +152,8 @@ def beat(call: Call, body: BeatWanted) -> Response:
     """Say that a worker is alive, and hear what it must know."""
     if len(body.runs) > _RUNS_MAX:
         raise BadInputError("runs", f"holds {len(body.runs)} runs", f"Name at most {_RUNS_MAX}.")
-    heard: Beat = call.ledger.fleet.beat(call.named("worker"), call.actor, body.runs)
+    named = tuple(check_id("runs", run) for run in body.runs)  # those that are none of its own are named in the answer
+    heard: Beat = call.ledger.fleet.beat(call.named("worker"), call.actor, named)
     return replies.reply(
         BeatSeen(
             at=utc_text(instant(heard.at_us)),

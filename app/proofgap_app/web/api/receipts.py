@@ -27,7 +27,7 @@ VERSION = "If-Match"
 FENCE = "Fencing-Token"
 _REPLAYED = "idempotent-replayed"
 _ANY_ETAG = re.compile(r'(W/)?"[^"]*"(\s*,\s*(W/)?"[^"]*")*')
-_ETAG = re.compile(r'"([0-9]{1,15})"')
+_ETAG = re.compile(r'"([0-9]{1,15})(-[0-9a-f]{16})?"')  # what follows the version is what the caller was shown of it
 
 
 class Fired(Struct):

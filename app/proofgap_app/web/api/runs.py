@@ -11,6 +11,7 @@ from typing import Any
 from starlette.responses import Response
 
 from proofgap.access import Action, action_of, may
+from proofgap.audit import digest
 from proofgap.decision import Decision
 from proofgap.errors import NotFoundError
 from proofgap.facts import RunEvent, RunStatus, Struct
@@ -28,6 +29,7 @@ from proofgap_store import ListedRun, Look, NewRun, Query
 
 ROOT = "/v1/workspaces/{ws}/restore-runs"
 ONE = ROOT + "/{run}"
+_ETAG_LENGTH = 16
 
 
 class RunWanted(Struct):
@@ -116,7 +118,8 @@ def list_runs(call: Call, query: RunsAsked) -> Response:
 def get(call: Call) -> Response:
     """Read a run as it stands."""
     found = looked_up(call)
-    return replies.versioned(call, seen(found, call.actor.id), etag_of(found.record))
+    shown = seen(found, call.actor.id)
+    return replies.versioned(call, shown, f'"{found.record.version}-{digest(shown)[:_ETAG_LENGTH]}"')
 
 
 def looked_up(call: Call) -> Look:
@@ -131,11 +134,6 @@ def looked_up(call: Call) -> Look:
     if found.record.workspace != call.workspace:
         raise NotFoundError("restore run", run)
     return found
-
-
-def etag_of(record: RunRecord) -> str:
-    """Give the version of a run as a header: what ``If-Match`` must name."""
-    return f'"{record.version}"'
 
 
 def seen(found: Look, principal: str) -> RunSeen:
@@ -182,6 +180,7 @@ ROUTES = (
         asks=(Action.VIEW,),
         summary="List runs, newest first, each with its decision",
         gives=Runs,
+        is_event=True,
     ),
     Route(
         method="GET",

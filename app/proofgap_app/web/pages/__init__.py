@@ -7,7 +7,7 @@ in, and every rule of the product: what a run means is `proofgap.decision`, what
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -34,9 +34,11 @@ def router(_settings: SiteSettings) -> Sequence[Route]:
     )
 
 
-def error_page(request: Request, problem: Problem) -> Response:
-    """Give the page of a problem, with its status."""
-    return failing.page(request.url.path, problem)
+def error_page(request: Request, problem: Problem, headers: Mapping[str, str]) -> Response:
+    """Give the page of a problem, with its status and its headers."""
+    page = failing.page(request.url.path, problem)
+    page.headers.update(headers)
+    return page
 
 
 def sign_in_page(call: Call, wanted: str) -> Response:

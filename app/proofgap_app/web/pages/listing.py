@@ -36,6 +36,6 @@ def run_list(call: Call, query: runs.Wanted) -> Response:
 ROUTES = (
     Route(
         method="GET", path="/runs", handler=run_list, scope=Scope.LEDGER, asks=(Action.VIEW,), summary="The list of runs",
-        media=("text/html",), is_page=True,
+        media=("text/html",), is_page=True, is_event=True,
     ),
 )  # fmt: skip

@@ -87,6 +87,7 @@ def _wanted(record: RunRecord) -> tuple[tuple[str, str], ...]:
             "Backup is known to be": details.source_completeness,
             "Kind": "dry run: nothing is ever written" if record.is_dry_run else "restore",
             "Requested by": details.requested_by,
+            **({} if details.requested_for is None else {"By a token of": details.requested_for}),
         }
     ) + _stated(record)
 

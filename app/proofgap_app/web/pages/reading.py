@@ -101,7 +101,9 @@ def events(call: Call, query: From) -> Response:
     return answered("events.html", frame=frame(call, around.roles), run_id=run_id, rows=rows, following=following)
 
 
-def _route(path: str, handler: Handler, asks: Action, summary: str, media: tuple[str, ...] = _HTML) -> Route:
+def _route(
+    path: str, handler: Handler, asks: Action, summary: str, media: tuple[str, ...] = _HTML, *, is_event: bool = False
+) -> Route:
     return Route(
         method="GET",
         path=path,
@@ -111,12 +113,13 @@ def _route(path: str, handler: Handler, asks: Action, summary: str, media: tuple
         summary=summary,
         media=media,
         is_page=True,
+        is_event=is_event,
     )
 
 
 ROUTES = (
     Route(method="GET", path="/", handler=start, scope=Scope.SIGNED_IN, summary="The way to the runs", status=303, is_page=True),
-    _route("/runs/{run}", run_page, Action.VIEW, "What one run means"),
+    _route("/runs/{run}", run_page, Action.VIEW, "What one run means", is_event=True),
     _route("/runs/{run}/decisions/{event_id}", past_decision, Action.VIEW, "A decision as it was shown"),
     _route("/runs/{run}/decisions/{event_id}/decision.json", past_decision_json, Action.VIEW, "A decision as it was shown", ("application/json",)),
     _route("/runs/{run}/events", events, Action.READ_LOG, "The log of a run"),

@@ -122,6 +122,7 @@ def _diagnostics(shown: Shown) -> Iterator[tuple[str, str]]:
         "Only": ", ".join(details.select) or None,
         "Purpose": details.purpose,
         "Requested by": details.requested_by,
+        "By a token of": details.requested_for,
         "Retry of": details.retry_of,
         "Digest of the plan": details.plan_digest,
         "Fingerprint of the target": details.target_fingerprint,
