@@ -41,6 +41,7 @@ from proofgap_app.drivers.base import (
     no_progress,
 )
 from proofgap_app.drivers.file_plan import Found, plan_of, preview_of
+from proofgap_app.drivers.leftovers import marked
 from proofgap_app.drivers.manifest import read_manifest
 from proofgap_app.drivers.names import Parts, shown, split
 from proofgap_app.drivers.places import whole
@@ -103,7 +104,7 @@ class ResticDriver(IntoDirectory):
             stated=tree.stated(request),
         )
         pinned = replace(request, backup=f"{repository.location}#{snapshot.id[:_ID_LENGTH]}")
-        return plan_of(pinned, found, selection)
+        return marked(plan_of(pinned, found, selection), selection.items)
 
     def preview(
         self,
