@@ -18,8 +18,7 @@ from proofgap_app.drivers.base import EvidenceReport, Plan, PlannedItem, Progres
 from proofgap_app.drivers.evidence import passed_if, report_on
 from proofgap_app.drivers.leftovers import LEFTOVER
 from proofgap_app.drivers.postgresql_dump import Data, SequenceState
-from proofgap_app.drivers.postgresql_items import DATA
-from proofgap_app.drivers.postgresql_source import Read, text_of
+from proofgap_app.drivers.postgresql_source import DATA, Read, text_of
 from proofgap_app.drivers.postgresql_target import (
     Found,
     Object,

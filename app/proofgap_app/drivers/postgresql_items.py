@@ -20,11 +20,10 @@ from proofgap_app.drivers.base import Action, Plan, PlannedItem, no_progress
 from proofgap_app.drivers.leftovers import IN_PLACE
 from proofgap_app.drivers.postgresql_dump import Data
 from proofgap_app.drivers.postgresql_errors import ErrorReader, Problem
-from proofgap_app.drivers.postgresql_source import Read, read, text_of
+from proofgap_app.drivers.postgresql_source import DATA, Read, read, text_of
 from proofgap_app.drivers.postgresql_target import Found, Object, content, is_looked_up, label_in
 from proofgap_app.drivers.postgresql_tools import Connection
 
-DATA = "TABLE DATA "
 EXISTS = "exists"
 """The reason why something is skipped that has the name of what is there; whether it is the same, nobody compared."""
 _BEGUN = re.compile(r'([A-Z][A-Z ]*) "(.*)"')
