@@ -204,6 +204,8 @@ def execute(
     before = look(plan)
     end = work()
     tally = Tally(plan, report, progress)
+    for message in end.others:
+        tally.problem(message)
     plan = under_real_names(plan)
     after = look(plan)
     with Target(plan.request.target_path) as target:
@@ -215,8 +217,6 @@ def execute(
     for parts, complaints in end.complaints.items():
         if parts not in known:
             tally.problem(f"{'/'.join(parts)}: {complaints[0].message}")
-    for message in end.others:
-        tally.problem(message)
     return tally.ended(
         end.exit_code,
         reached_end=end.reached_end,
