@@ -50,23 +50,31 @@ class Copies:
         return self._ended + sum(size for _, size in self._running.values())
 
 
-class CopyWatch(Thread):
+class CopyWatch:
     """Asks the server, until it is told that the restore is over, or gets no answer."""
 
     def __init__(self, request: Request, application: str) -> None:
         """Take the target, and the name that the restore's sessions have there."""
-        super().__init__(name="proofgap-copy-watch", daemon=True)
         self._request, self._application = request, application
         self._copies, self._over = Copies(), Event()
+        self._thread = Thread(target=self._ask, name="proofgap-copy-watch", daemon=True)
 
-    def run(self) -> None:
-        """Ask again and again."""
+    def start(self) -> None:
+        """Begin to ask, again and again, beside whoever waits for the tool."""
+        self._thread.start()
+
+    def _ask(self) -> None:
         if self._over.wait(_FIRST_S):
             return
         with suppress(psycopg.Error, TargetError, SourceError), connected(self._request) as connection:
             while not self._over.wait(_EVERY_S):
                 found = rows(connection, _AT_WORK, self._application)
                 self._copies.take({process: (table, size) for process, table, size in found})
+
+    @property
+    def is_asking(self) -> bool:
+        """Whether it still asks, or has yet to begin."""
+        return self._thread.is_alive()
 
     @property
     def bytes(self) -> int:
@@ -76,7 +84,7 @@ class CopyWatch(Thread):
     def end(self) -> None:
         """Ask no more; a question that gets no answer is not waited for."""
         self._over.set()
-        self.join(_PATIENCE_S)
+        self._thread.join(_PATIENCE_S)
 
 
 @contextmanager

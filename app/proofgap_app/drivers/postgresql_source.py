@@ -175,7 +175,9 @@ def rows_bytes(backup: Path, items: Iterable[PlannedItem]) -> int | None:
         return backup.stat().st_size  # with the statements around the rows
     if form is Form.CUSTOM:
         return None
-    sizes = {file.name: file.stat().st_size for file in backup.iterdir()} if form is Form.DIRECTORY else _members(backup)
+    sizes = (
+        {file.name: file.stat().st_size for file in backup.iterdir()} if form is Form.DIRECTORY else _members(backup)
+    )
     found = [sizes.get(f"{item.position}.dat") for item in items if text_of(item).startswith(DATA)]
     return None if None in found else sum(size or 0 for size in found)
 

@@ -232,21 +232,22 @@ def test_a_wrong_password_blocks_the_run_and_is_nowhere(shell: Shell, kit: Kit, 
 
 
 @pytest.mark.parametrize(
-    ("variable", "said", "remedy"),
+    ("variable", "words"),
     [
-        ("BORG_PASSPHRASE", "not acquire a passphrase", "--password-file FILE"),
-        ("BORG_RELOCATED_REPO_ACCESS_IS_OK", "was previously located at", "set BORG_RELOCATED_REPO_ACCESS_IS_OK=yes"),
+        ("BORG_PASSPHRASE", ("not acquire a passphrase", "--password-file FILE")),
+        ("BORG_RELOCATED_REPO_ACCESS_IS_OK", ("previously located at", "set BORG_RELOCATED_REPO_ACCESS_IS_OK=yes")),
     ],
 )
 def test_a_question_of_borg_that_nobody_answers_blocks_the_run_with_what_is_to_be_done(
-    shell: Shell, borg: Kit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, said: str, remedy: str
+    shell: Shell, borg: Kit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, words: tuple[str, str]
 ):
     """borg prints a prompt, warnings of it, and its reason behind both."""
     backup = borg.copy(tmp_path)
     monkeypatch.delenv(variable)
     ran = shell.restore_inside(backup)
     assert (ran.code, shell.last().ended[2]) == (15, "validation")
-    assert (said in ran.err, remedy in ran.err, "GetPassWarning" in ran.err) == (True, True, False)
+    assert [word for word in words if word not in ran.err] == []
+    assert "GetPassWarning" not in ran.err
 
 
 def test_a_lock_that_somebody_has_left_behind_fails_the_run_with_what_is_to_be_done(
@@ -267,7 +268,9 @@ def test_a_lock_that_somebody_has_left_behind_fails_the_run_with_what_is_to_be_d
     assert shell.restore_inside(backup, "--option", "no-lock=yes").code == 0
 
 
-def test_progress_is_told_by_the_versions_of_restic_that_tell_it(shell: Shell, large_restic: Kit, tmp_path: Path, monkeypatch):
+def test_progress_is_told_by_the_versions_of_restic_that_tell_it(
+    shell: Shell, large_restic: Kit, tmp_path: Path, monkeypatch
+):
     """From 0.16 on it says how far it is while it restores; before, nothing is known until it has ended."""
     backup = large_restic.copy(tmp_path, LARGE)
     monkeypatch.setenv("PROOFGAP_TOOL_RESTIC", str(slow_restic(tmp_path, 12_000)))
@@ -280,9 +283,7 @@ def test_progress_is_told_by_the_versions_of_restic_that_tell_it(shell: Shell, l
         if not reported:
             before.append(size)
 
-    driver.execute(
-        plan, target_fingerprint=None, report=reported.append, progress=hear, should_stop=lambda: False
-    )
+    driver.execute(plan, target_fingerprint=None, report=reported.append, progress=hear, should_stop=lambda: False)
     tells = tuple(map(int, plan.tool_version.split()[1].split("."))) >= (0, 16)
     assert any(0 < size < (plan.bytes_total or 0) for size in before) is tells
     assert before == sorted(before)

@@ -92,7 +92,7 @@ def test_a_server_that_lets_nobody_in_beside_the_tool_is_asked_no_more(database:
         with psycopg.connect(target, application_name="the tool"):
             watch = CopyWatch(Request(backup="none", target=target), "the tool")
             watch.start()
-            wait_for(lambda: not watch.is_alive())
+            wait_for(lambda: not watch.is_asking)
             watch.end()
         assert watch.bytes == 0
     finally:
@@ -102,12 +102,13 @@ def test_a_server_that_lets_nobody_in_beside_the_tool_is_asked_no_more(database:
 def test_a_role_that_may_not_ask_is_told_nothing_and_asks_no_more(database: str) -> None:
     """The view can be taken away from everybody; then there is no progress of rows, and no error."""
     role = f"blind_{os.getpid()}"
-    execute(database, f"CREATE ROLE {role} LOGIN; REVOKE SELECT ON pg_catalog.pg_stat_progress_copy FROM PUBLIC")
+    execute(database, f"CREATE ROLE {role} LOGIN")
+    execute(database, "REVOKE SELECT ON pg_catalog.pg_stat_progress_copy FROM PUBLIC")
     try:
         target = psycopg.conninfo.make_conninfo(database, user=role)
         watch = CopyWatch(Request(backup="none", target=target), "the tool")
         watch.start()
-        wait_for(lambda: not watch.is_alive())
+        wait_for(lambda: not watch.is_asking)
         assert watch.bytes == 0
     finally:
         execute(database, f"DROP OWNED BY {role} CASCADE; DROP ROLE {role}")
