@@ -78,15 +78,15 @@ def test_a_dry_run_leaves_an_existing_target_as_it_is(shell: Shell, tmp_path: Pa
 
 
 @pytest.mark.parametrize("kind", ["tar.gz", "db"])
-def test_restoring_twice_ends_well_twice(shell: Shell, tmp_path: Path, kind: str) -> None:
-    """The second time nothing is written, and the target is read all the same: there is evidence for that run, too."""
+def test_restoring_twice_ends_well_twice_and_is_evidence_once(shell: Shell, tmp_path: Path, kind: str) -> None:
+    """The second time everything is in place already, and what a run did not write is no evidence of it."""
     backup = backup_of(kind, tmp_path)
-    for _ in range(2):
+    for expected in ((0, "completed_with_evidence"), (12, "completed_proof_incomplete")):
         ran = shell.restore_inside(backup)
         told = shell.last()
-        assert (ran.code, told.ended) == (0, ("completed_with_evidence", "completed", None))
+        assert (ran.code, told.ended) == (expected[0], (expected[1], "completed", None))
         told.counts_are_true(backup, shell.target)
-    assert (told.details.nothing_written, told.verdicts) == (True, [("active", "match")])
+    assert (told.details.nothing_written, told.verdicts) == (True, [("failed", "inconclusive")])
     assert f"{total_of(backup)} unchanged" in ran.err
     assert shell.runs() == 2
 

@@ -252,7 +252,7 @@ def test_operators_see_what_waits_what_is_held_and_why_and_release_it(shell: She
 
 
 def test_a_drill_restores_at_its_tick_with_evidence_and_purpose_test(shell: Shell, tmp_path: Path) -> None:
-    """Declared once; a worker does the rest; the target of the drill before is replaced."""
+    """Declared once; a worker does the rest. A drill that finds everything in place, as the one before left it, proves nothing."""
     backup = backup_of("tar", tmp_path)
     opened(shell).close()
     ran = shell.inside("drill", "declare", "* * * * * *", backup.path, "--into", shell.target, "--rto", "1h")
@@ -262,10 +262,11 @@ def test_a_drill_restores_at_its_tick_with_evidence_and_purpose_test(shell: Shel
         wait_for(lambda: crew.counts["ended"] >= 2)
         assert shell.inside("drill", "retire", drill).code == 0
     runs = _runs(shell)
-    finished = [record for record in runs if record.status == "completed"]
+    finished = sorted((record for record in runs if record.status == "completed"), key=lambda record: record.id)
     assert len(finished) >= 2
     assert {record.details.purpose for record in runs} == {"test"}
-    assert {record.evidence[0].details.verdict for record in finished} == {"match"}
+    first, *later = (record.evidence[0].details.verdict for record in finished)
+    assert (first, set(later)) == ("match", {"inconclusive"})
     assert json.loads(shell.inside("drill", "list", "--json").out)["is_active"] is False
 
 

@@ -46,6 +46,7 @@ from proofgap_app.drivers.base import (
 )
 from proofgap_app.drivers.borg_repository import OPTIONS, Archive, Contents, Repository, split_location
 from proofgap_app.drivers.file_plan import Found, plan_of, preview_of
+from proofgap_app.drivers.leftovers import marked
 from proofgap_app.drivers.manifest import read_manifest
 from proofgap_app.drivers.names import Parts, shown
 from proofgap_app.drivers.places import whole
@@ -97,6 +98,7 @@ class BorgDriver(IntoDirectory):
             stated=tree.stated(request),
         )
         plan = plan_of(replace(request, backup=repository.named(archive)), found, selection)
+        plan = marked(plan, tree.under_real_names(plan).items)
         if any(item.refused == "source_damaged" for item in plan.items):
             return replace(plan, source_completeness=Completeness.INCOMPLETE)
         return plan

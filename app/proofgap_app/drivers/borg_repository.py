@@ -29,7 +29,7 @@ from proofgap_app.drivers.process import Ended, stream
 from proofgap_app.drivers.secrets import read_password
 from proofgap_app.drivers.target import Target
 from proofgap_app.drivers.tool import Kind as ToolKind
-from proofgap_app.drivers.tool import tool_for
+from proofgap_app.drivers.tool import remedy_for, tool_for
 
 BORG = ToolKind(
     name="borg",
@@ -37,7 +37,7 @@ BORG = ToolKind(
     stop_signals=(signal.SIGTERM,),  # SIGINT does not stop an extraction: it goes on to its end, and exits with 0
     environment=(
         *("BORG_PASSPHRASE", "BORG_PASSCOMMAND", "BORG_KEY_FILE", "BORG_KEYS_DIR", "BORG_BASE_DIR", "BORG_CACHE_DIR"),
-        *("BORG_CONFIG_DIR", "BORG_SECURITY_DIR", "BORG_RSH", "BORG_REMOTE_PATH", "BORG_HOST_ID"),
+        *("BORG_CONFIG_DIR", "BORG_SECURITY_DIR", "BORG_RSH", "BORG_REMOTE_PATH", "BORG_HOST_ID", "BORG_SELFTEST"),
         *("BORG_RELOCATED_REPO_ACCESS_IS_OK", "BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK", "XDG_*"),
     ),
 )
@@ -51,6 +51,16 @@ _LISTED = ("type", "mode", "size", "isomtime", "health", "linktarget", "bpath")
 _DIGESTED = ("sha256", "size", "mode", "linktarget", "bpath")
 _KINDS = {"-": Kind.FILE, "d": Kind.DIRECTORY, "l": Kind.SYMLINK}
 _PERMISSIONS = "rwxrwxrwx"
+_WHERE_EXECUTED = "where the restore is executed."
+_REMEDIES = {
+    "passphrase": "Hand in its passphrase: --password-file FILE.",
+    "permission denied": "Execute as somebody who may read it; one that must not be written to needs --option no-lock=yes.",
+    "lock": "Wait until whoever holds the lock is done; if nobody is, run borg break-lock. Or --option no-lock=yes.",
+    "previously located": f"If it was moved on purpose, set BORG_RELOCATED_REPO_ACCESS_IS_OK=yes {_WHERE_EXECUTED}",
+    "previously unknown": f"If it is yours, set BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK=yes {_WHERE_EXECUTED}",
+    "remote host": "See that ssh gets there without a question, and that borg is installed there.",
+}
+_OF_A_PROMPT = re.compile(r"GetPassWarning|passwd = fallback|Password input may be echoed")
 
 
 class Archive(msgspec.Struct, frozen=True):
@@ -126,7 +136,7 @@ class Repository:
 
     def _archives(self) -> tuple[Archive, ...]:
         pieces: list[bytes] = []
-        command = self.tool.command("list", *self.lock, "--json", self.location)
+        command = self.tool.command("list", "--log-json", *self.lock, "--json", self.location)
         ended, errors = stream(command, pieces.append)
         if ended.exit_code:
             raise self._unreadable(errors)
@@ -138,16 +148,17 @@ class Repository:
     def _list(self, archive: Archive, fields: tuple[str, ...], take: Any) -> tuple[Ended, list[str]]:  # noqa: ANN401 - it takes a row
         form = "".join(f"{{{field}}}{{NUL}}" for field in fields)
         rows = _Rows(len(fields), take)
-        command = self.tool.command("list", *self.lock, "--format", form, self.named(archive))
+        command = self.tool.command("list", "--log-json", *self.lock, "--format", form, self.named(archive))
         return stream(command, rows.feed)
 
     def _unreadable(self, errors: Iterable[str]) -> SourceError:
-        problem = f"the repository {shown(self.tool.redact(self.location))} cannot be read ({self._reason(errors)})"
-        return SourceError("backup", problem, "Hand in a repository that this user can read, and its passphrase.")
+        reason = self._reason(errors)
+        problem = f"the repository {shown(self.tool.redact(self.location))} cannot be read ({reason})"
+        return SourceError("backup", problem, remedy_for(reason, _REMEDIES, "Name one that this user can read."))
 
     def _reason(self, errors: Iterable[str]) -> str:
-        said = next((line for line in errors if line.strip()), "borg gives no reason")
-        return self.tool.message(said)
+        said = " ".join(filter(None, map(reason_in_line, errors)))
+        return self.tool.message(said or "borg gives no reason")
 
 
 class _Rows:
@@ -189,6 +200,26 @@ class Contents:
     def observed(self, target: Target, item: PlannedItem) -> str | None:
         """Give the digest of what is in the target."""
         return target.digest(item.parts)
+
+
+def reason_in_line(line: str) -> str:
+    """Give what a line says of an error: of borg's JSON the message, of other programs, such as ssh, the line itself.
+
+    A prompt may stand before the JSON, and warnings that nobody is there to answer it.
+
+    >>> reason_in_line('Enter passphrase: {"type": "log_message", "levelname": "ERROR", "message": "none is set."}')
+    'none is set.'
+    """
+    start = line.find('{"type"')
+    if start < 0:
+        return "" if _OF_A_PROMPT.search(line) else line.strip()
+    try:
+        said = msgspec.json.decode(line[start:], type=dict[str, Any])
+    except msgspec.MsgspecError:
+        return line.strip()
+    is_error = said.get("levelname") in {"ERROR", "CRITICAL"} or str(said.get("type", "")).startswith("question_")
+    text = str(said.get("message") or "").partition("\n")[0]
+    return text if is_error and not text.startswith("Traceback") else ""
 
 
 def _key(name: str) -> str:

@@ -190,6 +190,14 @@ class DriverConformance(ABC):
         _demand(report.can_activate and bool(report.checks), "something was checked")
         _demand(scene.seen() == before, "looking leaves the target as it was")
 
+    def test_what_lay_there_before_is_no_evidence_of_a_run_that_wrote_none_of_it(self, tmp_path: Path) -> None:
+        """A leftover of an earlier restore is as in the backup; whoever only compares takes it for this run's work."""
+        scene = self.scene(tmp_path)
+        _executed(scene)
+        report = scene.driver().collect(_executed(scene).plan)
+        _demand(report.found.verdict is not Verdict.MATCH, "what a run did not write is no match", report)
+        _demand(not report.can_activate, "and none of it is counted as checked", report)
+
     def test_evidence_finds_a_change_that_leaves_name_and_size(self, tmp_path: Path) -> None:
         """Whoever only asks the tool, or believes what was reported, sees nothing of it."""
         scene = self.scene(tmp_path)

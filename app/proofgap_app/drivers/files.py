@@ -32,6 +32,7 @@ from proofgap_app.drivers.detect import open_archive
 from proofgap_app.drivers.file_plan import Found, plan_of, preview_of
 from proofgap_app.drivers.files_evidence import collect, from_damaged_stream
 from proofgap_app.drivers.files_execute import execute
+from proofgap_app.drivers.leftovers import marked
 from proofgap_app.drivers.manifest import read_manifest
 from proofgap_app.drivers.names import shown
 from proofgap_app.drivers.places import existing, whole
@@ -67,7 +68,7 @@ class FilesDriver(IntoDirectory):
             manifest=manifest,
             can_inflate=True,
         )
-        return plan_of(request, found, selection)
+        return marked(plan_of(request, found, selection), selection.items)
 
     def preview(self, plan: Plan, *, depth: Depth = Depth.DATA, progress: Progress = no_progress) -> Preview:
         """Read the backup, look at the target, and say what would become of each item."""

@@ -3,7 +3,8 @@
 Theory. The expectation never comes from the execution: it is the manifest's digest where there is one, else the
 SHA-256 of the content read from the backup once more. One check per item; its method says how far it got: a file that
 is absent fails at existence (L4), one of another size at size (L4), any other is compared by digest (L5). What the
-backup cannot tell any more is a skipped check, and then the report is inconclusive at best.
+backup cannot tell any more is a skipped check, and then the report is inconclusive at best; so is what is as in the backup,
+and was there before the run (`leftovers`).
 
 Without a manifest the expectation is what the backup *holds*: a byte that rotted in an uncompressed tar archive or in a
 directory before the restore is not visible in it.
@@ -20,6 +21,7 @@ from proofgap.records import Check, CheckResult, Level
 from proofgap_app.drivers.archives import Archive, DamagedError, Digests, content_digests
 from proofgap_app.drivers.base import EvidenceReport, Kind, Plan, PlannedItem, Progress
 from proofgap_app.drivers.evidence import passed_if, report_on
+from proofgap_app.drivers.leftovers import told_of, unless_left_over
 from proofgap_app.drivers.names import shown
 from proofgap_app.drivers.target import Target, reason_of
 
@@ -36,14 +38,15 @@ def collect(plan: Plan, archive: Archive, progress: Progress) -> EvidenceReport:
     damaged = from_damaged_stream(plan)
     with Target(plan.request.target_path) as target:
         for item in plan.items:
-            checks.append(_skipped(item, DOUBTFUL) if damaged and is_unvouched(item) else _check(target, item, found))
+            is_doubtful = damaged and is_unvouched(item)
+            checks.append(_skipped(item, DOUBTFUL) if is_doubtful else _check(target, item, found, plan))
             done += item.size or 0
             progress(done, len(checks))
     return report_on(
         checks,
         subjects_checked=sum(check.result is not CheckResult.SKIPPED for check in checks),
         expected_empty=plan.expects_nothing and plan.selected == 0,
-        method=METHOD,
+        method=told_of(METHOD, plan),
         producer=plan.tool_version,
     )
 
@@ -58,17 +61,17 @@ def is_unvouched(item: PlannedItem) -> bool:
     return item.position is not None and item.sha256 is None and item.refused is None
 
 
-def _check(target: Target, item: PlannedItem, found: Digests) -> Check:
+def _check(target: Target, item: PlannedItem, found: Digests, plan: Plan) -> Check:
     if item.kind is Kind.MISSING:
-        return _compare(target, item, item.sha256)
+        return _compare(target, item, item.sha256, plan)
     if item.refused is not None:
         return _skipped(item, item.refused)
     if item.position is None:
-        return _compare(target, item, None)
+        return _compare(target, item, None, plan)
     expected = item.sha256 or found[item.position]
-    return (
-        _skipped(item, expected.reason_code) if isinstance(expected, DamagedError) else _compare(target, item, expected)
-    )
+    if isinstance(expected, DamagedError):
+        return _skipped(item, expected.reason_code)
+    return _compare(target, item, expected, plan)
 
 
 def _skipped(item: PlannedItem, reason_code: str) -> Check:
@@ -77,12 +80,12 @@ def _skipped(item: PlannedItem, reason_code: str) -> Check:
     )
 
 
-def _compare(target: Target, item: PlannedItem, digest: str | None) -> Check:
+def _compare(target: Target, item: PlannedItem, digest: str | None, plan: Plan) -> Check:
     try:
         status = target.lookup(item.parts)
         if status is None:
             return _verdict(item, "existence", Level.L4, "present", "absent")
-        return _compare_what_is_there(target, item, status, digest)
+        return unless_left_over(_compare_what_is_there(target, item, status, digest), status, plan)
     except OSError as error:
         reason_code = reason_of(error)
         if reason_code == "not_a_directory":

@@ -30,6 +30,7 @@ from proofgap_app.drivers.base import (
 )
 from proofgap_app.drivers.batch import Batch
 from proofgap_app.drivers.files_evidence import DOUBTFUL, from_damaged_stream, is_unvouched
+from proofgap_app.drivers.leftovers import IN_PLACE
 from proofgap_app.drivers.sink import Sink
 from proofgap_app.drivers.target import HOPELESS, Target, message_of, reason_of
 from proofgap_app.drivers.target_state import EXISTS, SKIPPED_ON_PURPOSE, obstacle
@@ -67,7 +68,7 @@ class Tally:
         self._results[outcome.result] += 1
         if outcome.action in {Action.CREATED, Action.OVERWRITTEN}:
             self._bytes_written += outcome.bytes or 0
-        if outcome.reason_code is not None and outcome.reason_code not in {EXISTS, "stopped"}:
+        if outcome.reason_code is not None and outcome.reason_code not in {EXISTS, IN_PLACE, "stopped"}:
             self.problem(f"{outcome.key}: {outcome.reason_code}")
         self._report(self._with_doubt(outcome))
         self._progress(self._bytes_read, self.done)
@@ -278,7 +279,7 @@ class _Restore:
         if blocked is not None:
             return not_done(item, ItemResult.FAILED, blocked, "something of another kind is in its place")
         if status is not None and self._target.link_text(item.parts) == item.link:
-            return Item(key=item.key, action=Action.UNCHANGED, result=ItemResult.SUCCEEDED)
+            return Item(key=item.key, action=Action.UNCHANGED, result=ItemResult.SUCCEEDED, reason_code=IN_PLACE)
         if status is not None and not self._plan.request.overwrite:
             return not_done(item, ItemResult.SKIPPED, EXISTS, "it exists and differs", Action.SKIPPED)
         self._target.make_link(item.parts, item.link or "", replace=status is not None)
@@ -292,8 +293,8 @@ class _Restore:
             return not_done(item, ItemResult.FAILED, blocked, "something of another kind is in its place")
         if status is None:
             self._target.make_folder(item.parts)
-        action = Action.CREATED if status is None else Action.UNCHANGED
-        return Item(key=item.key, action=action, result=ItemResult.SUCCEEDED)
+            return Item(key=item.key, action=Action.CREATED, result=ItemResult.SUCCEEDED)
+        return Item(key=item.key, action=Action.UNCHANGED, result=ItemResult.SUCCEEDED, reason_code=IN_PLACE)
 
 
 def _refusal(item: PlannedItem, reason_code: str) -> Item:

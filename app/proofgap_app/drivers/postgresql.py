@@ -47,8 +47,9 @@ from proofgap_app.drivers.places import existing
 from proofgap_app.drivers.postgresql_dump import Data
 from proofgap_app.drivers.postgresql_evidence import collect
 from proofgap_app.drivers.postgresql_execute import OPTIONS, execute, flags_of
-from proofgap_app.drivers.postgresql_items import DATA, EXISTS
+from proofgap_app.drivers.postgresql_items import EXISTS
 from proofgap_app.drivers.postgresql_source import (
+    DATA,
     Entry,
     Form,
     Read,
@@ -58,6 +59,7 @@ from proofgap_app.drivers.postgresql_source import (
     is_unchanged,
     read,
     read_plain,
+    rows_bytes,
     text_of,
     written_to,
 )
@@ -219,7 +221,7 @@ def _plan(request: Request, form: Form, items: tuple[PlannedItem, ...], problems
         request=request,
         unit=Unit.TOC_ENTRY,
         items=items,
-        bytes_total=identity.size if form is Form.PLAIN else None,
+        bytes_total=rows_bytes(request.backup_path, items),
         identity=identity,
         source_completeness=Completeness.INCOMPLETE if problems else Completeness.UNKNOWN,
         problems=tuple(f"THE BACKUP IS DAMAGED: {problem}" for problem in problems),

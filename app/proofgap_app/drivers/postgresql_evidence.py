@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from proofgap.records import Check, CheckResult, Level
 from proofgap_app.drivers.base import EvidenceReport, Plan, PlannedItem, Progress, TargetError
 from proofgap_app.drivers.evidence import passed_if, report_on
+from proofgap_app.drivers.leftovers import LEFTOVER
 from proofgap_app.drivers.postgresql_dump import Data, SequenceState
-from proofgap_app.drivers.postgresql_items import DATA
-from proofgap_app.drivers.postgresql_source import Read, text_of
+from proofgap_app.drivers.postgresql_source import DATA, Read, text_of
 from proofgap_app.drivers.postgresql_target import (
     Found,
     Object,
@@ -32,7 +32,6 @@ from proofgap_app.drivers.postgresql_target import (
 from proofgap_app.drivers.postgresql_tools import Connection, reading
 
 METHOD = "postgresql: objects, constraints, sequences, row counts and digests of rows of the target against the dump"
-LEFTOVER = "not_written_since_the_plan"
 _DATABASE = "(database)"
 
 

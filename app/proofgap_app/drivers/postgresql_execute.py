@@ -22,6 +22,7 @@ from proofgap_app.drivers.base import Execution, Plan, Progress, Report, Request
 from proofgap_app.drivers.names import shown
 from proofgap_app.drivers.postgresql_errors import ErrorReader
 from proofgap_app.drivers.postgresql_items import Ending, Judge
+from proofgap_app.drivers.postgresql_progress import copies_watched
 from proofgap_app.drivers.postgresql_source import Form, form_of, selected, use_list, written_to
 from proofgap_app.drivers.postgresql_target import Object, fingerprint, objects, wait_for_end
 from proofgap_app.drivers.postgresql_tools import PG_RESTORE, PSQL, Connection, reading, target_argument, tool_of
@@ -72,7 +73,7 @@ def execute(
         return call.unknown(ended, str(error))
     for done, item in enumerate(items, start=1):
         report(item)
-        progress(0, max(done, call.begun_count))
+        progress(call.copied_bytes, max(done, call.begun_count))
     return call.execution(ended, ending, items)
 
 
@@ -93,6 +94,7 @@ class _Call:
         self._is_plain = form_of(request.backup_path) is Form.PLAIN
         self.application = f"proofgap-{secrets.token_hex(8)}"
         self.tool = tool_of(PSQL if self._is_plain else PG_RESTORE, request)
+        self.copied_bytes = 0
         self._begun: list[str] = []
         self._errors = ErrorReader(self._note, request.backup)
 
@@ -102,12 +104,19 @@ class _Call:
         return len(self._begun)
 
     def run(self, should_stop: ShouldStop) -> Ended:
-        """Run the tool."""
+        """Run the tool, and ask the server meanwhile how far it is."""
         request = self.plan.request
-        if self._is_plain:
-            return run(self.tool.command(*self._psql(request)), self._on_line, should_stop)
-        with use_list(selected(self.plan)) as listed:
-            return run(self.tool.command(*self._pg_restore(request, listed)), self._on_line, should_stop)
+        with copies_watched(request, self.application) as watch:
+
+            def heeding() -> bool:
+                self.copied_bytes = watch.bytes
+                self.progress(self.copied_bytes, self.begun_count)
+                return should_stop()
+
+            if self._is_plain:
+                return run(self.tool.command(*self._psql(request)), self._on_line, heeding)
+            with use_list(selected(self.plan)) as listed:
+                return run(self.tool.command(*self._pg_restore(request, listed)), self._on_line, heeding)
 
     def ending(self, ended: Ended, *, is_untouched: bool) -> Ending:
         """Say how it ended."""
@@ -169,4 +178,4 @@ class _Call:
 
     def _note(self, begun: str) -> None:
         self._begun.append(begun)
-        self.progress(0, self.begun_count)
+        self.progress(self.copied_bytes, self.begun_count)

@@ -17,13 +17,13 @@ from functools import cached_property
 from proofgap.facts import ItemResult
 from proofgap.records import Item
 from proofgap_app.drivers.base import Action, Plan, PlannedItem, no_progress
+from proofgap_app.drivers.leftovers import IN_PLACE
 from proofgap_app.drivers.postgresql_dump import Data
 from proofgap_app.drivers.postgresql_errors import ErrorReader, Problem
-from proofgap_app.drivers.postgresql_source import Read, read, text_of
+from proofgap_app.drivers.postgresql_source import DATA, Read, read, text_of
 from proofgap_app.drivers.postgresql_target import Found, Object, content, is_looked_up, label_in
 from proofgap_app.drivers.postgresql_tools import Connection
 
-DATA = "TABLE DATA "
 EXISTS = "exists"
 """The reason why something is skipped that has the name of what is there; whether it is the same, nobody compared."""
 _BEGUN = re.compile(r'([A-Z][A-Z ]*) "(.*)"')
@@ -144,7 +144,7 @@ class Judge:
     def _in_place(self, planned: PlannedItem, found: Found, problems: list[Problem]) -> Item:
         """Say that the rows are there, whoever wrote them."""
         if found.older == found.number and found.number:
-            return _end(planned, ItemResult.SUCCEEDED, "in_place_before", self._said(problems), Action.UNCHANGED)
+            return _end(planned, ItemResult.SUCCEEDED, IN_PLACE, self._said(problems), Action.UNCHANGED)
         return self._applied(planned, None, problems)
 
     def _uncompared(self, planned: PlannedItem, problems: list[Problem]) -> Item:

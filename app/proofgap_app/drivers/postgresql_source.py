@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import re
+import tarfile
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -29,6 +30,9 @@ from proofgap_app.drivers.postgresql_tools import PG_RESTORE, tool_of
 from proofgap_app.drivers.process import capture, stream
 
 _LISTED = re.compile(r"(\d+); \d+ \d+ (.*)")
+DATA = "TABLE DATA "
+"""What the line of an entry begins with that has rows."""
+
 _TOC_FILE = "toc.dat"
 _CHUNK_BYTES = 1 << 20
 _TAR_MARK = slice(257, 262)
@@ -162,6 +166,28 @@ def read(plan: Plan, progress: Progress) -> Read:
 def selected(plan: Plan) -> list[int]:
     """Give the numbers of the entries that are to be restored, in the order of the dump."""
     return [item.position for item in plan.items if item.position is not None]
+
+
+def rows_bytes(backup: Path, items: Iterable[PlannedItem]) -> int | None:
+    """Give how many bytes of rows the entries have; ``None`` where no name and size says it: in custom archives, and compressed."""
+    form = form_of(backup)
+    if form is Form.PLAIN:
+        return backup.stat().st_size  # with the statements around the rows
+    if form is Form.CUSTOM:
+        return None
+    sizes = (
+        {file.name: file.stat().st_size for file in backup.iterdir()} if form is Form.DIRECTORY else _members(backup)
+    )
+    found = [sizes.get(f"{item.position}.dat") for item in items if text_of(item).startswith(DATA)]
+    return None if None in found else sum(size or 0 for size in found)
+
+
+def _members(archive: Path) -> dict[str, int]:
+    try:
+        with tarfile.open(archive, "r:") as members:
+            return {member.name: member.size for member in members}
+    except tarfile.TarError:
+        return {}
 
 
 def text_of(item: PlannedItem) -> str:

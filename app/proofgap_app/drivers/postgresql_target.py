@@ -20,6 +20,7 @@ import psycopg
 from psycopg import sql
 
 from proofgap_app.drivers.base import Progress, Request, TargetError
+from proofgap_app.drivers.leftovers import number_of
 from proofgap_app.drivers.postgresql_dump import Rows, SequenceState, TableName
 from proofgap_app.drivers.postgresql_tools import Connection, reading, rows
 
@@ -213,7 +214,7 @@ def age_of(connection: Connection, since: str) -> int:
 
 
 def _short(since: str) -> str:
-    return str(int(since) % (1 << 32))
+    return str(number_of(since) % (1 << 32))
 
 
 def wait_for_end(request: Request, application: str) -> None:

@@ -62,13 +62,8 @@ def target_argument(request: Request, application: str) -> str:
 
 
 @contextmanager
-def reading(request: Request) -> Iterator[Connection]:
-    """Connect to the target for reading: one state of the database, in the form in which dumps are written.
-
-    Raises:
-        TargetError: there is no connection to it, or it cannot be read.
-
-    """
+def connected(request: Request) -> Iterator[Connection]:
+    """Connect to the target: each query sees the database as it is then. Raises `TargetError` when that is not possible."""
     words = Redactor(_password(request).values())
     try:
         connection = psycopg.connect(
@@ -81,8 +76,21 @@ def reading(request: Request) -> Iterator[Connection]:
     except psycopg.Error as error:
         problem = f"the database cannot be reached ({words(' '.join(str(error).split()))})"
         raise TargetError("target", problem, "See that it runs, exists, and lets this user in.") from error
+    with connection:
+        yield connection
+
+
+@contextmanager
+def reading(request: Request) -> Iterator[Connection]:
+    """Connect to the target for reading: one state of the database, in the form in which dumps are written.
+
+    Raises:
+        TargetError: there is no connection to it, or it cannot be read.
+
+    """
+    words = Redactor(_password(request).values())
     try:
-        with connection:
+        with connected(request) as connection:
             connection.execute(_LIKE_A_DUMP)
             connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             yield connection

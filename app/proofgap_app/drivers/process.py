@@ -3,7 +3,8 @@
 Theory. A tool gets a process group of its own, so that what it started ends with it. Both of its outputs are read as they come,
 so that it never waits for us. A wish to stop is told gently first, with the signals that it understands, and after its patience
 the whole group is killed. Whatever ends the reading, an error included, no process of it is left running; and where the system has
-``setpriv``, the tool ends with us even if we are killed ourselves. Nothing of our own environment reaches it but what it was given.
+``setpriv``, the tool ends with us even if we are killed ourselves. It hears the signals that we may have been started to ignore, as
+by a shell in the background (``env``). Nothing of our own environment reaches it but what it was given.
 
 Owns the process. Refuses to know what the tool prints.
 """
@@ -121,7 +122,7 @@ def stream(command: Command, take: Callable[[bytes], None], should_stop: ShouldS
 
 def _started(command: Command) -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # noqa: S603 - arguments are a list, chosen by a driver; no shell reads them
-        (*_tied_to_us(), *command.arguments) if _is_program(command.arguments[0]) else command.arguments,
+        (*_hearing(), *_tied_to_us(), *command.arguments) if _is_program(command.arguments[0]) else command.arguments,
         bufsize=0,
         env=dict(command.environment),
         cwd=command.folder,
@@ -142,14 +143,23 @@ def _is_program(path: str) -> bool:
 
 
 @cache
+def _hearing() -> tuple[str, ...]:
+    """Give what makes a program hear the signals that ask it to stop; nothing where the system cannot."""
+    return _as_far_as_it_works("env", "--default-signal=INT,TERM")
+
+
+@cache
 def _tied_to_us() -> tuple[str, ...]:
     """Give what makes a program end when we do; nothing where the system cannot."""
-    program = shutil.which("setpriv")
-    tie = () if program is None else (program, "--pdeathsig", "KILL", "--")
-    if not tie:
+    return _as_far_as_it_works("setpriv", "--pdeathsig", "KILL", "--")
+
+
+def _as_far_as_it_works(name: str, *arguments: str) -> tuple[str, ...]:
+    program = shutil.which(name)
+    if program is None:
         return ()
-    tried = subprocess.run([*tie, program or "", "--version"], capture_output=True, check=False)  # noqa: S603 - as above
-    return tie if tried.returncode == 0 else ()
+    tried = subprocess.run([program, *arguments, program, "--version"], capture_output=True, check=False)  # noqa: S603 - as above
+    return (program, *arguments) if tried.returncode == 0 else ()
 
 
 class _Running:

@@ -42,12 +42,14 @@ from proofgap_app.drivers.base import (
     no_progress,
 )
 from proofgap_app.drivers.file_plan import Found, plan_of, preview_of
+from proofgap_app.drivers.leftovers import marked
 from proofgap_app.drivers.manifest import read_manifest
 from proofgap_app.drivers.names import Parts, shown, split
 from proofgap_app.drivers.places import whole
 from proofgap_app.drivers.process import Stream, run
 from proofgap_app.drivers.restic_repository import (
     OPTIONS,
+    REMEDIES,
     Contents,
     Repository,
     Snapshot,
@@ -58,12 +60,13 @@ from proofgap_app.drivers.restic_repository import (
 from proofgap_app.drivers.selection import select
 from proofgap_app.drivers.target import Target
 from proofgap_app.drivers.target_state import IntoDirectory
-from proofgap_app.drivers.tool import Tool, demand_known_options
+from proofgap_app.drivers.tool import Tool, demand_known_options, remedy_for
 
 _REMOTE = re.compile(r"(sftp|rest|s3|b2|azure|gs|swift|rclone):.")
 _OPTION_LIKE = re.compile(r"-|(sftp:(//)?)([^@/]*@)?-")
 _TELLS_PROGRESS = (0, 16)
 _ID_LENGTH = 16  # of the 64 letters: enough to name one snapshot, and to be read
+_LINES_MAX = 5
 _IGNORING = "ignoring error for "
 _END_OF_ALL = re.compile(r"There were \d+ errors")
 _HARMLESS = re.compile(r"(UtimesNano|[Ll]chown|[Cc]hmod|[Cc]htimes|[Ss]etxattr|xattr|.*extended attribute)")
@@ -105,7 +108,7 @@ class ResticDriver(IntoDirectory):
             stated=tree.stated(request),
         )
         pinned = replace(request, backup=f"{repository.location}#{snapshot.id[:_ID_LENGTH]}")
-        return plan_of(pinned, found, selection)
+        return marked(plan_of(pinned, found, selection), selection.items)
 
     def preview(
         self,
@@ -214,6 +217,7 @@ class Heard:
         self._known = {lossy("/".join(parts)): parts for parts in paths} | {"/".join(parts): parts for parts in paths}
         self._complaints: dict[Parts, list[tree.Complaint]] = {}
         self._others: list[str] = []
+        self._free: list[str] = []  # what it said last that is about nothing in particular
         self._begun = ""
         self._last: tuple[str, str] | None = None
         self._went_through = False
@@ -230,16 +234,25 @@ class Heard:
             path, why = self._last  # its path has a line break, and so has the message
             self._complaints[self._parts(path)].pop()
             self._complain(path, f"{why} {line}")
+        elif line.strip() and not line.startswith("Load("):
+            self._free = [*self._free, line.strip()][-_LINES_MAX:]
 
     def end(self, exit_code: int, *, stopped: bool) -> tree.ToolEnd:
         """Say how it ended. Of the exit codes, 0 and 1 with a number of errors mean that it went through."""
         went_through = exit_code == 0 or (exit_code == 1 and self._went_through)
         others = list(self._others)
         if exit_code and not went_through:
+            others += [] if stopped else self._last_words()
             others.append(f"restic was broken off with exit code {exit_code}{' on request' if stopped else ''}")
         return tree.ToolEnd(
             exit_code=exit_code, reached_end=went_through, complaints=self._complaints, others=tuple(others)
         )
+
+    def _last_words(self) -> list[str]:
+        """Give what it said of no item, and what can be done about it where that is known."""
+        said = " ".join([*self._others, *self._free])
+        told = [self._tool.message(" ".join(self._free))] if self._free else []
+        return [*told, *filter(None, [remedy_for(said, REMEDIES, "")])]
 
     def _json(self, line: str) -> None:
         try:

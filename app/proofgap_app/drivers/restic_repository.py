@@ -32,7 +32,7 @@ from proofgap_app.drivers.names import Parts, shown
 from proofgap_app.drivers.process import Stream, capture, run, stream
 from proofgap_app.drivers.target import Target
 from proofgap_app.drivers.tool import Kind as ToolKind
-from proofgap_app.drivers.tool import tool_for
+from proofgap_app.drivers.tool import remedy_for, tool_for
 
 RESTIC = ToolKind(
     name="restic",
@@ -50,6 +50,13 @@ OPTIONS = {
     "tag": "take the latest snapshot with this tag",
     "no-lock": "yes: take no lock, for a repository that cannot be written",
     "source": "complete or incomplete: what the backup run itself ended as",
+}
+REMEDIES = {
+    "locked": "Wait until whoever holds the lock is done; if nobody is, run restic unlock. Or --option no-lock=yes.",
+    "create lock": "A repository that cannot be written needs --option no-lock=yes.",
+    "permission denied": "Execute as somebody who may read it.",
+    "password": "Hand in its password: --password-file FILE.",
+    "sftp session": "See that ssh gets there without a question, and that it offers sftp.",
 }
 _KINDS = {"file": Kind.FILE, "dir": Kind.DIRECTORY, "symlink": Kind.SYMLINK}
 _OVERHEAD_BYTES = 32  # what encryption adds to each chunk that is not compressed
@@ -164,9 +171,7 @@ class Repository:
         said = [line for line in errors if line.strip() and not line.startswith("Load(")]
         reason = self.tool.message(" ".join(map(plain, said)) or "restic gives no reason")
         problem = f"the repository {shown(self.tool.redact(self.location))} cannot be read ({reason})"
-        return SourceError(
-            "backup", problem, "Name one that this user can read, and the file of its password (--password-file)."
-        )
+        return SourceError("backup", problem, remedy_for(reason, REMEDIES, "Name one that this user can read."))
 
 
 class Trees:

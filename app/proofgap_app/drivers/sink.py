@@ -10,6 +10,7 @@ from proofgap.facts import ItemResult
 from proofgap.records import Item
 from proofgap_app.drivers.base import Action, PlannedItem
 from proofgap_app.drivers.draft import Draft
+from proofgap_app.drivers.leftovers import IN_PLACE
 from proofgap_app.drivers.target import Target, dress, message_of, reason_of
 from proofgap_app.drivers.target_state import EXISTS, may_be_equal, obstacle
 
@@ -59,7 +60,7 @@ class Sink:
         if self._item.sha256 not in {None, digest}:
             self.abandon(ItemResult.FAILED, "manifest_mismatch", "the content is not what the manifest says", digest)
         elif digest == self._digest_there:
-            self._end(Action.UNCHANGED, ItemResult.SUCCEEDED, observed=digest)
+            self._end(Action.UNCHANGED, ItemResult.SUCCEEDED, IN_PLACE, observed=digest)
         elif self._draft is None:
             self._end(Action.SKIPPED, ItemResult.SKIPPED, EXISTS, "it exists, differs, and was not to be replaced")
         else:

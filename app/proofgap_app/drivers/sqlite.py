@@ -43,6 +43,7 @@ from proofgap_app.drivers.base import (
     no_progress,
 )
 from proofgap_app.drivers.evidence import canonical_sha256
+from proofgap_app.drivers.leftovers import newest
 from proofgap_app.drivers.manifest import read_manifest
 from proofgap_app.drivers.names import shown
 from proofgap_app.drivers.places import existing, whole
@@ -50,7 +51,15 @@ from proofgap_app.drivers.selection import UNREADABLE_KEY
 from proofgap_app.drivers.sqlite_content import TableContent, side_files
 from proofgap_app.drivers.sqlite_evidence import collect
 from proofgap_app.drivers.sqlite_execute import TARGET_HAS_JOURNAL, execute
-from proofgap_app.drivers.sqlite_source import Contents, holds, is_dump, list_tables, read_backup, target_path
+from proofgap_app.drivers.sqlite_source import (
+    Contents,
+    holds,
+    is_dump,
+    list_tables,
+    read_backup,
+    status_of,
+    target_path,
+)
 from proofgap_app.drivers.target_state import EXISTS
 from proofgap_app.drivers.tool import demand_known_options
 from proofgap_store.sqlite_library import sqlite
@@ -188,6 +197,7 @@ def _plan(request: Request, identity: Identity, items: tuple[PlannedItem, ...], 
         source_completeness=Completeness.INCOMPLETE if problems else Completeness.UNKNOWN,
         problems=tuple(problems),
         digest=canonical_sha256(content),
+        marker=newest([status_of(target_path(request))]),
     )
 
 

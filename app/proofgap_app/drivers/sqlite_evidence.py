@@ -1,7 +1,8 @@
 """Evidence for a restored database: what the target holds now, against the backup.
 
 Theory. Structure first (L3: ``integrity_check``, references, declarations), then completeness (L4: the tables, the number
-of rows in each), then the rows themselves (L5). Each rung alone can be right while the next is wrong.
+of rows in each), then the rows themselves (L5). Each rung alone can be right while the next is wrong. A database file that was
+there before the run is no evidence of it (`leftovers`).
 
 Owns these comparisons. Refuses to read anything an execution reported.
 """
@@ -15,8 +16,9 @@ from proofgap.records import Check, CheckResult, Level
 from proofgap_app.drivers.archives import DamagedError
 from proofgap_app.drivers.base import EvidenceReport, Kind, Plan, Progress
 from proofgap_app.drivers.evidence import passed_if, report_on
+from proofgap_app.drivers.leftovers import told_of, unless_left_over
 from proofgap_app.drivers.sqlite_content import TableContent, reading
-from proofgap_app.drivers.sqlite_source import Contents, contents_of, read_backup, target_path
+from proofgap_app.drivers.sqlite_source import Contents, contents_of, read_backup, status_of, target_path
 
 METHOD = "sqlite: structure, tables, row counts and digests of rows of the target against the backup"
 _DATABASE = "(database)"
@@ -27,14 +29,16 @@ def collect(plan: Plan, progress: Progress) -> EvidenceReport:
     wanted = read_backup(plan, progress)
     found = _found(target_path(plan.request), progress)
     keys = [item.key for item in plan.items if item.kind is Kind.TABLE]
+    status = status_of(target_path(plan.request))
     tables = [check for key in keys for check in _table_checks(key, wanted, found)]
+    compared = [unless_left_over(check, status, plan) for check in (*_database_checks(wanted, found), *tables)]
     lost = [_skipped(item.key, item.refused or "") for item in plan.items if item.kind is Kind.UNREADABLE]
-    compared = {check.subject for check in tables if check.result is not CheckResult.SKIPPED}
+    subjects = {check.subject for check in compared if check.result is not CheckResult.SKIPPED} & set(keys)
     return report_on(
-        [*_database_checks(wanted, found), *tables, *lost],
-        subjects_checked=len(compared),
+        [*compared, *lost],
+        subjects_checked=len(subjects),
         expected_empty=plan.expects_nothing and plan.selected == 0,
-        method=METHOD,
+        method=told_of(METHOD, plan),
         producer=plan.tool_version,
     )
 

@@ -26,6 +26,7 @@ from proofgap_app.drivers.base import (
 )
 from proofgap_app.drivers.draft import publish, temporary_name
 from proofgap_app.drivers.files_execute import Tally, not_done
+from proofgap_app.drivers.leftovers import IN_PLACE
 from proofgap_app.drivers.names import shown
 from proofgap_app.drivers.sql_dump import StoppedError, load_dump
 from proofgap_app.drivers.sqlite_content import TableContent, prepared, reading, side_files, target_trouble
@@ -110,7 +111,9 @@ class _Restore:
         """Whether what is there is to be replaced; if not, report all tables."""
         if holds(self._place, read_backup(self._plan, no_progress)):
             for item in list(self._tally.open.values()):
-                self._tally.end(Item(key=item.key, action=Action.UNCHANGED, result=ItemResult.SUCCEEDED))
+                self._tally.end(
+                    Item(key=item.key, action=Action.UNCHANGED, result=ItemResult.SUCCEEDED, reason_code=IN_PLACE)
+                )
             return False
         if self._plan.request.overwrite:
             return True

@@ -6,6 +6,7 @@ gone when it is closed.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -58,6 +59,14 @@ def target_path(request: Request) -> Path:
         return request.target_path
     backup = request.backup_path
     return request.target_path / (backup.with_suffix(".db").name if backup.suffix.lower() == ".sql" else backup.name)
+
+
+def status_of(path: Path) -> os.stat_result | None:
+    """Say what is at a path, without following a link; ``None`` when nothing is."""
+    try:
+        return path.lstat()
+    except OSError:
+        return None
 
 
 def list_tables(backup: Path) -> tuple[list[str], DamagedError | None]:

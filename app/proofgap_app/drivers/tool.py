@@ -125,6 +125,16 @@ def tool_for(kind: Kind, request: Request, added: Mapping[str, str] | None = Non
     return Tool(kind, None if file is None else read_password(file), added or {})
 
 
+def remedy_for(said: str, remedies: Mapping[str, str], otherwise: str) -> str:
+    """Choose what to do about what a tool said: of the first words that it holds, in any case; else the general remedy.
+
+    >>> remedy_for("Fatal: Wrong Password", {"wrong password": "Hand in the right one."}, "Look at it.")
+    'Hand in the right one.'
+    """
+    lower = said.lower()
+    return next((remedy for words, remedy in remedies.items() if words in lower), otherwise)
+
+
 def demand_known_options(request: Request, known: Mapping[str, str]) -> None:
     """Refuse options that a driver does not have; ``known`` says what each is for.
 

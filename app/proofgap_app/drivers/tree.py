@@ -38,6 +38,7 @@ from proofgap_app.drivers.base import (
     TargetError,
 )
 from proofgap_app.drivers.files_execute import Tally, not_done
+from proofgap_app.drivers.leftovers import IN_PLACE
 from proofgap_app.drivers.names import Parts, shown
 from proofgap_app.drivers.target import Target, message_of, reason_of
 from proofgap_app.drivers.target_state import EXISTS, obstacle
@@ -203,6 +204,8 @@ def execute(
     before = look(plan)
     end = work()
     tally = Tally(plan, report, progress)
+    for message in end.others:
+        tally.problem(message)
     plan = under_real_names(plan)
     after = look(plan)
     with Target(plan.request.target_path) as target:
@@ -214,8 +217,6 @@ def execute(
     for parts, complaints in end.complaints.items():
         if parts not in known:
             tally.problem(f"{'/'.join(parts)}: {complaints[0].message}")
-    for message in end.others:
-        tally.problem(message)
     return tally.ended(
         end.exit_code,
         reached_end=end.reached_end,
@@ -245,7 +246,7 @@ def _seen(path: os.PathLike[str]) -> tuple[int, int, int] | None:
 
 def _left_out(item: PlannedItem, seen: PreviewItem) -> Item:
     if seen.action is Action.UNCHANGED:
-        return Item(key=item.key, action=Action.UNCHANGED, result=ItemResult.SUCCEEDED)
+        return Item(key=item.key, action=Action.UNCHANGED, result=ItemResult.SUCCEEDED, reason_code=IN_PLACE)
     reason = seen.reason_code or "not_restored"
     if seen.action is Action.SKIPPED:
         return not_done(

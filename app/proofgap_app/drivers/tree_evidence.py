@@ -3,7 +3,8 @@
 Theory. The expectation comes from the repository, by a call that has nothing to do with the execution: the digests that the
 backup tool keeps of the content. Where a manifest of the source is at hand, its digests are compared as well. One check per
 item, as for all files (`files_evidence`): existence, then size, then content. An item whose expectation cannot be had, because
-the repository is damaged there, is a skipped check, and the report is inconclusive at best.
+the repository is damaged there, is a skipped check, and the report is inconclusive at best; so is one that is as in the backup, and
+was there before the run (`leftovers`).
 
 Owns these comparisons. Refuses to know any tool, and to read anything that an execution reported.
 """
@@ -18,6 +19,7 @@ from proofgap.records import Check, CheckResult, Level
 from proofgap_app.drivers.archives import DamagedError
 from proofgap_app.drivers.base import EvidenceReport, Kind, Plan, PlannedItem, Progress
 from proofgap_app.drivers.evidence import passed_if, report_on
+from proofgap_app.drivers.leftovers import told_of, unless_left_over
 from proofgap_app.drivers.names import shown
 from proofgap_app.drivers.target import Target, reason_of
 
@@ -46,26 +48,28 @@ def collect(plan: Plan, expect: Expectation, subjects: tuple[PlannedItem, ...], 
     done = 0
     with Target(plan.request.target_path) as target:
         for item in subjects:
-            checks.append(_check(target, item, expect))
+            checks.append(_check(target, item, expect, plan))
             done += item.size or 0
             progress(done, len(checks))
     return report_on(
         checks,
         subjects_checked=sum(check.result is not CheckResult.SKIPPED for check in checks),
         expected_empty=plan.expects_nothing and plan.selected == 0,
-        method=f"{plan.driver}: existence, size and {expect.method}, of the target against the repository",
+        method=told_of(
+            f"{plan.driver}: existence, size and {expect.method}, of the target against the repository", plan
+        ),
         producer=plan.tool_version,
     )
 
 
-def _check(target: Target, item: PlannedItem, expect: Expectation) -> Check:
+def _check(target: Target, item: PlannedItem, expect: Expectation, plan: Plan) -> Check:
     if item.refused is not None and item.kind is not Kind.MISSING:
         return _skipped(item, item.refused)
     try:
         status = target.lookup(item.parts)
         if status is None:
             return _compared(item, "existence", Level.L4, ("present", "absent"))
-        return _compare(target, item, status, expect)
+        return unless_left_over(_compare(target, item, status, expect), status, plan)
     except OSError as error:
         reason = reason_of(error)
         if reason == "not_a_directory":

@@ -18,6 +18,8 @@ from proofgap_app.drivers.base import Execution, Plan, Preview, Request, TargetC
 from proofgap_app.worker.target_lock import BusyError
 from proofgap_store import Drill
 
+_PROBLEMS_NOTED_MAX = 3
+
 BLOCKED_BY = {
     "selection_is_not_empty": EndReason.EMPTY_SELECTION,
     "target_is_unchanged": EndReason.TARGET_CHANGED,
@@ -112,6 +114,15 @@ def note_of(why: Exception | str) -> str:
     if isinstance(why, OSError) and why.filename is not None:
         why = f"{why.filename}: {why.strerror}"
     return safe(" ".join(str(why).split()) or type(why).__name__)[:TEXT_LENGTH_MAX]
+
+
+def said_of(execution: Execution) -> str | None:
+    """Say what went wrong in an execution, for the note of its run's last event: the first problems, and how many more there are."""
+    if not execution.problems:
+        return None
+    rest = len(execution.problems) - _PROBLEMS_NOTED_MAX
+    more = (f"and {rest} more",) if rest > 0 else ()
+    return note_of("; ".join((*execution.problems[:_PROBLEMS_NOTED_MAX], *more)))
 
 
 def holds_nothing(plan: Plan) -> bool:

@@ -351,7 +351,7 @@ class Restore(Recorder):
         """Fire what the outcome rule says."""
         self._flush()
         outcome = outcome_of(execution.facts(cancel_requested=self._stop_is_wanted()))
-        self._fire(outcome.event, record.ended(execution, outcome, source))
+        self._fire(outcome.event, record.ended(execution, outcome, source), note=record.said_of(execution))
         return outcome
 
     def _stop_is_wanted(self) -> bool:

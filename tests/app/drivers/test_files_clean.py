@@ -108,7 +108,7 @@ def test_existing_files_are_skipped_unless_they_are_equal(source: Path, target: 
     (target / "e.txt").write_bytes(FILES["e.txt"])
     ran = go(source, target)
     assert (target / "a.txt").read_bytes() == b"omega\n"
-    assert ran.ended("a.txt", "e.txt") == [("skipped", "exists_and_differs"), ("succeeded", None)]
+    assert ran.ended("a.txt", "e.txt") == [("skipped", "exists_and_differs"), ("succeeded", "in_place_before")]
     assert (ran.items["e.txt"].action, ran.preview.skipped, ran.preview.unchanged) == ("unchanged", 1, 1)
     assert (ran.outcome.status, ran.evidence.verdict) == ("completed", "mismatch")
 
@@ -127,7 +127,7 @@ def test_existing_files_are_overwritten_on_request(source: Path, target: Path) -
 
 
 def test_restoring_twice_changes_nothing(source: Path, target: Path) -> None:
-    """The second time all is in place already: completed, unchanged, and proven that nothing was written."""
+    """The second time all is in place already: completed, unchanged, proven that nothing was written, and no evidence of this run."""
     go(source, target)
     before = tree(target)
     ran = go(source, target)
@@ -137,6 +137,7 @@ def test_restoring_twice_changes_nothing(source: Path, target: Path) -> None:
         ran.execution.nothing_written,
         {str(item.action) for item in ran.items.values()},
     )
+    assert (ran.evidence.verdict, ran.evidence.subjects_checked) == ("inconclusive", 0)
 
 
 def test_a_selection_restores_only_what_it_matches(source: Path, target: Path) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.app.restoring import Backup, Shell, Told
+from tests.app.tools.weak_key import weaken
 
 PASSWORD = "canary-5ecret-pw"  # noqa: S105 - of repositories that live as long as the test
 REMEDY = "run as root: apt-get install --no-install-recommends restic borgbackup (make test does it where it may)"
@@ -76,6 +77,7 @@ def restic_repository(folder: Path, contents: Mapping[str, bytes]) -> Path:
     demand("restic")
     place, source = folder / "restic", folder / "source"
     call("restic", "init", "--repo", place)
+    weaken(place, PASSWORD)
     for number in range(2):
         written(source, dict(list(contents.items())[number::2]))
         call("restic", "--repo", place, "backup", ".", folder=source)

@@ -68,6 +68,18 @@ def test_a_wish_to_stop_is_gentle_first():
     assert (lines, ended) == (["ready", "gently"], Ended(3, stopped=True))
 
 
+def test_a_program_hears_a_signal_that_we_were_started_to_ignore():
+    """As a shell starts what it runs in the background: whoever ignores a signal hands that on to what it starts."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        lines: list[str] = []
+        command = shell("trap 'echo gently; exit 3' INT; echo ready; while :; do sleep 0.05; done")
+        ended = run(command, lambda _stream, line: lines.append(line), lambda: "ready" in lines)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert (lines, ended) == (["ready", "gently"], Ended(3, stopped=True))
+
+
 def test_a_tool_that_does_not_listen_is_killed_with_everything_that_it_started():
     command = shell("trap '' INT TERM; sleep 100 & echo $!; wait; sleep 100", patience_s=0.05)
     lines: list[str] = []

@@ -22,6 +22,7 @@ from proofgap_app.drivers.restic import Heard
 from proofgap_app.drivers.restic_repository import RESTIC
 from proofgap_app.drivers.target import Target
 from proofgap_app.drivers.tool import tool_for
+from proofgap_app.worker.record import said_of
 from tests.app.restoring import FILES, backup_of
 
 
@@ -105,8 +106,16 @@ def test_complaints_about_owner_or_times_leave_the_content_restored(plan: Plan):
 def test_a_complaint_about_something_else_is_an_error_of_the_run(plan: Plan):
     said = {("deep",): [tree.Complaint("tool_error", "mkdir: odd")]}
     execution, _ = executed(plan, lambda: put(plan, *FILES), complaints=said, others=("odd too",))
-    assert execution.problems == ("deep: mkdir: odd", "odd too")
+    assert execution.problems == ("odd too", "deep: mkdir: odd")
     assert outcome_of(execution.facts(cancel_requested=False)).status == "completed_with_errors"
+
+
+def test_what_the_tool_said_of_no_item_comes_first_in_the_note_of_the_runs_end(plan: Plan):
+    """The end of the tool explains the items that it did not come to; there may be thousands of them."""
+    execution, _ = executed(plan, lambda: None, exit_code=2, reached_end=False, others=("the disk is gone",))
+    assert said_of(execution) == "the disk is gone; a.txt: not_reached; b.bin: not_reached; and 2 more"
+    clean, _ = executed(plan, lambda: put(plan, *FILES))
+    assert said_of(clean) is None
 
 
 def test_an_old_file_that_the_tool_did_not_come_to_is_not_taken_for_the_new_one(plan: Plan):
