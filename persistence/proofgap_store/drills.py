@@ -44,6 +44,9 @@ from proofgap_store.workers import now_us, served
 PURPOSE = "test"
 """The purpose of every run of a drill."""
 
+TICK = "{tick}"
+"""What the target of a drill may hold: the time of the tick takes its place, so that each run has a target of its own."""
+
 _HOOKS = ProjectForRecord()
 _NEW = json.Decoder(NewDrill)
 _TICKS_MAX = 100_000  # of one decision: what is left is decided next time
@@ -184,7 +187,7 @@ def _deciding(
     fires = now - due.last_us <= drill.wanted.grace_us
     missed = _missed(drill.wanted.cron, due, drill.decided_us) if fires else due
     scope = (drill.wanted.workspace, drill.wanted.environment)
-    record = _run_of(connection, drill) if fires else None
+    record = _run_of(connection, drill, due.last_us) if fires else None
     drafts = [] if missed is None else [_event(EventType.DRILL_MISSED, drill, missed, None)]
     if record is not None:
         drafts.append(_event(EventType.DRILL_FIRED, drill, Due(due.last_us, due.last_us, 1), record.id))
@@ -213,10 +216,11 @@ def _ticked(done: Written) -> Ticked:
     return Ticked(run=done.event.run, event_id=done.event_id, **done.event.data)
 
 
-def _run_of(connection: Connection, drill: Drill) -> RunRecord:
+def _run_of(connection: Connection, drill: Drill, tick_us: int) -> RunRecord:
     """Give the run of a tick: whoever declared the drill asked for it, so it is for others to approve."""
     declared_by = rows(connection, _DECLARED, stream=_stream(drill.id))[0]["actor"]
-    details = replace(drill.wanted.details, purpose=PURPOSE)
+    target = (drill.wanted.details.target or "").replace(TICK, instant(tick_us).strftime("%Y%m%dT%H%M%SZ"))
+    details = replace(drill.wanted.details, purpose=PURPOSE, target=target)
     new = NewRun(workspace=drill.wanted.workspace, environment=drill.wanted.environment, details=details)
     return drafted(connection, new_id("rr"), new, declared_by)
 

@@ -156,10 +156,11 @@ class NewDrill(Struct, omit_defaults=True):
         workspace: where its runs are created.
         environment: as above.
         cron: when it is due: five fields as in crontab, in UTC.
-        details: what each run begins with; backup, target and driver must be said.
+        details: what each run begins with; backup, target and driver must be said. ``{tick}`` in the target becomes the
+            time of the tick, such as ``20261129T023000Z``.
         manifest: file of SHA-256 sums of the content.
         select: patterns over items; none selects everything.
-        overwrite: replace what exists and differs: a drill restores into the same target again and again.
+        overwrite: replace what exists and differs: a drill may restore into the same target again and again.
         options: KEY=VALUE for the driver, never a secret.
         password_file: the file of the backup's password, on the machine that executes.
         grace_us: how late a tick may still fire; what is later was missed.

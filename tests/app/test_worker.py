@@ -252,10 +252,11 @@ def test_operators_see_what_waits_what_is_held_and_why_and_release_it(shell: She
 
 
 def test_a_drill_restores_at_its_tick_with_evidence_and_purpose_test(shell: Shell, tmp_path: Path) -> None:
-    """Declared once; a worker does the rest. A drill that finds everything in place, as the one before left it, proves nothing."""
+    """Declared once; a worker does the rest, each time into a place of its own."""
     backup = backup_of("tar", tmp_path)
     opened(shell).close()
-    ran = shell.inside("drill", "declare", "* * * * * *", backup.path, "--into", shell.target, "--rto", "1h")
+    into = f"{shell.target}/{{tick}}"
+    ran = shell.inside("drill", "declare", "* * * * * *", backup.path, "--into", into, "--rto", "1h")
     drill = ran.out.split("\t")[0]
     assert (ran.code, drill[:3]) == (0, "dr_")
     with working(shell) as crew:
@@ -265,9 +266,20 @@ def test_a_drill_restores_at_its_tick_with_evidence_and_purpose_test(shell: Shel
     finished = sorted((record for record in runs if record.status == "completed"), key=lambda record: record.id)
     assert len(finished) >= 2
     assert {record.details.purpose for record in runs} == {"test"}
+    assert {record.evidence[0].details.verdict for record in finished} == {"match"}
+    assert {record.details.target for record in finished} == {str(place) for place in shell.target.iterdir()}
+    assert json.loads(shell.inside("drill", "list", "--json").out)["is_active"] is False
+
+
+def test_a_drill_that_finds_everything_in_place_as_the_one_before_left_it_proves_nothing(
+    shell: Shell, tmp_path: Path
+) -> None:
+    declared(shell, backup_of("tar", tmp_path))
+    with working(shell) as crew:
+        wait_for(lambda: crew.counts["ended"] >= 2)
+    finished = sorted((record for record in _runs(shell) if record.status == "completed"), key=lambda record: record.id)
     first, *later = (record.evidence[0].details.verdict for record in finished)
     assert (first, set(later)) == ("match", {"inconclusive"})
-    assert json.loads(shell.inside("drill", "list", "--json").out)["is_active"] is False
 
 
 def declared(shell: Shell, backup: Backup, **details: Any) -> str:

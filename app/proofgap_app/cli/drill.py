@@ -33,7 +33,7 @@ app = App(
     name="drill",
     help="Declare restores that are due by the calendar, as tests.",
     help_prologue="""Examples:
-  proofgap drill declare '30 2 * * sun' backup.tar.gz --into /srv/drill --environment drills
+  proofgap drill declare '30 2 * * sun' backup.tar.gz --into '/srv/drill/{tick}' --environment drills
   proofgap drill list
 """,
 )
@@ -80,8 +80,8 @@ _WHAT = What()
 @app.command(
     name="declare",
     help_prologue="""Examples:
-  proofgap drill declare '30 2 * * sun' backup.tar.gz --into /srv/drill --environment drills
-  proofgap drill declare '0 4 1 * *' app.db --into /srv/drill/app.db --rto 4h --grace 2h
+  proofgap drill declare '30 2 * * sun' backup.tar.gz --into '/srv/drill/{tick}' --environment drills
+  proofgap drill declare '0 4 1 * *' app.db --into '/srv/drill/{tick}.db' --rto 4h --grace 2h
 """,
 )
 def declare(  # noqa: PLR0913 - one argument per group of options
@@ -101,7 +101,7 @@ def declare(  # noqa: PLR0913 - one argument per group of options
     Args:
         cron: minute, hour, day of month, month and day of week, as in crontab, in UTC; a sixth field in front: seconds.
         backup: what is restored at every tick: a path, or DRIVER:WHERE, such as restic:/srv/repo#latest.
-        into: where to; what is there and differs is replaced, unless --keep.
+        into: where to; {tick} in it becomes the time of the tick, so that each restores into a place of its own. What is there and differs is replaced, unless --keep.
         grace: how late a tick may still fire, such as 2h; what is later was missed, and that is recorded.
 
     """

@@ -147,11 +147,12 @@ def ended(execution: Execution, outcome: Outcome, source: Completeness) -> RunDe
     )
 
 
-def wanted_of(drill: Drill) -> RunDetails:
-    """Give what the runs of a drill are scoped with."""
+def wanted_of(drill: Drill, born: RunDetails) -> RunDetails:
+    """Give what a run of a drill is scoped with: what the drill wants, where the run was born to restore."""
     new = drill.wanted
     return replace(
         new.details,
+        target=born.target,
         manifest=new.manifest,
         select=new.select,
         overwrite=new.overwrite,

@@ -98,7 +98,7 @@ class Hands:
     def _prepare(self, run_id: str, drill: Drill, lease: Lease) -> None:
         """Take the run of a drill to the queue; what keeps it from getting there is on record, and belongs to that run only."""
         wanted = drill.wanted
-        details = record.wanted_of(drill)
+        details = record.wanted_of(drill, self.ledger.peek(run_id, self.actor).details)
         try:
             new = NewRun(workspace=wanted.workspace, environment=wanted.environment, details=details)
             with tracing.span("prepare", {"proofgap.run.id": run_id}):
