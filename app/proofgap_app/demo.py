@@ -32,6 +32,7 @@ _HOME = Path(".demo")
 _GUEST = "m.guest"
 _DAMAGED_PACKAGES = ("asyncio", "concurrent", "email", "http", "json", "logging", "unittest", "urllib", "xml")
 _DAMAGE_BYTES = 4
+_NOT_THE_LIBRARY = {"site-packages", "dist-packages", "__pycache__", "test", "tests", "idle_test"}
 
 
 def main() -> None:
@@ -95,16 +96,13 @@ def _program() -> str:
 
 
 def _standard_library() -> Iterator[tuple[str, Path]]:
-    """List the files of the standard library, without what was installed into it and what Python wrote itself."""
+    """List the files of the standard library, without its tests, what was installed into it, and what Python wrote itself."""
     root = Path(sysconfig.get_path("stdlib"))
-    for path in sorted(root.rglob("*")):
-        parts = path.relative_to(root).parts
-        if (
-            path.is_file()
-            and not path.is_symlink()
-            and not {"site-packages", "dist-packages", "__pycache__"} & {*parts}
-        ):
-            yield "/".join(parts), path
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted({*folders} - _NOT_THE_LIBRARY)
+        for path in (Path(folder, name) for name in sorted(names)):
+            if path.is_file() and not path.is_symlink():
+                yield path.relative_to(root).as_posix(), path
 
 
 def _archive(folder: Path, files: list[tuple[str, Path]]) -> tuple[Path, Path]:
@@ -124,7 +122,7 @@ def _database(folder: Path, files: list[tuple[str, Path]]) -> Path:
         connection.execute("CREATE TABLE module (name TEXT PRIMARY KEY, bytes INTEGER NOT NULL, sha256 TEXT NOT NULL)")
         connection.execute("CREATE TABLE definition (module TEXT NOT NULL REFERENCES module, name TEXT, line INTEGER)")
         for name, file in files:
-            if name.endswith(".py") and not name.startswith(("test/", "lib2to3/")) and "/test" not in name:
+            if name.endswith(".py"):
                 _describe(connection, name, file.read_bytes())
         connection.commit()
     return path

@@ -7,6 +7,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,12 +39,40 @@ class Result(NamedTuple):
         return json.loads(line)
 
 
+class Kept(NamedTuple):
+    """What the commands that made the first run of a ledger left behind."""
+
+    run_id: str
+    files: dict[str, tuple[int, bytes]]
+
+
+_KEPT: dict[tuple[object, ...], Kept] = {}
+
+
+def made_once(make: Callable[..., str]) -> Callable[..., str]:
+    """Run the commands that make the first run of a ledger for the first test only: later ones get copies of its files."""
+
+    @wraps(make)
+    def made(cli: Cli, *given: object) -> str:
+        if cli.file.exists():
+            return make(cli, *given)
+        same = make.__name__, repr(given), repr(ledgers.me()), cli.settings()
+        if same in _KEPT:
+            cli.put(_KEPT[same].files)
+        else:
+            _KEPT[same] = Kept(make(cli, *given), cli.files())
+        return _KEPT[same].run_id
+
+    return made
+
+
 class Cli:
     """Runs commands in this process, or as a program."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, capture: pytest.CaptureFixture[str]) -> None:
         self.folder, self._patch, self._capture = folder, monkeypatch, capture
-        self.url = f"sqlite:///{folder}/proofgap.db"
+        self.file = folder / "proofgap.db"
+        self.url = f"sqlite:///{self.file}"
         self._patch.setenv("PROOFGAP_LEDGER", self.url)
         self._patch.setenv("PROOFGAP_LOG", "off")
         for variable in (
@@ -82,10 +112,28 @@ class Cli:
             del options["stdin"]
         return subprocess.run(command, env=env, check=False, timeout=60, **options)
 
+    def settings(self) -> tuple[tuple[str, str], ...]:
+        """Give the variables that commands go by, but for where the ledger is."""
+        ours = (pair for pair in os.environ.items() if pair[0].startswith("PROOFGAP_") and pair[1] != self.url)
+        return tuple(sorted(ours))
+
+    def files(self) -> dict[str, tuple[int, bytes]]:
+        """Read the files of the ledger, with who may read them."""
+        return {path.name: (path.stat().st_mode, path.read_bytes()) for path in self.folder.glob("proofgap.db*")}
+
+    def put(self, files: dict[str, tuple[int, bytes]]) -> None:
+        """Write the files of a ledger, with who may read them."""
+        for name, (mode, content) in files.items():
+            path = self.folder / name
+            path.write_bytes(content)
+            path.chmod(mode)
+
+    @made_once
     def created(self, *options: str) -> str:
         """Create a run and give its id."""
         return self.ok("run", "create", "nightly", "--into", "staging", "--json", *options).json["run_id"]
 
+    @made_once
     def running(self, *options: str) -> str:
         """Create a run, prepare it and start it; give its id."""
         run_id = self.created(*options)
@@ -94,12 +142,14 @@ class Cli:
         self.ok("run", "fire", run_id, "start")
         return run_id
 
+    @made_once
     def ended(self, event: str, facts: dict[str, object] | None = None) -> str:
         """Give the id of a run that ended by an event."""
         run_id = self.running()
         self.ok("run", "fire", run_id, event, "--facts", json.dumps(facts or {}))
         return run_id
 
+    @made_once
     def in_state(self, state: str) -> str:
         """Give the id of a run that means this to its owner."""
         match state:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -507,3 +510,25 @@ def test_without_a_standard_input_a_file_has_to_be_named(cli, monkeypatch):
     monkeypatch.setattr(io, "TextIOWrapper", lambda _stream: None)
     result = original(cli, "decide")
     assert (result.code, result.err) == (2, "proofgap: FILE: standard input is closed. Name a file.\n")
+
+
+def test_a_ledger_in_a_file_is_made_and_read_where_no_extra_is_installed(cli):
+    extras = (
+        "psycopg",
+        "procrastinate",
+        "pyarrow",
+        "starlette",
+        "uvicorn",
+        "jinja2",
+        "authlib",
+        "joserfc",
+        "anyio",
+        "pydot",
+    )
+    script = (
+        f"import sys; sys.modules |= dict.fromkeys({extras}); from proofgap_app.cli import run; "
+        "sys.exit(run(['init']) or run(['list']))"
+    )
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, "Ledger ready" in done.stdout) == (0, True), done.stderr
