@@ -86,7 +86,7 @@ def carry_out(gate: Gate, attempt: Attempt, call: Call, compute: Callable[[Found
         return replayed(connection, call) or writing(call, found.head, compute(found), found.law)
 
     try:
-        return gate.write(prepare, (call.actor.id,))
+        return gate.write(prepare, (call.actor.id,), is_linked=True)
     except (RefusedError, StaleError, ForbiddenError) as error:
         record_refusal(gate, attempt, call, error)
         raise
