@@ -2,7 +2,7 @@
 
 Owns the two transactions of a write and their order. First a reading one, in which everything is computed: what
 stands, who asks, whether it is allowed, the events and their links. Then a writing one, which inserts what was
-computed and nothing else. If somebody else wrote to the same stream in between, the database refuses the stale link
+computed and nothing else. (One for both, where nobody waits for who computes, and what was read cannot change unseen.) If somebody else wrote to the same stream in between, the database refuses the stale link
 and the whole is computed anew. A crash before the commit leaves nothing; a crash after it leaves everything but the
 log line, which is a copy of the record and never the record.
 
@@ -129,8 +129,9 @@ class Gate:
         Args:
             prepare: computes it.
             readers: for whom; ``None``: for the ledger itself.
-            is_linked: whether all that `prepare` reads follows from the stream that it writes to, and from the law: any
-                change of it makes the write stale. Then one transaction does, where nobody waits for who computes in it.
+            is_linked: whether all that `prepare` reads follows from the stream that it writes to and from the law, or is
+                decided by a constraint: any change of it makes the write stale. Then one transaction does, where nobody
+                waits for who computes in it.
 
         Raises:
             StaleError: others kept writing to the same stream.

@@ -100,7 +100,9 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
         due, self.ahead = (*self.ahead, *statements), ()
         prepare = True if len(statements) > 1 else None
         with self.pipeline():
-            return [super(Connection, self).execute(translated(query), params, prepare=prepare) for query, params in due]
+            return [
+                super(Connection, self).execute(translated(query), params, prepare=prepare) for query, params in due
+            ]
 
     def settle(self) -> None:
         """Send what waits."""
