@@ -78,7 +78,9 @@ SELECT hash_array_extended(array_agg(id), 1) # hash_array_extended(array_agg(x),
   UNION ALL SELECT oid, xmin FROM pg_policy
 ) AS found
 """  # what users made has numbers from 16384 on (FirstNormalObjectId), so the indexes lead to it
-_MADE = re.compile(r"CREATE (?:UNIQUE )?(TRIGGER|FUNCTION|INDEX|POLICY) (\w+)")
+_MADE = re.compile(r"CREATE (?:OR REPLACE |UNIQUE )?(TRIGGER|FUNCTION|INDEX|POLICY) (\w+)")
+_CREATE = re.compile(r"CREATE (?:OR REPLACE )?")
+_HEADER = re.compile(r"(?:--.*\n|\n)*")
 _TABLE = re.compile(r" ON (\w+) FOR EACH")
 _ENABLED = "ALTER TABLE {1} ENABLE ALWAYS TRIGGER {0}"
 _ROW_SECURITY = "ALTER TABLE {} ENABLE ROW LEVEL SECURITY"
@@ -116,7 +118,7 @@ def _statements(part: Part) -> tuple[str, ...]:
         return (_ROW_SECURITY.format(part.name),)
     made = _made().get((part.kind, part.name.partition("(")[0].partition(" on ")[0]), ())
     if part.kind == "function":
-        again = tuple(text.replace("CREATE", "CREATE OR REPLACE", 1) for text in made)
+        again = tuple(_CREATE.sub("CREATE OR REPLACE ", text, count=1) for text in made)
         is_guard = any("RETURNS trigger" in text for text in made) and part.name not in _OF_THE_CALLER
         return (*again, _OF_THE_OWNER.format(part.name)) if is_guard else again
     if part.kind == "trigger":
@@ -129,7 +131,8 @@ def _made() -> Mapping[tuple[str, str], tuple[str, ...]]:
     """Give every statement of the migrations that makes something which can be made again, by what that is."""
     found: dict[tuple[str, str], tuple[str, ...]] = {}
     for script in scripts.NAMES:
-        for statement in scripts.statements(script, "postgresql"):
+        for text in scripts.statements(script, "postgresql"):
+            statement = _HEADER.sub("", text, count=1)
             match = _MADE.match(statement)
             if match is not None:
                 key = (match[1].lower(), match[2])

@@ -49,6 +49,6 @@ CATALOG = Catalog(
     parts=_parts,
     wanted=_wanted,
     statements=_statements,
-    version="PRAGMA schema_version",
+    version="SELECT schema_version FROM pragma_schema_version",
     is_stamped="SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'alembic_version'",
 )

@@ -29,6 +29,7 @@ class Dialect(NamedTuple):
 
     name: str  # as the scripts of the migrations are named
     begin: Callable[[Connection, bool, Readers], None]  # a transaction that writes, or one that sees one snapshot
+    computes_in_writes: bool  # whether nobody waits for a transaction that will write, and still computes
     migrating: tuple[str, ...]  # begins one that changes the schema, alone
     beside: Callable[[Connection], None]  # brings up what is beside the schema of the ledger, and no record
     failures: type[Exception]  # what the driver raises
@@ -75,6 +76,7 @@ def _together(connection: Connection, statements: Sequence[Statement]) -> list[l
 SQLITE = Dialect(
     name="sqlite",
     begin=_begin,
+    computes_in_writes=False,
     migrating=("BEGIN IMMEDIATE",),
     beside=lambda _connection: None,
     failures=sqlite.Error,

@@ -2,7 +2,7 @@
 
 Owns the two transactions of a write and their order. First a reading one, in which everything is computed: what
 stands, who asks, whether it is allowed, the events and their links. Then a writing one, which inserts what was
-computed and nothing else. If somebody else wrote to the same stream in between, the database refuses the stale link
+computed and nothing else. (One for both, where nobody waits for who computes, and what was read cannot change unseen.) If somebody else wrote to the same stream in between, the database refuses the stale link
 and the whole is computed anew. A crash before the commit leaves nothing; a crash after it leaves everything but the
 log line, which is a copy of the record and never the record.
 
@@ -38,7 +38,6 @@ from proofgap_store.engine import (
     transaction,
 )
 from proofgap_store.inline import InlineDispatcher
-from proofgap_store.read import LAW
 from proofgap_store.schema import NO_DRIFT, Drift, GuardsError
 from proofgap_store.tracing import Tracer
 
@@ -126,12 +125,15 @@ class Gate:
         with connected(self.engine) as connection, transaction(connection, writes=False, readers=readers):
             return look(connection)
 
-    def write(self, prepare: Prepare[Answer], readers: Readers = None) -> Answer:
+    def write(self, prepare: Prepare[Answer], readers: Readers = None, *, is_linked: bool = False) -> Answer:
         """Compute what to write, then write it; or give the answer at once, if there is nothing to write.
 
         Args:
             prepare: computes it.
             readers: for whom; ``None``: for the ledger itself.
+            is_linked: whether all that `prepare` reads follows from the stream that it writes to and from the law, or is
+                decided by a constraint: any change of it makes the write stale. Then one transaction does, where nobody
+                waits for who computes in it.
 
         Raises:
             StaleError: others kept writing to the same stream.
@@ -145,7 +147,8 @@ class Gate:
                 writing = prepare(connection)
             return writing, self._insert(connection, writing, readers) if isinstance(writing, Writing) else []
 
-        return self._persist(attempt)
+        is_one = is_linked and dialect_for(self.engine).computes_in_writes
+        return self.take(prepare, readers) if is_one else self._persist(attempt)
 
     def take(self, prepare: Prepare[Answer], readers: Readers = None) -> Answer:
         """Compute and write in one transaction, for whoever must lock what they choose: others choose something else.
@@ -209,11 +212,9 @@ class Gate:
         return written
 
     def _append(self, connection: Connection, writing: Writing[Any]) -> list[Written]:
-        """Look at the guards, insert, and look at the law: from then on whoever changes it must wait; one round trip."""
-        (found,), numbers, ((law,),) = together(
-            connection, schema.asking_version(connection), inserting(writing.events), LAW
-        )
-        self.demand_guards(connection, found[0])
+        """Insert, then look at guards and law: from then on whoever changes them must wait; one round trip."""
+        numbers, ((found, law),) = together(connection, inserting(writing.events), schema.asking_standing(connection))
+        self.demand_guards(connection, found)
         if writing.law is not None and law != writing.law:
             raise RefusedByDatabaseError(_CHANGED_LAW)
         return kept(connection, writing.events, numbers)

@@ -107,14 +107,14 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
     def at_once(self, statements: Sequence[Statement]) -> list[psycopg.Cursor[tuple[Any, ...]]]:
         """Run those that wait and these, in one round trip; the first error is raised, and no later one was run.
 
-        The last of several is planned each time: the driver would take it for prepared, also where an error came before.
+        Several are prepared the first time that they are run: only then does the driver look whether the server did it. Later
+        it would take one for prepared although an error before it kept it from being so.
         """
         due, self.ahead = (*self.ahead, *statements), ()
-        prepare = [None] * (len(due) - 1) + [False if len(statements) > 1 else None]
+        prepare = True if len(statements) > 1 else None
         with self.one_error():
             return [
-                super(Connection, self).execute(translated(query), params, prepare=how)
-                for (query, params), how in zip(due, prepare, strict=True)
+                super(Connection, self).execute(translated(query), params, prepare=prepare) for query, params in due
             ]
 
     @contextmanager
@@ -201,6 +201,7 @@ def _together(connection: Connection, statements: Sequence[Statement]) -> list[l
 POSTGRESQL = Dialect(
     name="postgresql",
     begin=_begin,
+    computes_in_writes=True,
     migrating=(
         _WRITING,
         "SELECT pg_advisory_xact_lock(1886547814, 3)",

@@ -22,6 +22,7 @@ from proofgap_store.catalog import Catalog, Part
 from proofgap_store.dialect import Connection, Statement, dialect_of
 from proofgap_store.engine import UnavailableError, dialect_for, execute, rows, unavailable
 from proofgap_store.migrations.scripts import NAMES
+from proofgap_store.read import LAW
 
 REVISION = NAMES[-1].partition("_")[0]
 """The schema that this version of the code works with."""
@@ -76,6 +77,11 @@ def _differences(connection: Connection, upto: str = REVISION) -> tuple[list[Par
 def asking_version(connection: Connection) -> Statement:
     """Give the statement that gives the number that changes whenever the schema does."""
     return _catalog(connection).version, {}
+
+
+def asking_standing(connection: Connection) -> Statement:
+    """Give the statement that gives that number, and the one of the law, as both stand."""
+    return f"SELECT ({_catalog(connection).version}) AS version, ({LAW[0]}) AS law", {}
 
 
 def version(connection: Connection) -> int:

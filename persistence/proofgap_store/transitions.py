@@ -88,7 +88,7 @@ def carry_out(gate: Gate, attempt: Attempt, call: Call, compute: Callable[[Found
 
     def act() -> Receipt:
         try:
-            return gate.write(prepare, (call.actor.id,))
+            return gate.write(prepare, (call.actor.id,), is_linked=True)
         except (RefusedError, StaleError, ForbiddenError) as error:
             record_refusal(gate, attempt, call, error)
             raise

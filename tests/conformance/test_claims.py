@@ -32,7 +32,7 @@ def _claim(url, folder, count):
         queue.fill(ledger, 0, count)
         new = NewWorker(name="w", concurrency=1000, lease_us=86_400_000_000)
         workers = [ledger.fleet.register(new, queue.ACTOR).id for _ in range(WORKERS)]
-    _, taken = queue.together(queue.claim_all, [(url, str(folder), worker) for worker in workers])
+    _, taken = queue.together(queue.claim_all, [(url, str(folder), [worker]) for worker in workers])
     with Ledger.open(url, create=False, **keeping) as ledger:
         starts = [e for e in log(ledger) if e.type == "restore.run.transitioned" and e.data["event"] == "start"]
         refused = [e for e in log(ledger) if e.type == "restore.run.transition_refused"]

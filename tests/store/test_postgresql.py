@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, nullcontext
 
 import psycopg
 import pytest
@@ -31,7 +31,14 @@ from proofgap_store import (
 )
 from proofgap_store.audit_log import Draft, alone
 from proofgap_store.clock import now_us
-from proofgap_store.engine import connected, make_engine, shown_address, transaction
+from proofgap_store.engine import (
+    RefusedByDatabaseError,
+    connected,
+    make_engine,
+    shown_address,
+    together,
+    transaction,
+)
 from proofgap_store.migrations.scripts import statements
 from proofgap_store.postgresql import translated
 from proofgap_store.schema import REVISION
@@ -67,6 +74,10 @@ FOREIGN = {
     "a function replaced": (
         ("CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",),
         r"changed: refuse\(\)",
+    ),
+    "a function dropped that a later migration made anew": (
+        ("DROP FUNCTION names_a_key_twice(json)",),
+        r"changed: names_a_key_twice\(json\)",
     ),
 }
 """Table: what was done to the schema, and how it is named; each of these can be put right."""
@@ -532,3 +543,18 @@ def test_an_address_is_shown_without_its_password():
 )
 def test_parameters_are_written_as_the_driver_has_them(ours, theirs):
     assert translated(ours) == theirs
+
+
+def test_a_statement_that_an_error_kept_from_being_run_is_prepared_the_next_time(url):
+    """However often it was run before: else the driver would take it for prepared, and no later write would succeed."""
+    engine, first, wrong = make_engine(url), ("SELECT 1 AS first", {}), ("SELECT 1 / 0", {})
+    with connected(engine) as connection:
+        for times in range(8):
+            asked = f"SELECT {times} AS number", {}
+            for statement in (*[first] * times, wrong, first, first):
+                refused = (
+                    pytest.raises(RefusedByDatabaseError, match="division") if statement is wrong else nullcontext()
+                )
+                with refused, transaction(connection, writes=True):
+                    assert together(connection, statement, asked)[-1] == [(times,)]
+    engine.dispose()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-NAMES = ("0001_initial", "0002_tree", "0003_fleet", "0004_access", "0005_roles", "0006_places")
+NAMES = ("0001_initial", "0002_tree", "0003_fleet", "0004_access", "0005_roles", "0006_places", "0007_guards")
 """Every migration, in order."""
 
 _SEPARATOR = "\n--;\n"

@@ -1,0 +1,2 @@
+-- Nothing on SQLite: what was dear on PostgreSQL, reading a JSON text again and again, is cheap here.
+-- Statements are separated by a line that holds only "--;".
