@@ -80,5 +80,5 @@ def read_policy(file: Path) -> Policy:
         raise BadInputError("--policy", problem, "Name a readable file.") from error
     except (MalformedError, QuorumError) as error:
         raise BadInputError(
-            "--policy", f"'{shown(str(file))}' is none: {error}", "Write: log KEY, quorum none."
+            "--policy", f"'{shown(str(file))}' is none: {error.problem}", "Get it again: proofgap audit policy."
         ) from error

@@ -1,7 +1,8 @@
 """Traces: what a request, a transition of the ledger and a step of a restore took, and where it belongs.
 
-Off, unless somebody says by what (`collector`). A span says ids, names of the machine and how it ended: never what is in a request, in a run's details or in an item, and of an
-error its class only. Owns the switch, and what is said of a transition. Refuses to know the library.
+Off, unless somebody says by what (`collector`). A span says ids, names of the machine and how it ended: never what is in
+a request, in a run's details or in an item, and of an error its class only. Owns the switch, and what is said of a
+transition. Refuses to know the library.
 """
 
 from __future__ import annotations

@@ -23,7 +23,6 @@ from proofgap.audit import Actor, EventType, canonical, system_stream
 from proofgap.effects import CHOSEN, given_fields, refuse_results_at_birth
 from proofgap.errors import BadInputError, NotFoundError
 from proofgap.facts import utc_text
-from proofgap.hooks import ProjectForRecord
 from proofgap.records import RunRecord, instant, microseconds
 from proofgap.secret import refuse_in_options
 from proofgap.text import check_id, shown
@@ -47,7 +46,6 @@ PURPOSE = "test"
 TICK = "{tick}"
 """What the target of a drill may hold: the time of the tick takes its place, so that each run has a target of its own."""
 
-_HOOKS = ProjectForRecord()
 _NEW = json.Decoder(NewDrill)
 _TICKS_MAX = 100_000  # of one decision: what is left is decided next time
 _COLUMNS = "SELECT d.id, d.workspace, d.environment, d.details, d.active, d.decided_us FROM drill AS d"

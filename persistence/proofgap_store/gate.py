@@ -2,9 +2,10 @@
 
 Owns the two transactions of a write and their order. First a reading one, in which everything is computed: what
 stands, who asks, whether it is allowed, the events and their links. Then a writing one, which inserts what was
-computed and nothing else. (One for both, where nobody waits for who computes, and what was read cannot change unseen.) If somebody else wrote to the same stream in between, the database refuses the stale link
-and the whole is computed anew. A crash before the commit leaves nothing; a crash after it leaves everything but the
-log line, which is a copy of the record and never the record.
+computed and nothing else. (One for both, where nobody waits for who computes, and what was read cannot change unseen.)
+If somebody else wrote to the same stream in between, the database refuses the stale link and the whole is computed
+anew. A crash before the commit leaves nothing; a crash after it leaves everything but the log line, which is a copy of
+the record and never the record.
 
 Refuses to know what is written.
 """

@@ -162,7 +162,7 @@ def _anchored(anchors: Anchors, marks: dict[str, Checkpoint | None]) -> tuple[st
     if pin is not None:
         return (
             f"pin of {pin.size} events",
-            f"What was rewritten after event {pin.size - 1}, by whoever holds the key." + who,
+            f"What was rewritten after those {pin.size} events, by whoever holds the key." + who,
         )
     if head is not None:
         return (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from cyclopts import App
 
 from proofgap.text import check_code, check_id
@@ -65,7 +67,7 @@ def hold(
     )
     with opened(access) as ledger, naming(run="--run", workspace="--workspace", environment="--environment"):
         done = ledger.audit.hold(wanted, reason, me())
-    _tell(done, as_json=access.json)
+    _tell([done], as_json=access.json)
     return 0
 
 
@@ -80,7 +82,7 @@ def release(hold: str, /, *, access: Access = ACCESS) -> int:
     check_id("HOLD", hold)
     with opened(access) as ledger:
         done = ledger.audit.release(hold, me())
-    _tell(done, as_json=access.json)
+    _tell([done], as_json=access.json)
     return 0
 
 
@@ -89,19 +91,23 @@ def holds(*, access: Access = ACCESS) -> int:
     """List the holds over what you audit, oldest first, those that were released as well."""
     with opened(access) as ledger:
         found = ledger.audit.holds(me())
-    for held in found:
-        _tell(held, as_json=access.json)
+    _tell(found, as_json=access.json)
     if not found:
         output.note("No holds.")
     return 0
 
 
-def _tell(held: Hold, *, as_json: bool) -> None:
+def _tell(holds: Iterable[Hold], *, as_json: bool) -> None:
     if as_json:
-        output.json_line(held)
-        return
+        for held in holds:
+            output.json_line(held)
+    else:
+        output.table(("Hold", "Of", "State", "Reason", "Since"), map(_cells, holds))
+
+
+def _cells(held: Hold) -> tuple[object, ...]:
     what = held.run or "/".join(filter(None, (held.workspace, held.environment)))
-    output.columns((held.id, what, "in force" if held.active else "released", held.reason, moment(held.held_us)))
+    return held.id, what, "in force" if held.active else "released", held.reason, moment(held.held_us)
 
 
 def _id(option: str, text: str | None) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,7 +118,7 @@ def declare(  # noqa: PLR0913 - one argument per group of options
     )
     with opened(access, create=True) as ledger, naming(cron="CRON", backup="BACKUP", target="--into"):
         found = ledger.fleet.declare_drill(new, me())
-    _tell(found, as_json=access.json)
+    _tell([found], as_json=access.json)
     return 0
 
 
@@ -147,8 +148,7 @@ def list_drills(*, access: Access = ACCESS) -> int:
     """List drills, those that were retired as well."""
     with opened(access) as ledger:
         found = ledger.fleet.drills(me())
-    for drill in found:
-        _tell(drill, as_json=access.json)
+    _tell(found, as_json=access.json)
     if not found:
         output.note("No drills.")
     return 0
@@ -178,12 +178,15 @@ def retire(drill: str, /, *, access: Access = ACCESS) -> int:
     return 0
 
 
-def _tell(drill: Drill, *, as_json: bool) -> None:
+def _tell(drills: Iterable[Drill], *, as_json: bool) -> None:
     if as_json:
-        output.json_line(drill)
-        return
+        for drill in drills:
+            output.json_line(drill)
+    else:
+        output.table(("Drill", "Due", "Where", "Backup", "Into", "Next"), map(_cells, drills))
+
+
+def _cells(drill: Drill) -> tuple[object, ...]:
     new = drill.wanted
     upcoming = "retired" if drill.next_us is None else f"next {moment(drill.next_us)}"
-    output.columns(
-        (drill.id, new.cron, f"{new.workspace}/{new.environment}", new.details.backup, new.details.target, upcoming)
-    )
+    return drill.id, new.cron, f"{new.workspace}/{new.environment}", new.details.backup, new.details.target, upcoming

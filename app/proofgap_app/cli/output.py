@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 ABSENT = "-"
 _INDENT = 2
-_WHOLE_COLUMNS = 2  # the first ones say what it is and what it means: they are never cut
+_GAP = 2
+_WHOLE_COLUMNS = 2  # the first ones say what it is and what it means: they are never broken
 
 
 def data(text: str) -> None:
@@ -75,20 +76,41 @@ def columns(row: Iterable[object]) -> None:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write rows: aligned and with a head on a terminal, separated by tabs and without one otherwise."""
+    """Write rows: on a terminal with a head, aligned where no word is broken, else as blocks; elsewhere separated by tabs."""
     if not is_terminal(sys.stdout):
         for row in rows:
             columns(row)
         return
+    cells = [tuple(map(cell, row)) for row in rows]
+    if is_wide(_width(head, cells)):
+        _aligned(head, cells)
+    else:
+        blocks(_block(head, row) for row in cells)
+
+
+def _width(head: Sequence[str], rows: Iterable[Sequence[str]]) -> int:
+    """Give how many columns of text a table takes at least, in which no word is broken."""
+    whole = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    words = [max(len(word) for text in column for word in text.split()) for column in zip(head, *rows, strict=True)]
+    return sum((*whole[:_WHOLE_COLUMNS], *words[_WHOLE_COLUMNS:])) + _GAP * (len(head) - 1)
+
+
+def _aligned(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     from rich.table import Table  # noqa: PLC0415 - only people get tables
     from rich.text import Text  # noqa: PLC0415 - as above
 
     shown = Table(box=None, header_style="bold", pad_edge=False)
     for number, name in enumerate(head):
-        shown.add_column(name, no_wrap=number < _WHOLE_COLUMNS, overflow="fold")
+        shown.add_column(name, no_wrap=number < _WHOLE_COLUMNS)
     for row in rows:
-        shown.add_row(*(Text(cell(value)) for value in row))
+        shown.add_row(*map(Text, row))
     rich_print(shown)
+
+
+def _block(head: Sequence[str], row: Sequence[str]) -> tuple[str, ...]:
+    """Give a row as lines for a narrow terminal: what it is, and below it what is known of it, by name."""
+    known = zip(head[1:], row[1:], strict=True)
+    return row[0], *(f"{name}: {text}" for name, text in known if text != ABSENT)
 
 
 def is_wide(width_min: int) -> bool:
@@ -105,7 +127,7 @@ def blocks(rows: Iterable[Sequence[str]]) -> None:
     console = _console()
     flush()
     for first, *others in rows:
-        console.print(Text(safe(first), style="bold"))
+        console.print(Text(safe(first), style="bold"), soft_wrap=True)  # whole, so that it can be copied
         for line in others:
             for part in Text(safe(line)).wrap(console, console.width - _INDENT, overflow="fold"):
                 part.rstrip()

@@ -152,6 +152,8 @@ def _usage(error: Any) -> str:  # noqa: ANN401 - any error of the command line l
 
 def _unknown_command(given: str, known: Sequence[str]) -> str:
     """Name the nearest command; done here because the library would import every command to say so."""
+    if given.startswith("-"):
+        return f"'{shown(given)}' stands before the command; options come after it, as in: proofgap list --ledger URL."
     close = get_close_matches(given, known, n=1)
     hint = f" Did you mean '{close[0]}'?" if close else ""
     return f"Unknown command '{shown(given)}'.{hint} Commands: {', '.join(known)}."

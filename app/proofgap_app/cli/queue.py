@@ -34,8 +34,8 @@ def queue(*, access: Access = ACCESS) -> int:
     if access.json:
         output.json_line(_document(found))
         return 0
-    for row in _rows(found):
-        output.columns(row)
+    if found.waiting or found.held or found.workers:
+        output.table(("What", "Which", "Where", "By", "How", "Since"), _rows(found))
     for held in found.held:
         if held.needs_release:
             place = f"{held.workspace}/{held.environment}"

@@ -9,6 +9,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 from cyclopts import App, Parameter
@@ -17,11 +18,11 @@ from msgspec.structs import replace
 from proofgap.audit import Actor
 from proofgap.errors import BadInputError
 from proofgap.text import check_id
+from proofgap_app import drivers
 from proofgap_app.cli import output
 from proofgap_app.cli.ledgers import me, opened
 from proofgap_app.cli.options import ACCESS, Access, Whole, naming, seconds
 from proofgap_app.cli.problems import Exit
-from proofgap_app.drivers import names
 from proofgap_app.worker.health import served
 from proofgap_app.worker.lease import here
 from proofgap_app.worker.serve import Crew
@@ -118,20 +119,19 @@ def wanted(labels: Labels = _LABELS, times: Times = _TIMES) -> NewWorker:
     """Describe the worker that is to be registered.
 
     Raises:
-        BadInputError: a label names no scope, or a driver is none that is installed here.
+        BadInputError: a label names no scope, or a driver is none that works here.
 
     """
     for label in labels.serve:
         check_id("--serve", label)
-    installed = names()
-    unknown = [name for name in labels.driver if name not in installed]
-    if unknown:
-        raise BadInputError("--driver", f"{unknown[0]!r} is not a driver", f"Use one of: {', '.join(installed)}.")
+    with naming(driver="--driver"):
+        for name in labels.driver:
+            drivers.driver_for(name, Path())
     return here(
         NewWorker(
             name="-",
             environments=labels.serve,
-            drivers=labels.driver or installed,
+            drivers=labels.driver or drivers.usable(),
             concurrency=labels.concurrency,
             lease_us=round(seconds("--lease", times.lease) * 1_000_000),
         )

@@ -25,17 +25,31 @@ from proofgap_app.drivers.detect import is_database
 from proofgap_app.drivers.places import existing
 from proofgap_app.drivers.secrets import refuse_secrets
 
-__all__ = ["GROUP", "chosen", "driver_for", "names", "options_of"]
+__all__ = ["GROUP", "chosen", "driver_for", "names", "options_of", "usable"]
 
 GROUP = "proofgap.drivers"
 """The group of entry points that drivers are found in."""
 
+_ANEW = "Install that package anew, or another version of it."
 _OFFERED = ("name", "options", "settled", "plan", "preview", "place", "fingerprint", "execute", "collect")
 
 
 def names() -> tuple[str, ...]:
     """List the names of all installed drivers, broken ones included."""
     return tuple(sorted({point.name for point in _installed()}))
+
+
+def usable() -> tuple[str, ...]:
+    """Give the names of the drivers that work here: one may lack a package that it needs, or be broken."""
+    return tuple(filter(_is_usable, names()))
+
+
+def _is_usable(name: str) -> bool:
+    try:
+        driver_for(name, Path())
+    except BadInputError:
+        return False
+    return True
 
 
 def options_of(name: str) -> Mapping[str, str]:
@@ -109,7 +123,7 @@ def _loaded(point: EntryPoint) -> Driver:
         driver: Driver = point.load()()
         missing = [name for name in _OFFERED if not hasattr(driver, name)]
     except Exception as error:
-        raise _broken(point, f"{type(error).__name__}: {error}") from error
+        raise _broken(point, f"{type(error).__name__}: {error}", _remedy_for(error, point)) from error
     if missing:
         raise _broken(point, f"it lacks {', '.join(missing)}")
     if driver.name != point.name:
@@ -117,9 +131,16 @@ def _loaded(point: EntryPoint) -> Driver:
     return driver
 
 
-def _broken(point: EntryPoint, reason: str) -> BadInputError:
+def _remedy_for(error: Exception, point: EntryPoint) -> str:
+    """Name the extra that brings a package which is not there, where the entry point names one."""
+    if isinstance(error, ModuleNotFoundError) and point.extras and point.dist is not None:
+        return f"Install what it needs: pip install '{point.dist.name}[{point.extras[0]}]'."
+    return _ANEW
+
+
+def _broken(point: EntryPoint, reason: str, remedy: str = _ANEW) -> BadInputError:
     problem = f"'{point.name}' of {_package(point)} cannot be used ({shown(reason, length_max=300)})"
-    return BadInputError("driver", problem, "Install that package anew, or another version of it.")
+    return BadInputError("driver", problem, remedy)
 
 
 def _package(point: EntryPoint) -> str:

@@ -67,6 +67,10 @@ def test_a_url_that_is_none_is_refused(cli):
 USAGE = {
     "an unknown command": (["restor"], "Unknown command 'restor'. Did you mean 'restore'?"),
     "a command that looks like nothing known": (["\x1b[2J"], "Unknown command '\\x1b[2J'."),
+    "an option before the command": (
+        ["--ledger", "x", "list"],
+        "'--ledger' stands before the command; options come after it",
+    ),
     "an unknown subcommand": (["run", "fier"], "Did you mean 'fire'?"),
     "an unknown option": (["list", "--colour"], "--colour"),
     "an unknown event": (["run", "fire", "r1", "explode"], "explode"),

@@ -207,6 +207,38 @@ def test_on_a_narrow_terminal_every_run_is_a_block_of_lines_that_fit(cli):
     assert long in page.replace("\n  ", "").replace("\n", "")
 
 
+def test_a_table_in_which_words_would_break_is_a_block_for_each_row_and_nothing_is_cut(cli):
+    """The key that an auditor pins is longer than a line: it is whole, and so are the times and places of a token."""
+    cli.as_user(operating_system_user())
+    cli.ok("init")
+    cli.ok("token", "create", "restore-worker", "--role", "worker", "--token-file", str(cli.folder / "secret"))
+    for command in (("audit", "key", "show"), ("token", "list"), ("config",)):
+        page = _SGR.sub("", in_a_terminal(cli, *command, COLUMNS="80")).replace("\r\n  ", "")
+        for value in cli.ok(*command).out.replace("\n", "\t").split("\t"):
+            assert value.strip("-") in page, (command, value)
+
+
+def test_a_table_whose_words_fit_is_aligned_under_a_head(cli):
+    cli.as_user(operating_system_user())
+    page = _SGR.sub("", in_a_terminal(cli, "machine", "states", COLUMNS="80")).replace("\r", "").splitlines()
+    assert page[0].split() == ["Status", "Final", "Events"]
+    assert page[1].index("scope, cancel") == page[0].index("Events")
+    assert max(map(len, page)) <= 80
+
+
+def test_holds_drills_and_what_waits_have_a_head_on_a_terminal_only(cli):
+    cli.as_user(operating_system_user())
+    cli.ok("init")
+    backup = cli.folder / "backup.sql"
+    backup.write_text("CREATE TABLE t (a);")
+    cli.ok("drill", "declare", "0 4 1 * *", str(backup), "--into", "t.db")
+    cli.ok("audit", "hold", "--workspace", "default", "--reason", "case-1")
+    cli.in_state("in_progress")
+    for command, head in ((("drill", "list"), "Drill"), (("audit", "holds"), "Hold"), (("queue",), "What")):
+        assert _SGR.sub("", in_a_terminal(cli, *command, COLUMNS="200")).startswith(head)
+        assert not cli.ok(*command).out.startswith(head)
+
+
 def test_no_color_means_no_colour(cli):
     cli.as_user(operating_system_user())
     run_id = cli.created()

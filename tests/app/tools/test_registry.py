@@ -9,6 +9,7 @@ import pytest
 
 from proofgap.errors import BadInputError
 from proofgap_app import drivers
+from proofgap_app.cli import worker
 from proofgap_app.drivers.base import Request
 from proofgap_app.drivers.files import FilesDriver
 from tests.app.restoring import Shell, backup_of
@@ -67,6 +68,25 @@ def test_a_broken_driver_is_named_with_its_reason_and_the_others_work(offered, t
     assert (ran.code, shell.runs()) == (2, 0)
     assert ran.err.startswith(f"proofgap: --driver: '{name}' of a package without a name cannot be used ({reason})")
     assert shell.restore_inside(backup).code == 0
+
+
+def test_a_driver_that_lacks_a_package_names_the_extra_that_brings_it_and_no_worker_offers_it(monkeypatch):
+    """It is declared with its entry point, as that of PostgreSQL is; a worker that took its runs could only fail them."""
+    ours = next(point for point in drivers._installed() if point.name == "files")
+    lacking = EntryPoint("tape", "no_such_module:Driver [tapes]", drivers.GROUP)._for(ours.dist)
+    monkeypatch.setattr(drivers, "_installed", lambda: [ours, lacking])
+    with pytest.raises(BadInputError, match=r"\(ModuleNotFoundError.*pip install 'proofgap\[tapes\]'\.$"):
+        drivers.driver_for("tape", Path())
+    assert drivers.names() == ("files", "tape")
+    assert drivers.usable() == worker.wanted().drivers == ("files",)
+    with pytest.raises(BadInputError, match=r"^--driver: 'tape' of proofgap"):
+        worker.wanted(worker.Labels(driver=("tape",)))
+
+
+def test_what_an_entry_point_says_that_its_driver_needs_is_an_extra_of_the_package():
+    for point in drivers._installed():
+        assert set(point.extras) <= set(point.dist.metadata.get_all("Provides-Extra")), point
+    assert [point.extras for point in drivers._installed() if point.name == "postgresql"] == [["postgres"]]
 
 
 def test_two_packages_with_one_name_are_refused_rather_than_chosen_between(offered):
