@@ -6,7 +6,7 @@ payloads that the ledger wrote, read back from its log and inserted into an equa
 in the same transactions, by a program that only executes and commits. Two more baselines are what people write first:
 the least of it (`naive`), and the same job (`same_job`); on SQLite as it comes, with a rollback journal, and once more
 with the journal of the ledger (WAL), which people know who have tuned SQLite before. All of them alternate, run by
-run, in one process.
+run, in one process, and nobody pays for what another way left behind: each begins its run after a collection.
 
 How much of `fire` is the commit depends on the disk, so the cost of a bare commit is measured beside it, and the ratio
 is computed for slower disks too.
@@ -15,12 +15,14 @@ is computed for slower disks too.
 from __future__ import annotations
 
 import gc
+import json
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from contextlib import redirect_stderr
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -72,6 +74,12 @@ def written_since(connection: Any, event_id: int) -> list[tuple[int, str, str]]:
     return list(connection.execute("SELECT event_id, payload, leaf FROM audit_event WHERE event_id > ?", (event_id,)))
 
 
+def recorded_at(event: tuple[int, str, str]) -> int:
+    """Say when an event was recorded, in microseconds: the same for all that one transaction wrote."""
+    when: int = json.loads(event[1])["rec_us"]
+    return when
+
+
 def write_bare(connection: Any, events: list[tuple[int, str, str]]) -> None:  # noqa: ANN401
     """Write one transaction with the bare driver."""
     connection.execute("BEGIN IMMEDIATE")
@@ -82,7 +90,7 @@ def write_bare(connection: Any, events: list[tuple[int, str, str]]) -> None:  # 
 
 
 class Pair:
-    """A ledger, and the floor beside it: whatever the ledger writes, the floor writes next."""
+    """A ledger, and the floor beside it: whatever the ledger wrote of one run, the floor writes next."""
 
     def __init__(self, folder: Path, synchronous: str) -> None:
         """Open both; the floor begins as a copy of the ledger."""
@@ -94,20 +102,17 @@ class Pair:
         self.fire: list[float] = []
         self.bare: list[float] = []
 
-    def follow(self) -> None:
-        """Let the floor write what the ledger wrote last."""
-        events = written_since(self.reader, self.last)
-        self.last = events[-1][0]
-        self.bare.append(timed(partial(write_bare, self.floor, events)))
-
     def live(self) -> str:
-        """Take one run through its life, timing each event and the same writes on the floor."""
+        """Take one run through its life, timing each event; then the same writes on the floor, as many at a time."""
+        gc.collect()
         run_id = self.ledger.create(NewRun(), ACTOR).run_id
-        self.follow()
-        self.bare.pop()
-        for name in LIFE:
-            self.fire.append(timed(partial(self.ledger.fire, run_id, RunEvent(name), ACTOR)))
-            self.follow()
+        self.fire += [timed(partial(self.ledger.fire, run_id, RunEvent(name), ACTOR)) for name in LIFE]
+        written = written_since(self.reader, self.last)
+        self.last = written[-1][0]
+        birth, *moves = ([*events] for _, events in groupby(written, key=recorded_at))
+        gc.collect()
+        write_bare(self.floor, birth)
+        self.bare += [timed(partial(write_bare, self.floor, events)) for events in moves]
         return run_id
 
 
@@ -143,7 +148,6 @@ def measure(synchronous: str, lives: int) -> dict[str, float]:
         naively: dict[str, list[float]] = {name: [] for name in NAIVE_WAYS}
         commits: list[float] = []
         for _ in range(lives):
-            gc.collect()  # nobody pays for what another way left behind
             run_id = pair.live()
             for name, (way, _journal) in NAIVE_WAYS.items():
                 one_naive_life(way, engines[name], naively[name])

@@ -134,12 +134,14 @@ def recorded() -> Iterator[list[tuple[str, Any]]]:
 
 
 class Site:
-    """A site, asked without a network."""
+    """A site, asked without a network, by one task that lives on: as a server's does, so that threads are kept for the next page."""
 
     def __init__(self, ledger: Ledger) -> None:
         """Serve a ledger to one person."""
         self.app = create_site(ledger, SiteSettings(origin=ORIGIN), self._identify)
         self.loop = asyncio.new_event_loop()
+        self.wanted = asyncio.Queue[tuple[str, asyncio.Future[int]]]()
+        self.serving = self.loop.create_task(self._serve())
 
     @staticmethod
     def _identify(_request: Request) -> Principal:
@@ -147,9 +149,25 @@ class Site:
 
     def get(self, path: str) -> None:
         """Ask for a page."""
-        status = self.loop.run_until_complete(self._asked(path))
+        answered = self.loop.create_future()
+        self.wanted.put_nowait((path, answered))
+        status = self.loop.run_until_complete(answered)
         if status != 200:
             raise SystemExit(f"{path} answered {status}")
+
+    def close(self) -> None:
+        """Stop serving."""
+        self.serving.cancel()
+        self.loop.run_until_complete(asyncio.gather(self.serving, return_exceptions=True))
+        self.loop.close()
+
+    async def _serve(self) -> None:
+        while True:
+            path, answered = await self.wanted.get()
+            try:
+                answered.set_result(await self._asked(path))
+            except Exception as error:  # noqa: BLE001 - whoever asked is told
+                answered.set_exception(error)
 
     async def _asked(self, path: str) -> int:
         headers = [(b"host", b"127.0.0.1:80"), (b"accept", b"text/html")]
@@ -205,8 +223,9 @@ def prepared(runs: int) -> Iterator[Place]:
         floor_connection(file, "OFF").execute("PRAGMA wal_checkpoint(TRUNCATE)")
         shutil.copyfile(file, copy)
         with Ledger.open(f"sqlite:///{file}", create=False, owner=ACTOR.id) as ledger:
-            floor = floor_connection(copy, "FULL")
-            yield Place(runs, Site(ledger), floor, {"run": f"/runs/{run_id}", "list": "/runs"})
+            floor, site = floor_connection(copy, "FULL"), Site(ledger)
+            yield Place(runs, site, floor, {"run": f"/runs/{run_id}", "list": "/runs"})
+            site.close()
             floor.close()
 
 

@@ -25,6 +25,7 @@ from proofgap_app.tracing import Attributes, Span, Spans
 
 _NAME = "proofgap"
 _GRACE_SECONDS = 2.0
+_LIBRARY, _NOWHERE = logging.getLogger("opentelemetry"), logging.NullHandler()
 _LOG = structlog.get_logger("proofgap")
 
 
@@ -122,15 +123,15 @@ def _end(provider: TracerProvider, exporter: OTLPSpanExporter) -> None:
 
 @contextmanager
 def _complaining() -> Iterator[None]:
-    """Let the library complain in our log, and nowhere else."""
-    library, complaints = logging.getLogger("opentelemetry"), _Complaints()
-    library.addHandler(complaints)
-    library.propagate = False
+    """Let the library complain in our log, and nowhere else: what a thread that was not waited for says later goes nowhere."""
+    complaints = _Complaints()
+    _LIBRARY.addHandler(complaints)
+    _LIBRARY.addHandler(_NOWHERE)
+    _LIBRARY.propagate = False
     try:
         yield
     finally:
-        library.removeHandler(complaints)
-        library.propagate = True
+        _LIBRARY.removeHandler(complaints)
 
 
 def _resource() -> Resource:

@@ -67,6 +67,8 @@ class EventType(StrEnum):
     WORKER_RETIRED = "worker.retired"
     WORKER_LOST = "worker.lost"
     ENVIRONMENT_RELEASED = "environment.released"
+    SOURCE_REGISTERED = "source.registered"
+    SOURCE_RETIRED = "source.retired"
     DRILL_DECLARED = "drill.declared"
     DRILL_RETIRED = "drill.retired"
     DRILL_FIRED = "drill.fired"

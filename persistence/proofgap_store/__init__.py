@@ -6,7 +6,7 @@ Knows SQL and transactions, and is the only part of proofgap that does.
 from proofgap_store.access import Access
 from proofgap_store.audit import Audit
 from proofgap_store.declaring import Gap, RestoredLedger
-from proofgap_store.desk import Around, CheckPage, Desk, LogPart, NumberedCheck, Review, Source, Step
+from proofgap_store.desk import Around, CheckPage, Desk, Earlier, LogPart, NumberedCheck, Review, Step
 from proofgap_store.dispatching import Deliverable, RunDispatcher
 from proofgap_store.durations import StayQuery, Stays
 from proofgap_store.engine import RefusedByDatabaseError, UnavailableError, shown_address
@@ -66,6 +66,7 @@ from proofgap_store.shapes import (
 )
 from proofgap_store.signing_in import Entrance, Session
 from proofgap_store.signing_out import OpenSession
+from proofgap_store.sources import Source
 from proofgap_store.tokens import Issued, NewToken, Token
 from proofgap_store.verification import Anchors, Depth, Verification
 from proofgap_store.verifying import verify_file
@@ -92,6 +93,7 @@ __all__ = [
     "Desk",
     "Diagnosis",
     "Drill",
+    "Earlier",
     "Entrance",
     "Erasure",
     "Export",

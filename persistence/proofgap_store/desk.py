@@ -17,13 +17,15 @@ from proofgap.access import MAY, Action, Role, as_seen, viewer_of
 from proofgap.audit import NOTE, Actor, EventType, run_stream, system_stream
 from proofgap.errors import BadInputError
 from proofgap.facts import TERMINAL_RUN_STATUSES, SnapshotStatus, Struct
-from proofgap.records import Check, CheckResult, RunRecord
+from proofgap.records import Check, CheckResult, RunDetails, RunRecord
 from proofgap.text import check_words
-from proofgap_store import denials, read, views
+from proofgap_store import denials, read, sources, views
 from proofgap_store.audit_log import Draft, alone
+from proofgap_store.calls import made
 from proofgap_store.engine import Connection, rows
 from proofgap_store.gate import Gate, Writing
 from proofgap_store.shapes import HistoryEvent
+from proofgap_store.sources import Source
 
 TRAIL_EVENTS = 10
 """How many events of a run its page shows."""
@@ -58,8 +60,8 @@ FROM audit_event AS e WHERE e.stream = :stream AND e.type IN ('{EventType.RUN_CR
   AND (e.payload ->> '$.data.source' IS NULL OR e.payload ->> '$.data.source' <> e.payload ->> '$.data.target')
 ORDER BY e.seq DESC LIMIT {_STEPS_MAX}
 """  # noqa: S608 - as above
-_SOURCES_RUNS = 200  # how many of the newest runs of an environment are looked at for where backups came from
-_SOURCES = """
+_EARLIER_RUNS = 200  # how many of the newest runs of an environment are looked at for where backups came from
+_EARLIER = """
 SELECT workspace, environment, backup, target, driver, max(run) AS run FROM (
   SELECT workspace, environment, id AS run, details ->> '$.backup' AS backup, details ->> '$.target' AS target,
     details ->> '$.driver' AS driver
@@ -98,7 +100,7 @@ class Step(NamedTuple):
     actor: str
 
 
-class Source(NamedTuple):
+class Earlier(NamedTuple):
     """Where a backup of an environment came from in an earlier run, where it went, and by which driver, as far as known.
 
     ``run`` is one that wanted this, the last by its id: what else it wanted is on its record.
@@ -182,7 +184,7 @@ class Desk:
         with denials.recorded(self.gate, actor, self.clock):
             return self.gate.read(lambda connection: _checks(connection, snapshot_id, actor.id, page), (actor.id,))
 
-    def sources(self, scope: tuple[str, str], actor: Actor) -> tuple[Source, ...]:
+    def earlier(self, scope: tuple[str, str], actor: Actor) -> tuple[Earlier, ...]:
         """Read which backups the newest runs of an environment restored, for whoever may create runs there.
 
         Raises:
@@ -190,7 +192,41 @@ class Desk:
 
         """
         with denials.recorded(self.gate, actor, self.clock):
-            return self.gate.read(lambda connection: _sources(connection, scope, actor.id), (actor.id,))
+            return self.gate.read(lambda connection: _earlier(connection, scope, actor.id), (actor.id,))
+
+    def sources(self, scope: tuple[str, str], actor: Actor) -> tuple[Source, ...]:
+        """Read the registered sources of an environment, for whoever may create runs there.
+
+        Raises:
+            NotFoundError, ForbiddenError: the actor may not.
+
+        """
+        with denials.recorded(self.gate, actor, self.clock):
+            return self.gate.read(lambda connection: sources.listing(connection, scope, actor.id), (actor.id,))
+
+    def register_source(self, name: str, scope: tuple[str, str], details: RunDetails, actor: Actor) -> int:
+        """Register a source, or replace what its name stood for; gives the event's id.
+
+        Args:
+            name: what it is called in that environment; letters, digits and . _ -
+            scope: workspace and environment.
+            details: backup, and as far as it matters driver, manifest, selection, options and password file.
+            actor: who administers the environment.
+
+        Raises:
+            BadInputError: the name is none, the backup is missing, a fact is none of a source's, or it holds a secret.
+            NotFoundError, ForbiddenError: the actor does not administer that environment.
+
+        """
+        call = made(self.clock(), actor)
+        with denials.recorded(self.gate, actor, self.clock):
+            return self.gate.write(lambda connection: sources.registering(connection, name, scope, details, call))
+
+    def retire_source(self, name: str, scope: tuple[str, str], actor: Actor) -> int:
+        """Take a source off the list; gives the event's id. Raises as `register_source`, and if there is none."""
+        call = made(self.clock(), actor)
+        with denials.recorded(self.gate, actor, self.clock):
+            return self.gate.write(lambda connection: sources.retiring(connection, name, scope, call))
 
     def reviews(self, run_id: str, snapshot_id: str, actor: Actor) -> tuple[Review, ...]:
         """Read who said that they looked at a snapshot, the last one first.
@@ -259,10 +295,10 @@ def _log(connection: Connection, run_id: str, principal: str, place: tuple[int, 
     return LogPart(events=events, next=events[-1].event_id if len(found) > limit else None)
 
 
-def _sources(connection: Connection, scope: tuple[str, str], principal: str) -> tuple[Source, ...]:
+def _earlier(connection: Connection, scope: tuple[str, str], principal: str) -> tuple[Earlier, ...]:
     views.permit(connection, Action.CREATE, scope, principal)
-    found = rows(connection, _SOURCES, workspace=scope[0], environment=scope[1], limit=_SOURCES_RUNS)
-    return tuple(Source(**row) for row in found)
+    found = rows(connection, _EARLIER, workspace=scope[0], environment=scope[1], limit=_EARLIER_RUNS)
+    return tuple(Earlier(**row) for row in found)
 
 
 def _reviews(connection: Connection, run_id: str, snapshot_id: str, principal: str) -> tuple[Review, ...]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import zipfile
 
+import msgspec
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
+from proofgap.records import RunDetails
 from proofgap_app.web.pages import addresses
 from proofgap_app.web.site_settings import SignIn
 from tests.browser.conftest import narrow
@@ -15,7 +17,7 @@ from tests.browser.reading import tags_of, text_of
 from tests.browser.site import as_, identify
 from tests.browser.test_acting import FORM, record, send
 from tests.browser.test_run_page import RULES
-from tests.conformance.lives import OTTO, VERA, last, log_since
+from tests.conformance.lives import ADA, HOME, OTTO, VERA, last, log_since
 from tests.web.serving import served
 
 SCOPE = "default/local"
@@ -99,6 +101,30 @@ def test_the_form_is_filled_in_with_what_a_run_before_wanted(client, ledger, wan
     page = form(client, f"like={run_id}")
     assert text_of(page, "new-select") == "etc/* srv/*\n"
     assert as_(client, "sam").get(f"/new?like={run_id}").status == 404
+
+
+def test_the_form_is_filled_in_from_a_registered_source_and_makes_a_run_of_it(client, ledger, tmp_path):
+    said = RunDetails(
+        backup=f"{tmp_path}#latest",
+        driver="restic",
+        options=("tag=nightly",),
+        select=("etc/*",),
+        password_file="/etc/pw",  # noqa: S106 - where it is
+    )
+    ledger.desk.register_source("nightly", HOME, said, ADA)
+    link = addresses.new_from(SCOPE, "nightly")
+    assert f'href="{link}"'.replace("&", "&amp;") in form(client)
+    filled = fields(as_(client, "olga").get(link).body.decode())
+    assert (f"{tmp_path}#latest", "restic", "nightly", "/etc/pw") == tuple(
+        filled[name] for name in ("backup", "driver", "option.tag", "password_file")
+    )
+    other = fields(as_(client, "olga").get(f"{link}&driver=files").body.decode())
+    assert ("files", f"{tmp_path}#latest") == (other["driver"], other["backup"])
+    sent = {**filled, "select": "etc/*", "target": str(tmp_path / "t"), "dry": "yes"}
+    run_id = send(client, "/new", **sent).headers["location"].rpartition("/")[2]
+    assert said == msgspec.structs.replace(record(ledger, run_id).details, target=None, purpose=None, requested_by=None)
+    ledger.desk.retire_source("nightly", HOME, ADA)
+    assert (404, 404) == (as_(client, "olga").get(link).status, as_(client, "sam").get(link).status)
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,9 @@ class Faulty(sqlite.Connection):  # type: ignore[misc]
         try:
             _armed[0].around(_verb(statement), lambda: answers.append(work(statement, *parameters)), self)
         except BaseException:
-            for answer in answers:  # nobody gets it, but a traceback may keep it: no transaction ends while its rows are unread
+            for (
+                answer
+            ) in answers:  # nobody gets it, but a traceback may keep it: no transaction ends while its rows are unread
                 answer.close()
             raise
         return answers[0]

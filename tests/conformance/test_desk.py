@@ -107,14 +107,14 @@ def test_a_log_is_read_in_parts_that_together_are_all_of_it(ledger):
         ledger.desk.log(run_id, VERA)
 
 
-def test_sources_are_the_backups_that_an_environment_restored_each_once(ledger):
+def test_what_an_environment_restored_before_is_listed_once_each(ledger):
     for backup in ("b", "a", "b", None):
         ledger.create(NewRun(details=RunDetails(backup=backup, target="t")), ADA)
-    found = ledger.desk.sources(HOME, OLGA)
+    found = ledger.desk.earlier(HOME, OLGA)
     assert [(source.backup, source.target, source.driver) for source in found] == [("a", "t", None), ("b", "t", None)]
     for actor, error in ((VERA, ForbiddenError), (SAM, NotFoundError)):
         with pytest.raises(error):
-            ledger.desk.sources(HOME, actor)
+            ledger.desk.earlier(HOME, actor)
 
 
 def test_a_review_is_an_event_that_moves_nothing_and_its_words_can_be_erased(ledger):

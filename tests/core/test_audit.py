@@ -190,6 +190,7 @@ def test_the_set_of_event_types_is_closed():
         ),
         *("token.created", "token.revoked", "access.link_made", "access.signed_in", "access.signed_out"),
         *("worker.registered", "worker.retired", "worker.lost", "environment.released"),
+        *("source.registered", "source.retired"),
         *("drill.declared", "drill.retired", "drill.fired", "drill.missed"),
     }
     with pytest.raises(msgspec.ValidationError, match="Invalid enum value"):

@@ -18,7 +18,21 @@ if TYPE_CHECKING:
 
 _PIPED_WIDTH = 160
 _GROUPS = frozenset(
-    {"audit", "db", "decision", "diagram", "drill", "evidence", "help", "items", "machine", "run", "session", "token"}
+    {
+        "audit",
+        "db",
+        "decision",
+        "diagram",
+        "drill",
+        "evidence",
+        "help",
+        "items",
+        "machine",
+        "run",
+        "session",
+        "source",
+        "token",
+    }
 )  # named alone, they print their page
 _COMMANDS = {
     "restore": (
@@ -31,6 +45,7 @@ _COMMANDS = {
     "queue": ("queue:app", "Show what waits, what runs where, and which environments are held; release one."),
     "worker": ("worker:app", "Execute what is queued, until told to end: one on each machine."),
     "drill": ("drill:app", "Declare restores that are due by the calendar, as tests."),
+    "source": ("sources:app", "Register backups under names, list them, and retire them."),
     "items": ("items:app", "Report what became of each item, and read it."),
     "evidence": ("evidence:app", "Add evidence about the restored target, and read it."),
     "import": ("importing:app", "Take in records of other systems."),

@@ -33,6 +33,8 @@ _TOLD = {  # what needs no words but those that the event holds
     EventType.WORKER_RETIRED: "{worker}",
     EventType.WORKER_LOST: "{worker}",
     EventType.ENVIRONMENT_RELEASED: "held by {holder}",
+    EventType.SOURCE_REGISTERED: "{source}: {details[backup]}",
+    EventType.SOURCE_RETIRED: "{source}",
     EventType.DRILL_DECLARED: "{drill}: {details[cron]}",
     EventType.DRILL_RETIRED: "{drill}",
     EventType.DRILL_FIRED: "{drill}",

@@ -25,7 +25,7 @@ from proofgap_app.drivers.detect import is_database
 from proofgap_app.drivers.places import existing
 from proofgap_app.drivers.secrets import refuse_secrets
 
-__all__ = ["GROUP", "chosen", "driver_for", "names", "options_of", "usable"]
+__all__ = ["GROUP", "chosen", "driver_for", "names", "options_of", "told_apart", "usable"]
 
 GROUP = "proofgap.drivers"
 """The group of entry points that drivers are found in."""
@@ -76,13 +76,19 @@ def chosen(name: str | None, wanted: Request) -> tuple[Driver, Request]:
     """
     _check_texts(wanted)
     refuse_secrets(wanted)
-    scheme, colon, where = wanted.backup.partition(":")
-    if name is None and colon and scheme in names():
-        name, wanted = scheme, replace(wanted, backup=where)
+    name, backup = told_apart(name, wanted.backup)
+    wanted = replace(wanted, backup=backup)
     if name is None:
-        _existing(wanted.backup, scheme if colon else "")
+        scheme, colon, _ = backup.partition(":")
+        _existing(backup, scheme if colon else "")
     driver = driver_for(name, wanted.backup_path)
     return driver, driver.settled(wanted)
+
+
+def told_apart(name: str | None, backup: str) -> tuple[str | None, str]:
+    """Tell the driver from where the backup is, in a name such as ``restic:/srv/repo``; nothing is looked at."""
+    scheme, colon, where = backup.partition(":")
+    return (scheme, where) if name is None and colon and scheme in names() else (name, backup)
 
 
 def _existing(backup: str, scheme: str) -> None:

@@ -82,6 +82,8 @@ OTHERS = {
     EventType.WORKER_RETIRED: {"worker": "wk_1"},
     EventType.WORKER_LOST: {"worker": "wk_1", "beat_at_us": 1},
     EventType.ENVIRONMENT_RELEASED: {"holder": "rr_1"},
+    EventType.SOURCE_REGISTERED: {"source": "nightly", "details": {"backup": "restic:/srv/repo"}},
+    EventType.SOURCE_RETIRED: {"source": "nightly"},
     EventType.DRILL_DECLARED: {"drill": "dr_1", "details": {"cron": "0 4 * * *"}},
     EventType.DRILL_RETIRED: {"drill": "dr_1"},
     EventType.DRILL_FIRED: {"drill": "dr_1", "first_us": 1, "last_us": 1, "ticks": 1},

@@ -36,6 +36,11 @@ def new_like(run_id: str) -> str:
     return with_query(NEW, like=run_id)
 
 
+def new_from(scope: str, source: str) -> str:
+    """Give the address of the form of a new run, filled in from a registered source of an environment."""
+    return with_query(NEW, scope=scope, source=source)
+
+
 def decision(run_id: str, event_id: int) -> str:
     """Give the address of a decision as it was shown: it is read from the log."""
     return run(run_id, f"decisions/{event_id}")

@@ -1,4 +1,4 @@
-"""A new run from the page: the environment, then the tool, then what is restored into what; or the same as a run before.
+"""A new run from the page: the environment, then what is restored into what; from a registered source, or as a run before.
 
 Whatever is wrong is shown beside the field that it is about, all that was typed stays, and nothing is created. A server
 that serves only whoever started it looks at backup and target as the command line does; one that serves others looks at
@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from starlette.responses import RedirectResponse, Response
 
 from proofgap.access import ANY_ENVIRONMENT, MAY, Action
-from proofgap.errors import BadInputError
+from proofgap.errors import BadInputError, NotFoundError
 from proofgap.facts import Struct
 from proofgap.records import RunDetails
 from proofgap.text import check_id
@@ -31,15 +31,20 @@ from proofgap_app.worker import record
 from proofgap_store import NewRun
 
 _HTML = ("text/html",)
-_NO_FAULTS: Mapping[str, str] = MappingProxyType({})
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class Of(Struct):
-    """Where a run is to be made, by which driver (empty: as the backup says), and as which run before it."""
+    """Where a run is to be made, by which driver (empty: as the backup says), from which source, or as which run before it."""
 
     scope: str = ""
     driver: str | None = None
+    source: str = ""
     like: str = ""
+
+    def begun(self) -> dict[str, str]:
+        """Say what the form was begun with."""
+        return {name: value for name, value in (("source", self.source), ("like", self.like)) if value}
 
 
 class _Place(NamedTuple):
@@ -52,12 +57,20 @@ class _Place(NamedTuple):
 
 def new(call: Call, query: Of) -> Response:
     """Ask what is to be restored."""
-    values = _like(call, query.like)
+    values = _from_source(call, query) if query.source else _like(call, query.like)
     if query.driver not in {None, values.get("driver")}:  # another driver has other options
         values = {name: value for name, value in values.items() if not name.startswith(wanting.OPTION)}
         values["driver"] = query.driver or ""
     values["scope"] = query.scope or values["scope"]
-    return _asked(call, values, like=query.like)
+    return _asked(call, values, begun=query.begun())
+
+
+def _from_source(call: Call, query: Of) -> dict[str, str]:
+    """Give what a registered source says of a run."""
+    found = {source.name: source for source in call.ledger.desk.sources(runs.scope_of(query.scope), call.actor)}
+    if query.source not in found:
+        raise NotFoundError("source", check_id("source", query.source))
+    return wanting.values_of(found[query.source].details) | {"scope": query.scope}
 
 
 def _like(call: Call, run_id: str) -> dict[str, str]:
@@ -109,7 +122,7 @@ def _options(values: Mapping[str, str]) -> dict[str, str]:
 
 
 def _asked(
-    call: Call, values: Mapping[str, str], faults: Mapping[str, str] = _NO_FAULTS, *, like: str = ""
+    call: Call, values: Mapping[str, str], faults: Mapping[str, str] = _NOTHING, *, begun: Mapping[str, str] = _NOTHING
 ) -> Response:
     places = _places(call, values["scope"])
     chosen = next((place for place in places if place.is_on), None)
@@ -126,8 +139,9 @@ def _asked(
         form=form,
         faulty=tuple(field for field in form.fields if field.fault),
         fault=faults.get("", ""),
-        tools=_tools(values, like),
+        tools=_tools(values, begun),
         sources=call.ledger.desk.sources(runs.scope_of(chosen.value), call.actor),
+        earlier=call.ledger.desk.earlier(runs.scope_of(chosen.value), call.actor),
     )
 
 
@@ -141,10 +155,10 @@ def _places(call: Call, wanted: str) -> list[_Place]:
     return [_Place(value, " / ".join(scope), value == only) for scope in scopes for value in [runs.scope_value(scope)]]
 
 
-def _tools(values: Mapping[str, str], like: str) -> tuple[Filter, ...]:
+def _tools(values: Mapping[str, str], begun: Mapping[str, str]) -> tuple[Filter, ...]:
     """Give the tools to choose between: those that are installed here, and the one that was named."""
     named = values.get("driver", "")
-    asked = {"scope": values["scope"], **({"like": like} if like else {})}
+    asked = {"scope": values["scope"], **begun}
     return tuple(
         Filter(
             name or "as the backup says", None, f"{addresses.NEW}?{urlencode(asked | {'driver': name})}", name == named
