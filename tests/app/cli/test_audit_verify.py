@@ -92,6 +92,15 @@ def test_a_rolled_back_copy_is_found_by_the_pin_and_by_the_head_file(cli, file):
         assert (result.code, "ROLLBACK" in result.out, "declare-restore" in result.out) == (1, True, True)
 
 
+def test_a_policy_that_is_none_is_refused_with_the_line_and_one_remedy(cli, file):
+    policy = cli.folder / "policy"
+    policy.write_text("$ proofgap audit policy\nquorum none\n", "utf-8")
+    refused = cli("audit", "verify", "--policy", str(policy))
+    problem = "'$ proofgap audit policy' is no line of it, or a second quorum. Get it again: proofgap audit policy."
+    assert (refused.code, refused.err.startswith("proofgap: --policy: '/")) == (2, True)
+    assert refused.err.endswith(f"' is none: {problem}\n")
+
+
 def test_a_policy_with_another_key_makes_it_unverifiable_with_exit_3(cli, file):
     policy = cli.folder / "policy"
     key = "proofgap.example/log+9c1a9f8d+AWzs"
