@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import zipfile
+from importlib.metadata import EntryPoint
 
 import msgspec
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 from proofgap.records import RunDetails
+from proofgap_app import drivers
 from proofgap_app.web.pages import addresses
 from proofgap_app.web.site_settings import SignIn
 from tests.browser.conftest import narrow
@@ -125,6 +127,20 @@ def test_the_form_is_filled_in_from_a_registered_source_and_makes_a_run_of_it(cl
     assert said == msgspec.structs.replace(record(ledger, run_id).details, target=None, purpose=None, requested_by=None)
     ledger.desk.retire_source("nightly", HOME, ADA)
     assert (404, 404) == (as_(client, "olga").get(link).status, as_(client, "sam").get(link).status)
+
+
+def test_a_driver_that_lacks_what_it_needs_is_asked_no_options_and_its_run_is_refused_with_the_extra(
+    client, wanted, monkeypatch
+):
+    """A link of the form leads to the form, never to a problem: on a server for others the worker may well have the driver."""
+    ours = drivers._installed()
+    dist = next(point.dist for point in ours if point.name == "files")
+    lacking = EntryPoint("tape", "no_such_module:Driver [tapes]", drivers.GROUP)._for(dist)
+    monkeypatch.setattr(drivers, "_installed", lambda: [*ours, lacking])
+    page = as_(client, "olga").get("/new?scope=default%2Flocal&driver=tape")
+    assert (page.status, fields(page.body.decode())["driver"]) == (200, "tape")
+    answer = send(client, "/new", **wanted | {"driver": "tape"})
+    assert (answer.status, "pip install 'proofgap[tapes]'" in text_of(answer.body.decode(), "main")) == (422, True)
 
 
 @pytest.mark.parametrize(

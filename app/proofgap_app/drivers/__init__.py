@@ -25,7 +25,7 @@ from proofgap_app.drivers.detect import is_database
 from proofgap_app.drivers.places import existing
 from proofgap_app.drivers.secrets import refuse_secrets
 
-__all__ = ["GROUP", "chosen", "driver_for", "names", "options_of", "told_apart", "usable"]
+__all__ = ["GROUP", "chosen", "driver_for", "is_usable", "names", "options_of", "told_apart", "usable"]
 
 GROUP = "proofgap.drivers"
 """The group of entry points that drivers are found in."""
@@ -41,10 +41,11 @@ def names() -> tuple[str, ...]:
 
 def usable() -> tuple[str, ...]:
     """Give the names of the drivers that work here: one may lack a package that it needs, or be broken."""
-    return tuple(filter(_is_usable, names()))
+    return tuple(filter(is_usable, names()))
 
 
-def _is_usable(name: str) -> bool:
+def is_usable(name: str) -> bool:
+    """Tell whether there is such a driver here that works."""
     try:
         driver_for(name, Path())
     except BadInputError:

@@ -116,7 +116,7 @@ def _settled(call: Call, details: RunDetails) -> RunDetails:
 def _options(values: Mapping[str, str]) -> dict[str, str]:
     """Give the options to ask for: those that the driver declares, and those that are on record or were sent."""
     name = values.get("driver", "")
-    declared = drivers.options_of(name) if name in drivers.names() else {}
+    declared = drivers.options_of(name) if name and drivers.is_usable(name) else {}
     others = {key.removeprefix(wanting.OPTION): "" for key in values if key.startswith(wanting.OPTION)}
     return others | dict(declared)
 
