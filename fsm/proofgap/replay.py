@@ -27,7 +27,6 @@ Edge = tuple[str, str, str]
 Report = Callable[[Finding], None]
 _CLOCK_TOLERANCE_US = 60_000_000  # two writers at once take their times before they know who is first
 _ENTRIES = msgspec.json.Decoder(Entry)
-_PROJECTION_FIELDS = ("facts", "viewer", "decision", "facts_digest", "rule", "rules_version")
 _BIRTHS = MappingProxyType(
     {
         EventType.RUN_CREATED: (Machine.RUN, "draft"),

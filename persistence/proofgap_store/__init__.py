@@ -37,7 +37,7 @@ from proofgap_store.moving import MovedLedger
 from proofgap_store.outside import CustodyError
 from proofgap_store.procrastination import ProcrastinateDispatcher
 from proofgap_store.pruning import Pruned, PruneOrder
-from proofgap_store.reasons import Cause, Change, Why
+from proofgap_store.reasons import Cause, Change, DecisionHistory, Why
 from proofgap_store.redaction import Erasure, Redaction
 from proofgap_store.replaying import Replay
 from proofgap_store.roles_postgresql import RoleCheck
@@ -88,6 +88,7 @@ __all__ = [
     "CustodyError",
     "Database",
     "DatabaseCheck",
+    "DecisionHistory",
     "Deliverable",
     "Depth",
     "Desk",

@@ -36,7 +36,7 @@ from proofgap_store.gate import Answer, Gate, Writing
 from proofgap_store.holds import Hold, HoldOn
 from proofgap_store.pruning import Pruned, PruneOrder
 from proofgap_store.questions import EVERY_EVENT, NEWEST, Progress, silent
-from proofgap_store.reasons import Change, Why
+from proofgap_store.reasons import DecisionHistory, Why
 from proofgap_store.redaction import Erasure, Redaction
 from proofgap_store.replaying import Replay
 from proofgap_store.rotation import LogKey
@@ -249,14 +249,14 @@ class Audit:
         """
         return self._read(actor, lambda connection: reasons.why(connection, run, actor.id))
 
-    def history(self, run: str, actor: Actor) -> tuple[Change, ...]:
-        """Read each projection that changed a run's decision, oldest first, with the events that caused it.
+    def history(self, run: str, actor: Actor) -> DecisionHistory:
+        """Read each projection that changed a run's decision, oldest first, with the events that caused it, as far as it is known.
 
         Raises:
             NotFoundError: there is no such run, or it is not visible.
 
         """
-        return self._read(actor, lambda connection: reasons.changes(connection, run, actor.id))
+        return self._read(actor, lambda connection: reasons.history(connection, run, actor.id))
 
     def replay(self, run: str | None, actor: Actor, progress: Progress = silent) -> Replay:
         """Decide every logged projection anew, of one run or of all, and compare every field.

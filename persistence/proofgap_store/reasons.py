@@ -67,6 +67,13 @@ class Change(Struct):
     causes: tuple[Cause, ...]
 
 
+class DecisionHistory(Struct):
+    """Each change of a run's decision that is known, oldest first, and how many projections before them were pruned."""
+
+    changes: tuple[Change, ...]
+    pruned: int
+
+
 def why(connection: Connection, run: str, principal: str) -> Why:
     """Read what the last decision of a run rests on.
 
@@ -97,7 +104,7 @@ def _answers(decided: int) -> Iterator[RuleAnswer]:
         yield RuleAnswer(rule=rule, condition=condition, state=None if rule > decided else rule == decided)
 
 
-def changes(connection: Connection, run: str, principal: str) -> tuple[Change, ...]:
+def history(connection: Connection, run: str, principal: str) -> DecisionHistory:
     """Read every projection for the record that changed a run's decision, oldest first; after a pruning, from the first that is left.
 
     Raises:
@@ -105,25 +112,30 @@ def changes(connection: Connection, run: str, principal: str) -> tuple[Change, .
 
     """
     views.visible(connection, run, principal, Action.AUDIT)
-    return tuple(_changes(questions.each(connection, Selection(_OF_RUN, {"stream": run_stream(run)}))))
+    return _history(questions.each(connection, Selection(_OF_RUN, {"stream": run_stream(run)})))
 
 
-def _changes(events: Iterator[LoggedEvent]) -> Iterator[Change]:
-    before: dict[str, Any] = {}
+def _history(events: Iterator[LoggedEvent]) -> DecisionHistory:
+    changes: list[Change] = []
     causes: list[Cause] = []
+    before: dict[str, Any] = {}
+    pruned = 0
     for event in events:
-        kind = event.entry["type"]
-        if kind == EventType.RUN_TRANSITION_REFUSED or event.is_pruned:
-            continue  # it changed nothing, or nobody knows what
+        is_projection = event.entry["type"] == EventType.DECISION_PROJECTED
+        if event.is_pruned and is_projection:
+            pruned, causes = pruned + 1, []  # what came before it caused what nobody knows any more
+        if event.is_pruned or event.entry["type"] == EventType.RUN_TRANSITION_REFUSED:
+            continue
         with questions.reading(event) as data:
-            if kind != EventType.DECISION_PROJECTED:
+            if not is_projection:
                 causes.append(_cause(event))
                 continue
             decision: dict[str, Any] = data["decision"]
             change = _change(event, before, tuple(causes))
         if decision != before:
-            yield change
+            changes.append(change)
         before, causes = decision, []
+    return DecisionHistory(changes=tuple(changes), pruned=pruned)
 
 
 def _change(event: LoggedEvent, before: dict[str, Any], causes: tuple[Cause, ...]) -> Change:

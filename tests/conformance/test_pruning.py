@@ -15,7 +15,7 @@ from proofgap.facts import RunEvent
 from proofgap.findings import Finding
 from proofgap.merkle import inclusion_proof, verify_inclusion
 from proofgap.replay import Definitions, Stored, StreamReplay
-from proofgap_store import Erasure, Export, HoldOn, LogQuery, PruneOrder, StayQuery
+from proofgap_store import DecisionHistory, Erasure, Export, HoldOn, LogQuery, PruneOrder, StayQuery
 from proofgap_store.engine import RefusedByDatabaseError, connected, transaction
 from proofgap_store.pruning import HeldError
 from proofgap_store.questions import PrunedError
@@ -171,6 +171,9 @@ def test_a_run_whose_beginning_was_pruned_goes_on(ledger, file):
     assert fire(ledger, run, "complete", actor=WIM).status == "completed"
     prove(ledger, run)
     assert ledger.show(run, ADA.id, ADA).decision.state == "completed_with_evidence"
+    known = ledger.audit.history(run, UDO)
+    assert known.pruned > 0
+    assert [cause.event for cause in known.changes[0].causes] == ["succeed", "complete"], "start caused what was pruned"
     retried = ledger.retry(run, OLGA).run_id
     assert ledger.peek(retried, OLGA).status == "draft"
     assert len(ledger.list_runs(ADA.id, ADA).rows) == 2
@@ -197,10 +200,15 @@ def test_the_log_of_a_run_is_read_with_its_places_only(ledger, ended, file):
 
 def test_questions_say_that_it_was_pruned_and_make_nothing_up(ledger, ended, file, tmp_path):
     seen = ledger.audit.as_seen(ADA.id, ended, ledger._clock(), UDO)
+    told = [
+        event.entry["type"] for event in ledger.history(ended, ADA.id) if event.entry["stream"] == run_stream(ended)
+    ]
     prune(ledger, file)
     with pytest.raises(PrunedError, match=r"was pruned.*audit\.pruned"):
         ledger.audit.why(ended, UDO)
-    assert ledger.audit.history(ended, UDO) == ()
+    assert ledger.audit.history(ended, UDO) == DecisionHistory(
+        changes=(), pruned=told.count("restore.decision.projected")
+    )
     assert ledger.audit.replay(None, UDO).projections == 0
     assert {stay.count for stay in ledger.audit.durations(StayQuery(), UDO)} == {0}
     now = ledger.audit.as_seen(ADA.id, ended, ledger._clock(), UDO)

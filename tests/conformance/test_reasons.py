@@ -11,6 +11,7 @@ from proofgap.decision import RULES
 from proofgap.errors import BadInputError, ForbiddenError, NotFoundError
 from proofgap.facts import RunEvent, RunStatus
 from proofgap.records import Machine
+from proofgap_store import DecisionHistory
 from proofgap_store.documents import DamagedError
 from proofgap_store.durations import StayQuery
 from proofgap_store.engine import execute, rows
@@ -149,7 +150,7 @@ def test_why_speaks_of_the_record_and_not_of_what_somebody_was_shown(ledger):
 def test_the_history_of_a_decision_is_each_change_with_the_events_that_caused_it(ledger):
     run_id = live(ledger)
     fire_evidence = prove(ledger, run_id)
-    changes = ledger.audit.history(run_id, UDO)
+    changes = ledger.audit.history(run_id, UDO).changes
     assert [change.state for change in changes] == [
         *("not_executed", "not_executed", "in_progress", "completed_proof_incomplete"),
         *("completed_proof_incomplete", "completed_with_evidence"),
@@ -178,7 +179,7 @@ def test_a_refused_attempt_and_a_showing_cause_no_change(ledger):
 
 def test_an_imported_run_has_one_decision_caused_by_its_import(ledger):
     ledger.import_facts(lines(facts("x1", "failed")), ADA)
-    (change,) = ledger.audit.history("x1", UDO)
+    (change,) = ledger.audit.history("x1", UDO).changes
     assert (change.state, change.causes[0].type, change.causes[0].actor) == ("failed", "restore.run.imported", "ada")
 
 
@@ -415,4 +416,4 @@ def test_a_run_whose_decisions_were_taken_out_of_the_log_has_no_why(ledger):
         execute(connection, "DELETE FROM audit_event WHERE type = 'restore.decision.projected'")
     with pytest.raises(NotFoundError, match="decision of restore run"):
         ledger.audit.why(run_id, UDO)
-    assert ledger.audit.history(run_id, UDO) == ()
+    assert ledger.audit.history(run_id, UDO) == DecisionHistory(changes=(), pruned=0)

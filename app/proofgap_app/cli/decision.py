@@ -100,9 +100,12 @@ def history(run: str, /, *, access: Access = ACCESS) -> int:
     with opened(access) as ledger:
         found = ledger.audit.history(run, me())
     if access.json:
-        output.json_line({"run": run, "changes": found})
+        output.json_line({"run": run, "changes": found.changes, "pruned": found.pruned})
     else:
-        output.table(("Event", "Decision", "Rule", "Because of", "By", "Recorded"), map(_cells, found))
+        output.table(("Event", "Decision", "Rule", "Because of", "By", "Recorded"), map(_cells, found.changes))
+        if found.pruned:
+            told = output.amount(found.pruned, "projection")
+            output.note(f"{told} before that cannot be told: pruned, and in the export that was kept")
     return 0
 
 

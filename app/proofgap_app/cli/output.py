@@ -110,7 +110,7 @@ def _aligned(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 def _block(head: Sequence[str], row: Sequence[str]) -> tuple[str, ...]:
     """Give a row as lines for a narrow terminal: what it is, and below it what is known of it, by name."""
     known = zip(head[1:], row[1:], strict=True)
-    return row[0], *(f"{name}: {text}" for name, text in known if text != ABSENT)
+    return f"{head[0]}: {row[0]}", *(f"{name}: {text}" for name, text in known if text != ABSENT)
 
 
 def is_wide(width_min: int) -> bool:

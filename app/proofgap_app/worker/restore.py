@@ -56,7 +56,6 @@ from proofgap_store import Claim, NewRun
 PREVIEW_VALID_US = 3_600_000_000
 """How long a preview may be acted on: one hour, in microseconds."""
 
-_NO_FACTS = RunDetails()
 _LOG = structlog.get_logger("proofgap.worker")
 
 
