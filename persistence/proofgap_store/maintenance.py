@@ -77,6 +77,11 @@ class Database:
         """
         return self.gate.read(_checked)
 
+    @property
+    def is_on_server(self) -> bool:
+        """Whether the ledger is a database on a server, which has roles."""
+        return self.gate.is_on_server
+
     def powers(self) -> tuple[str, ...]:
         """Say why this user could switch the guards off: on a server only; whoever can open a file always can."""
         return self.gate.read(roles_postgresql.powers) if self.gate.is_on_server else ()

@@ -103,15 +103,15 @@ def upgrade_schema(*, access: Access = ACCESS) -> int:
     """Bring the schema of the ledger to the one of this version: all of it, or nothing. Events stay as they are."""
     url = check_text("--ledger", settings.ledger_url(access.ledger))
     done = upgrade(url)
-    with opened(access):
-        pass  # what a ledger of this schema begins with is there now, such as its first key
+    with opened(access) as ledger:  # what a ledger of this schema begins with is there now, such as its first key
+        is_short = ledger.database.is_on_server and bool(ledger.database.roles().missing)
     if access.json:
         output.json_line(done)
     elif done.before == done.after:
         output.data(f"Nothing to do: the schema is {done.after} already ({done.events} audit events)")
     else:
         output.data(f"Schema {done.before} -> {done.after}: {done.events} audit events, as they were")
-        output.note("Next: proofgap audit checkpoint")
+        output.note(f"Next: proofgap {'db roles --apply' if is_short else 'audit checkpoint'}")
     return Exit.OK
 
 

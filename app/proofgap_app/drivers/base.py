@@ -210,6 +210,7 @@ class Plan:
     digest: str
     folders: tuple[PlannedItem, ...] = ()  # directories that items lie in; not counted
     marker: str | None = None  # of the target, when the plan was made: what was written since then is told by it
+    in_place: frozenset[str] = frozenset()  # keys of items that the run says it found there and left alone
 
     @property
     def selected(self) -> int:

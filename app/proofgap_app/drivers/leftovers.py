@@ -2,9 +2,11 @@
 
 Theory. A target may hold exactly what the backup holds, and the run may have written none of it. The system stamps a file whenever
 its content, names, owner, permissions or times change (``st_ctime``), and no program can choose that stamp. The newest stamp
-among the items that are there when a plan is made is the plan's marker: what has a newer one was written since; what has not, and is
+among the items that are there when a plan is made is the plan's marker: what has a newer one was written or given away since; what has not, and is
 as in the backup, is a leftover. Only stamps of the target itself are compared, so no two clocks have to agree. Where stamps are
 too coarse, or follow the time of last change, a restored file may pass for a leftover, and never the other way round.
+A stamp is renewed by whoever gives files to another owner, too. So what the run says that it found there and left alone is a
+leftover whatever its stamp: what a run reports can take away from evidence, and never add to it.
 
 Owns the marker of files, and what a leftover's check says. Refuses to know what is compared.
 """
@@ -18,9 +20,10 @@ from dataclasses import replace
 from msgspec import structs
 
 from proofgap.errors import BadInputError
-from proofgap.records import Check, CheckResult, Level
+from proofgap.facts import ItemResult
+from proofgap.records import Check, CheckResult, Item, Level
 from proofgap.text import shown
-from proofgap_app.drivers.base import Plan, PlannedItem
+from proofgap_app.drivers.base import Action, Plan, PlannedItem
 from proofgap_app.drivers.target import Target
 
 LEFTOVER = "not_written_since_the_plan"
@@ -42,10 +45,15 @@ def newest(found: Iterable[os.stat_result | None]) -> str:
     return str(max((status.st_ctime_ns for status in found if status is not None), default=0))
 
 
+def left_alone(item: Item) -> bool:
+    """Tell whether a run says of an item that it was there already, as in the backup."""
+    return item.result is ItemResult.SUCCEEDED and item.action == Action.UNCHANGED
+
+
 def unless_left_over(check: Check, status: os.stat_result | None, plan: Plan) -> Check:
     """Give what a check is worth: one that passed on what was there before the plan was made is none."""
     is_old = status is not None and plan.marker is not None and status.st_ctime_ns <= number_of(plan.marker)
-    if not is_old or check.result is not CheckResult.PASSED:
+    if not (is_old or check.subject in plan.in_place) or check.result is not CheckResult.PASSED:
         return check
     return structs.replace(
         check, method="none", level=Level.L0, expected=None, observed=LEFTOVER, result=CheckResult.SKIPPED

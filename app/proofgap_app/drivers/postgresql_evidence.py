@@ -97,7 +97,10 @@ class _Comparison:
         found = content(self.connection, data.name, self.plan.marker, self.wanted.figures.encoding, _silent)
         if not isinstance(found, Found):
             yield _compared(key, "existence", Level.L4, "readable", found)
-        elif found.older and (found.number, found.sha256) == (data.rows.count, data.rows.sha256):
+        elif (found.older or key in self.plan.in_place) and (found.number, found.sha256) == (
+            data.rows.count,
+            data.rows.sha256,
+        ):
             yield _skipped(key, LEFTOVER)
         else:
             yield _compared(key, "number of rows", Level.L4, str(data.rows.count), str(found.number))

@@ -11,15 +11,15 @@ Owns the order of the events of a snapshot, and the sample. Refuses to know how 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
-import msgspec
+from msgspec import structs
 
 from proofgap.audit import Actor
 from proofgap.errors import BadInputError, ProofgapError
-from proofgap.facts import SnapshotEvent
+from proofgap.facts import ItemResult, SnapshotEvent
 from proofgap.records import Check, CheckResult, Level, RunDetails, SnapshotDetails
 from proofgap_app.drivers import driver_for
 from proofgap_app.drivers.base import (
@@ -32,9 +32,11 @@ from proofgap_app.drivers.base import (
     Unit,
     no_progress,
 )
+from proofgap_app.drivers.leftovers import left_alone
 from proofgap_app.drivers.traced import traced
 from proofgap_app.worker.record import requested
 from proofgap_store import Ledger, Receipt
+from proofgap_store.views import Page
 
 _NOTHING = EvidenceReport(SnapshotDetails(), ())
 
@@ -94,7 +96,7 @@ def collect(
     """
     details = ledger.peek(run_id, actor).details
     driver, plan = _planned(details)
-    plan = replace(plan, marker=details.marker)
+    plan = replace(plan, marker=details.marker, in_place=frozenset(_left_alone(ledger, run_id, actor)))
     looked_at = plan if sample is None else drawn(plan, sample)
 
     def look() -> EvidenceReport:
@@ -107,6 +109,14 @@ def collect(
         return ledger.fire_evidence(snapshot, event, actor, given=report.found, checks=report.checks)
 
     return gather(lambda: ledger.begin_evidence(run_id, actor), fire, look, plan)
+
+
+def _left_alone(ledger: Ledger, run_id: str, actor: Actor) -> Iterator[str]:
+    """Give the keys of the items of which the run says that they were there already."""
+    page = Page(result=ItemResult.SUCCEEDED)
+    while items := ledger.items(run_id, actor.id, page):
+        yield from (item.key for item in items if left_alone(item))
+        page = structs.replace(page, after=items[-1].key)
 
 
 def drawn(plan: Plan, sample: Sample) -> Plan:
@@ -134,7 +144,7 @@ def _planned(details: RunDetails) -> tuple[Driver, Plan]:
 
 def _sampled(report: EvidenceReport, sample: Sample, numbers: tuple[int, int]) -> EvidenceReport:
     drawn_from = f"a sample of {numbers[0]} of {numbers[1]} items by seed {sample.seed}, no difference tolerated"
-    return report._replace(found=msgspec.structs.replace(report.found, method=f"{report.found.method}; {drawn_from}"))
+    return report._replace(found=structs.replace(report.found, method=f"{report.found.method}; {drawn_from}"))
 
 
 def no_expectation(identity: str) -> EvidenceReport:

@@ -19,6 +19,7 @@ from proofgap.audit import Actor
 from proofgap.facts import RunEvent, SnapshotEvent
 from proofgap.records import Item, RunDetails, RunRecord
 from proofgap_app.drivers.base import EvidenceReport
+from proofgap_app.drivers.leftovers import left_alone
 from proofgap_app.worker.lease import Grip
 from proofgap_app.worker.stop import Heard, Stop
 from proofgap_app.worker.watching import Watcher
@@ -45,8 +46,11 @@ class Recorder:
     _series: str = field(default_factory=new_token)  # of idempotency keys: another process may write about the same run
     _writes: int = 0
     _unreported: list[Item] = field(default_factory=list)
+    _in_place: set[str] = field(default_factory=set)  # keys of what was there already, and was left alone
 
     def _report(self, item: Item) -> None:
+        if left_alone(item):
+            self._in_place.add(item.key)
         self._unreported.append(item)
         if len(self._unreported) >= _BATCH_ITEMS:
             self._flush()

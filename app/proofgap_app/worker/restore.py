@@ -14,6 +14,7 @@ Owns the order of the steps and what a failing one leads to. Refuses to know for
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -362,6 +363,7 @@ class Restore(Recorder):
 
     def _collect(self, plan: Plan) -> None:
         """Read the target and compare it with the backup; a snapshot that cannot be produced fails, the run does not."""
+        plan = dataclasses.replace(plan, in_place=frozenset(self._in_place))
 
         def look() -> EvidenceReport:
             with self.stop.heard(Heard.IF_REPEATED):

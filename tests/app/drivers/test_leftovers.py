@@ -76,6 +76,28 @@ def test_the_time_of_last_change_of_a_leftover_says_nothing(tmp_path: Path, forg
     assert {check.observed for check in report.checks} == {LEFTOVER}
 
 
+@pytest.mark.parametrize("kind", ["tar.gz", "directory", "db"])
+def test_a_leftover_that_is_given_to_another_owner_after_the_run_is_still_a_leftover(tmp_path: Path, kind: str) -> None:
+    """That renews every stamp, and is what people do after a restore; the run says itself that it wrote none of it."""
+    backup, shell = backup_of(kind, tmp_path), Shell(tmp_path)
+    for _ in range(2):
+        shell.restore_inside(backup)
+    run = shell.last().run["id"]
+    for path in (shell.target, *shell.target.rglob("*")):
+        os.chown(path, -1, os.getegid())
+    assert shell.inside("evidence", "collect", run).code == 0
+    assert shell.last().verdicts == [("failed", "inconclusive"), ("failed", "inconclusive")]
+
+
+@pytest.mark.parametrize("found", [set(), {"a.txt"}])
+def test_what_a_run_left_alone_is_a_leftover_whatever_its_stamp_says(tmp_path: Path, found: set[str]) -> None:
+    plan = planned(tmp_path)
+    written(plan, *FILES)
+    report = FilesDriver().collect(replace(plan, in_place=frozenset(found)))
+    assert {check.subject for check in report.checks if check.observed == LEFTOVER} == found
+    assert report.found.verdict == ("inconclusive" if found else "match")
+
+
 def test_a_run_that_nobody_planned_here_is_compared_and_says_what_it_cannot_tell(tmp_path: Path) -> None:
     """It was reported from outside, so nobody noted what lay there before."""
     report = FilesDriver().collect(replace(planned(tmp_path, *FILES), marker=None))
