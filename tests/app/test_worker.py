@@ -358,7 +358,10 @@ def test_where_no_worker_works_the_next_restore_finds_out_that_the_one_before_wa
     backup = backup_of("tar", tmp_path)
     gone = left_running(shell, backup)
     ran = shell.restore_inside(backup)
-    assert (ran.code, "its worker was lost" in ran.err) == (15, True)
+    assert (
+        ran.code,
+        "its worker was lost. See that no tool is at work there; then: proofgap queue release" in ran.err,
+    ) == (15, True)
     assert {record.id: record.status for record in _runs(shell)}[gone] == "failed"
 
 
@@ -384,6 +387,27 @@ def test_a_worker_reaps_on_while_a_drill_is_prepared(shell: Shell, tmp_path: Pat
         lost = left_running(shell, backup_of("tar", tmp_path))
         wait_for(lambda: crew.ledger.peek(lost, me()).status == "failed")
         may_end.set()
+
+
+def test_a_worker_that_is_told_twice_to_end_does_not_wait_for_a_drill_that_is_being_prepared(shell: Shell) -> None:
+    """A preview reads a whole backup, and nothing of it is lost: others take the drill up."""
+    began, may_end = threading.Event(), threading.Event()
+    with opened(shell) as ledger:
+        ledger.fleet.deliver_by(InlineDispatcher(idle_seconds=0.02))
+        crew = Crew(
+            ledger=ledger, actor=WORKER, new=here(NewWorker(name="-", lease_us=900_000)), body=lambda _job: None
+        )
+        crew.look_after = lambda _lease: (began.set(), may_end.wait(60))[0]
+        thread = threading.Thread(target=crew.work)
+        thread.start()
+        try:
+            assert began.wait(30)
+            crew.halt()
+            thread.join(20)
+            assert not thread.is_alive()
+        finally:
+            may_end.set()
+            thread.join()
 
 
 def test_what_an_engine_brings_after_the_drain_began_is_left_to_others(shell: Shell, tmp_path: Path) -> None:

@@ -201,7 +201,7 @@ class Restore(Recorder):
         except BusyError as error:
             if self._is_resumed:
                 raise
-            self._end_blocked(EndReason.TARGET_BUSY, error.because)
+            self._end_blocked(EndReason.TARGET_BUSY, f"{error.because}. {error.remedy}".rstrip("."))
 
     def _demand_free(self) -> None:
         """Look before the run is queued: one that is resumed waits on, with its approvals.

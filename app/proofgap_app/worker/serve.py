@@ -6,7 +6,7 @@ whole backup, and nobody is to wait for that. The engine
 (`proofgap_store.dispatching`) decides how a thread comes to know that a run waits; the claim decides who gets it.
 
 Ends, from gentle to hard: *drain* takes nothing new and lets every run end; *stop* also asks every tool to stop, and
-records what came of it. Whatever is harder than that is the silence of a lost worker. A worker that was found lost,
+records what came of it, and leaves a drill that is being prepared to others. Whatever is harder than that is the silence of a lost worker. A worker that was found lost,
 because it was frozen or cut off, stops its tools, registers anew and goes on.
 
 While the database is away nothing is claimed, and whoever executes waits with what there is to record. Nobody is
@@ -38,6 +38,7 @@ from proofgap_store.fencing import new_token
 
 _LOG = structlog.get_logger("proofgap.worker")
 _PAUSE_SECONDS = 1.0
+_LISTENS_SECONDS = 0.2
 _LOOKS_A_LEASE = 3
 
 
@@ -104,8 +105,12 @@ class Crew:
             while not self._draining.is_set():
                 self._work()
         finally:
-            if self._tending is not None:
-                self._tending.join()
+            self._see_tending_out()
+
+    def _see_tending_out(self) -> None:
+        """Wait until the fleet is looked after, unless told to stop: a drill that is half prepared is taken up by others."""
+        while self._tending is not None and self._tending.is_alive() and not self._halted.is_set():
+            self._tending.join(_LISTENS_SECONDS)
 
     def _work(self) -> None:
         """Work as long as one lease lasts."""
@@ -129,7 +134,7 @@ class Crew:
                 if time.monotonic() - looked >= self._seconds_between_looks:
                     self._look(lease)
                     looked = time.monotonic()
-                self._draining.wait(min(0.2, self._seconds_between_looks))
+                self._draining.wait(min(_LISTENS_SECONDS, self._seconds_between_looks))
         finally:
             ending.set()
             engine.join()
@@ -156,7 +161,7 @@ class Crew:
         _carefully(self._reap)
         if self._tending is None or not self._tending.is_alive():
             self._tending = threading.Thread(
-                target=_carefully, args=(partial(self.look_after, lease),), name="looks after the fleet"
+                target=_carefully, args=(partial(self.look_after, lease),), name="looks after the fleet", daemon=True
             )
             self._tending.start()
 
