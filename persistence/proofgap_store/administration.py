@@ -29,7 +29,7 @@ from proofgap_store.keys import KeyFile
 from proofgap_store.outside import CustodyError
 from proofgap_store.procrastination import ProcrastinateDispatcher
 from proofgap_store.read import grants, roles
-from proofgap_store.schema import REVISION, migrate, revision
+from proofgap_store.schema import REVISION, migrate, of_another_version, revision
 from proofgap_store.transitions import Call
 
 DEFAULT_SCOPE = ("default", "local")
@@ -114,8 +114,7 @@ def _bring_up(gate: Gate, found: str | None, *, create: bool) -> None:
     if found == REVISION:
         return
     if found is not None:
-        remedy = "Bring it up with: proofgap db upgrade." if found < REVISION else "Use the version that made it."
-        raise UnavailableError(f"its schema is {found}, this version works with {REVISION}", remedy)
+        raise of_another_version(found)
     if not create:
         raise UnavailableError("there is no ledger yet", "Make one with: proofgap init.")
     migrate(gate.engine, None)

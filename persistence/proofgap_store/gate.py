@@ -251,10 +251,14 @@ class Gate:
 
         Raises:
             GuardsError: names them.
+            UnavailableError: they are those of another version, to which somebody brought the ledger up meanwhile.
 
         """
         differences = self.guards(connection, found)
         if differences:
+            revision = schema.revision(connection)
+            if revision is not None and revision > schema.REVISION:
+                raise schema.of_another_version(revision) from cause
             raise GuardsError(*differences) from cause
 
     def _announce(self, written: Sequence[Written]) -> None:

@@ -136,6 +136,12 @@ def revision(connection: Connection) -> str | None:
     return None
 
 
+def of_another_version(found: str) -> UnavailableError:
+    """Give the error that says that the schema which is there is not the one that this version of the code works with."""
+    remedy = "Bring it up with: proofgap db upgrade." if found < REVISION else "Use the version that made it."
+    return UnavailableError(f"its schema is {found}, this version works with {REVISION}", remedy)
+
+
 def migrate(engine: Engine, before: str | None) -> None:
     """Bring a schema from one revision to the one of this version: all of it, or nothing.
 

@@ -6,7 +6,7 @@ import pytest
 
 from proofgap.errors import ProofgapError
 from proofgap.facts import RunEvent, SnapshotEvent
-from proofgap_store import Ledger, NewRun
+from proofgap_store import Ledger, NewRun, UnavailableError
 from proofgap_store.audit_log import SwallowedError
 from proofgap_store.gate import Gate
 from proofgap_store.schema import NO_DRIFT, GuardsError
@@ -48,6 +48,16 @@ def test_nothing_is_written_while_a_foreign_trigger_is_there(ledger, path, write
     with pytest.raises(GuardsError, match=r"foreign: zz_harmless.*proofgap audit declare-gap") as caught:
         write(ledger, run_id)
     assert (caught.value.missing, caught.value.foreign) == ((), ("zz_harmless",))
+    assert tables(ledger) == before
+
+
+def test_who_was_at_work_while_the_ledger_was_brought_up_is_told_so_and_not_to_declare_a_gap(ledger, path):
+    """The guards are those of the newer version: whoever put them back as they were would take them away."""
+    run_id = live(ledger, "running")
+    run_sql(path, "DROP TRIGGER receipt_is_never_deleted", "UPDATE alembic_version SET version_num = '9999'")
+    before = tables(ledger)
+    with pytest.raises(UnavailableError, match=r"its schema is 9999, this version works with \d{4}\. Use the version"):
+        WRITES["fire"](ledger, run_id)
     assert tables(ledger) == before
 
 
