@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import psycopg
 import pytest
 
+from proofgap_store.migrations.scripts import NAMES, statements
 from proofgap_store.schema import REVISION
 from tests import postgresql
 from tests.store.raw import behind_the_guards, connect
 from tests.store.test_maintenance import old
 
 __all__ = ["old"]
+
+BEFORE = NAMES[-2].partition("_")[0]
 
 
 @pytest.fixture
@@ -93,3 +97,20 @@ def test_a_ledger_is_moved_and_the_roles_of_its_database_are_given_their_rights(
         assert (warned.code, "so that no guard holds it: log in as a member of proofgap_app" in warned.err) == (9, True)
         again = cli("db", "move", url, "--ledger", f"sqlite:///{cli.folder / 'proofgap.db'}")
         assert (again.code, "holds a ledger already" in again.err) == (2, True)
+
+
+def test_after_an_upgrade_on_a_server_the_next_step_is_to_give_the_roles_what_they_lack(cli):
+    """Without it, erasing is refused to those whose right it is."""
+    with postgresql.database(empty=True) as url:
+        with psycopg.connect(url) as connection:
+            connection.execute("CREATE SCHEMA proofgap; SET search_path = proofgap")
+            for name in NAMES[:-1]:
+                for statement in statements(name, "postgresql"):
+                    connection.execute(statement.encode())
+            connection.execute("CREATE TABLE alembic_version (version_num text)")
+            connection.execute("INSERT INTO alembic_version VALUES (%s)", (BEFORE,))
+        there = ("--ledger", url)
+        done = cli.ok("db", "upgrade", *there)
+        assert done.out.startswith(f"Schema {BEFORE} -> {REVISION}: ")
+        assert "Next: proofgap db roles --apply" in done.err
+        cli.ok("db", "roles", "--apply", *there)
