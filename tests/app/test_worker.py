@@ -16,10 +16,12 @@ from urllib.request import urlopen
 
 import pytest
 from msgspec.structs import replace
+from structlog.testing import capture_logs
 
 from proofgap.facts import RunEvent
 from proofgap.records import RunDetails
 from proofgap_app.cli.ledgers import me
+from proofgap_app.cli.worker import warn_of_powers
 from proofgap_app.drivers import names
 from proofgap_app.drivers.files import FilesDriver
 from proofgap_app.worker.health import served
@@ -28,6 +30,7 @@ from proofgap_app.worker.serve import Crew
 from proofgap_app.worker.unattended import Hands
 from proofgap_store import InlineDispatcher, Ledger, NewDrill, NewRun, NewWorker
 from proofgap_store.dispatching import Execute, never
+from tests import postgresql
 from tests.app.restoring import Backup, Shell, backup_of, opened, tree, wait_for
 
 WORKER = replace(me(), kind="worker", via="worker")
@@ -426,3 +429,16 @@ def test_what_an_engine_brings_after_the_drain_began_is_left_to_others(shell: Sh
         crew = Crew(ledger=ledger, actor=WORKER, new=wanted, body=hands.execute)
         crew.work()
         assert ([False], "queued") == (answers, ledger.peek(run_id, me()).status)
+
+
+@pytest.mark.parametrize(("groups", "powers"), [((), 3), (("app",), 0)])
+def test_a_worker_that_no_guard_holds_says_so_when_it_begins(
+    tmp_path: Path, groups: tuple[str, ...], powers: int
+) -> None:
+    """A superuser could switch off what keeps the log; whoever only appends to it cannot."""
+    with postgresql.database() as url:
+        Ledger.open(url, owner=me().id, key=tmp_path / "key").close()
+        login = postgresql.as_member(url, *groups) if groups else url
+        with Ledger.open(login, create=False, key=tmp_path / "key") as ledger, capture_logs() as lines:
+            warn_of_powers(ledger)
+    assert len([line for line in lines if line["event"] == "worker.held_by_no_guard"]) == powers

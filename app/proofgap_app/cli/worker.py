@@ -95,6 +95,7 @@ def worker(
     actor = as_worker(me())
     names = {"environments": "--serve", "new.concurrency": "--concurrency", "new.lease_us": "--lease"}
     with opened(access) as ledger, naming(**names):
+        warn_of_powers(ledger)
         crew = crew_of(ledger, actor, new, patience_s)
         with _told(crew), served(crew, metrics) as port:
             if port is not None:
@@ -102,6 +103,14 @@ def worker(
             crew.work()
     _LOG.info("worker.ended_its_work", **crew.counts)
     return Exit.OK
+
+
+def warn_of_powers(ledger: Ledger) -> None:
+    """Say in the log why no guard of the database holds this worker, where its user could switch them off."""
+    for power in ledger.database.powers():
+        _LOG.warning(
+            "worker.held_by_no_guard", because=power, remedy="Log in as a member of proofgap_app: see db roles."
+        )
 
 
 def crew_of(ledger: Ledger, actor: Actor, new: NewWorker, patience_s: float) -> Crew:
