@@ -155,3 +155,19 @@ def test_what_lies_beside_the_backup_in_the_target_stays(shell: Shell, tmp_path:
     (shell.target / "own.txt").write_bytes(b"mine")
     assert shell.restore_inside(backup_of("tar", tmp_path), "--overwrite").code == 0
     assert tree(shell.target) == {**FILES, "own.txt": b"mine"}
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_completed_run_that_left_a_differing_file_as_it_was_says_so_beside_its_decision(
+    shell: Shell, tmp_path: Path, *, overwrite: bool
+) -> None:
+    """Such as the half of a file that a killed run has left: the decision's words do not say it."""
+    backup = backup_of("tar", tmp_path)
+    shell.restore_inside(backup)
+    (shell.target / "b.bin").write_bytes(FILES["b.bin"][:1000])
+    shell.restore_inside(backup, *(["--overwrite"] if overwrite else []))
+    told = shell.last()
+    assert told.ended == ("completed_with_evidence", "completed", None)
+    assert (told.counts.get("skipped"), told.details.attention) == (
+        (None, None) if overwrite else (1, "completed_with_follow_up")
+    )

@@ -132,9 +132,9 @@ def holds_nothing(plan: Plan) -> bool:
 
 
 def ended(execution: Execution, outcome: Outcome, source: Completeness) -> RunDetails:
-    """Say how the run ended; that all of a backup was restored which lacked something itself stays in sight: no status says it."""
+    """Say how the run ended. That the backup lacked something, or that items were left as they were, stays in sight: no status says it."""
     is_completed = outcome.status in {RunStatus.COMPLETED, RunStatus.COMPLETED_WITH_ERRORS}
-    is_lacking = is_completed and source is Completeness.INCOMPLETE
+    is_lacking = is_completed and (source is Completeness.INCOMPLETE or bool(execution.counts.skipped))
     return RunDetails(
         attention=Attention.COMPLETED_WITH_FOLLOW_UP if is_lacking else None,
         counts=execution.counts,

@@ -351,9 +351,9 @@ def interrupted(shell: Shell, backup: object, stop: Stop, witness: Witness) -> T
     return shell.last()
 
 
-def has_begun(target: Path) -> bool:
-    """Tell whether a file of the backup is in the target."""
-    return target.is_dir() and any(path.stat().st_size for path in target.iterdir())
+def has_begun(target: Path, number: int = 1) -> bool:
+    """Tell whether so many files of the backup are in the target; the last of them may be half there."""
+    return target.is_dir() and sum(path.stat().st_size > 0 for path in target.iterdir()) >= number
 
 
 STOPPED = [
@@ -402,7 +402,7 @@ def test_a_new_run_over_a_killed_one_restores_the_rest(
 ):
     """What was whole is left alone, what was half there is replaced, and the lock that was left behind is no obstacle."""
     backup = large_borg.copy(tmp_path, LARGE)
-    begun = {"execute": lambda: when(lambda: has_begun(shell.target), sends(shell.target, signal.SIGKILL))}
+    begun = {"execute": lambda: when(lambda: has_begun(shell.target, 2), sends(shell.target, signal.SIGKILL))}
     told = interrupted(shell, backup.path, Stop(), Witness(before=begun))
     assert told.ended == ("failed", "failed", "worker_lost")
     shell.restore_inside(backup, "--overwrite")
