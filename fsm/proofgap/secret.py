@@ -3,7 +3,8 @@
 Theory. The log keeps for ever what it is told, and everybody who may look reads it. A password reaches a tool by a file, or by the
 environment of whoever executes; in the name of a backup, of a target or in an option it is refused, whoever asks. What a tool
 said of an item is told by a worker and cannot be refused without losing the item: a tool that fails may repeat its own command
-line, or the address that it could not reach. There the secret is taken out, and the rest is kept.
+line, or the address that it could not reach. There the secret is taken out, and the rest is kept: a message about a file that is
+called like a secret, such as etc/passwd, is what people are to read.
 
 Owns the shapes. Every part of one has a length, so that no text takes long. Refuses to know where texts come from, and the
 secrets that somebody knows by value (`drivers.secrets`).
@@ -23,27 +24,46 @@ from proofgap.text import shown
 HIDDEN = "***"
 """What stands in the place of a secret."""
 
-WORDS = r"pass(?:word|phrase|wd|code)?|pwd|secret|token|credentials?|authorization|api[-_]?key|access[-_]?key|private[-_]?key|account[-_]?key"
+WORDS = (
+    r"(?:(?<!by)(?<!com)pass(?!e[ds]|ing|age|port|enger|ive)(?:word|phrase|wd|code)?|pwd|secret(?!ar|ion|ly)|token(?!i)|credentials?"
+    r"|authorization|api[-_]?key|access[-_]?key|private[-_]?key|account[-_]?key)"
+)
+"""What secrets are called; not what only begins or ends so, such as ``passed``, ``bypass``, ``tokenizer``."""
+
+_SAYS = (
+    r"(?:is|are|was|were|has|had|no|none|not|null|nothing|never|cannot|could|unable|failed|failure|error|invalid|incorrect|wrong|bad|missing"
+    r"|required|expired|revoked|denied|rejected|refused|permission|operation|access|input|output|file|directory|link|read|write|open"
+    r"|stat|owner|group|mode|size|content|contents|checksum|digest|expected|differs?|different|exists|already|unknown|unchanged|unsupported|too|try)"
+    r"(?=[\s,;!?)]|[.:](?:\s|$)|$)"
+)
+"""What tools say of a file or a secret that has such a name, after a colon: it tells what happened, and gives nothing away."""
+
+_VALUE = (
+    r"(?:(?:bearer|basic)\s+)?[\"']?)"
+    r"(?P<secret>(?<=\")(?:\\.|[^\"\\])*(?=\")|(?<=')(?:\\.|[^'\\])*(?=')|[^\s\"'&;,]+)"
+)
+_MIXED = r"(?=[a-z+/_.=~-]{0,1024}(?-i:[A-Z0-9]))"  # only small letters are a word
 USERINFO = re.compile(
     r"(?P<before>[a-zA-Z][a-zA-Z0-9+.-]{0,30}://[^\s/@:'\"]{0,256}:)(?P<secret>[^\s@'\"]{1,1024})(?=@)"
 )
-ASSIGNED = re.compile(
-    rf"(?i)(?P<before>(?:{WORDS})[\w.-]{{0,40}}[\"']?\s*[=:]\s*(?:(?:bearer|basic)\s+)?[\"']?)"
-    r"(?P<secret>(?<=\")(?:\\.|[^\"\\])*(?=\")|(?<=')(?:\\.|[^'\\])*(?=')|[^\s\"'&;,]+)"
+ASSIGNED = re.compile(rf"(?i)(?P<before>{WORDS}[\w.-]{{0,40}}[\"']?\s*=\s*{_VALUE}")
+_STATED = re.compile(  # the last part of a path, before a colon, is the name of a file
+    rf"(?i)(?P<before>(?<![\w./-])[\w.-]{{0,256}}?{WORDS}[\w-]{{0,40}}[\"']?\s*:\s*(?!{_SAYS}){_VALUE}"
 )
 _SHAPES = (
     re.compile(
         r"(?P<before>)-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|$)", re.DOTALL
     ),
     USERINFO,
-    re.compile(r"(?i)(?P<before>\b(?:bearer|basic)\s+)[a-z0-9+/_.=~-]{8,}"),
+    re.compile(rf"(?i)(?P<before>\b(?:bearer|basic)\s+){_MIXED}[a-z0-9+/_.=~-]{{8,}}"),
     ASSIGNED,
-    re.compile(rf"(?i)(?P<before>--(?:{WORDS})\s+)\S+"),
+    _STATED,
+    re.compile(rf"(?i)(?P<before>--{WORDS}\s+)\S+"),
     re.compile(r"(?P<before>\b)(?:AKIA|ASIA)[A-Z0-9]{16}\b"),
-    re.compile(r"(?P<before>\b)(?:gh[pousr]_|glpat-|xox[abpr]-|sk-)[A-Za-z0-9_-]{12,}"),
+    re.compile(rf"(?P<before>\b)(?:gh[pousr]_|glpat-|xox[abpr]-|sk-){_MIXED}[A-Za-z0-9_-]{{12,}}"),
     re.compile(r"(?P<before>\b)eyJ[A-Za-z0-9_-]{8,2048}\.[A-Za-z0-9_-]{8,2048}\.[A-Za-z0-9_-]{0,2048}"),
 )
-_NAME = re.compile(rf"(?i)(?:^|[-_.]|[a-z])(?:{WORDS})(?:$|[-_.])")
+_NAME = re.compile(rf"(?i)(?:^|[-_.]|[a-z]){WORDS}(?:$|[-_.])")
 _NO_SECRETS = re.compile(r"(?i)(?:file|fd|command|path|id|name)$")
 _REMEDY = "Hand it in by --password-file, or in the environment of whoever executes."
 
@@ -63,8 +83,7 @@ def holds_secret(place: str) -> bool:
     >>> [holds_secret(place) for place in ("sftp://me:pw@host/repo", "https://host/?token=abc", "secret:/srv/repo")]
     [True, True, False]
     """
-    assigned = (found["before"] for found in ASSIGNED.finditer(place))
-    return USERINFO.search(place) is not None or any("=" in before for before in assigned)
+    return USERINFO.search(place) is not None or ASSIGNED.search(place) is not None
 
 
 def refuse_in_place(field: str, place: str) -> None:

@@ -29,6 +29,8 @@ PIECES = (
     "a",
     "9",
     "}",
+    "/",
+    "denied",
     "\\",
     "&",
 )
@@ -59,6 +61,47 @@ def test_what_is_named_a_secret_is_taken_out_and_nothing_else(text, expected):
     assert redacted(text) == expected
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "etc/passwd: Cannot open: Permission denied",
+        "cannot open 'etc/passwd': Permission denied",
+        "tar: passwd: Cannot open: No such file or directory",
+        "srv/token: 3 of 4 blocks were read",
+        "home/me/password.txt: checksum differs",
+        "secret-plans.odt: owner differs",
+        "tokenizer.json: 3 bytes more than expected",
+        "120 checks passed: 118, failed: 2; passed=118",
+        "compass: north, bypass=1",
+        "token: expired",
+        "wrong password: try again",
+        "authorization: denied.",
+        "basic authentication is not offered",
+        "models/sk-learn-model-weights.bin",
+    ],
+)
+def test_what_is_said_of_a_file_or_a_token_stays_as_it_is(text):
+    """The record keeps what was said once and for all: a word that is taken out of it for nothing is lost."""
+    assert redacted(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("password: hunter2", "password: ***"),
+        ("PGPASSWORD:hunter2 was refused", "PGPASSWORD:*** was refused"),
+        ("X-Auth-Token: abcdef", "X-Auth-Token: ***"),
+        ("password: no-one-knows", "password: ***"),
+        ("authorization: bearer abcdefgh", "authorization: bearer ***"),
+        ("spring.datasource.password: hunter2", "spring.datasource.password: ***"),
+        ("'token': denied99", "'token': ***"),
+        ("https://host/x?secretkey=abc", "https://host/x?secretkey=***"),
+    ],
+)
+def test_a_secret_that_is_stated_after_its_name_is_taken_out(text, expected):
+    assert redacted(text) == expected
+
+
 @given(st.lists(st.sampled_from(PIECES), max_size=30).map("".join))
 def test_taking_secrets_out_twice_takes_out_no_more(text):
     assert redacted(redacted(text)) == redacted(text)
@@ -66,7 +109,7 @@ def test_taking_secrets_out_twice_takes_out_no_more(text):
 
 @pytest.mark.parametrize(
     "piece",
-    ["a", "a-", "password", "a://", "a://b:", "eyJ-", "-eyJaaaaaaaa", "pwd=\\", 'pwd="\\', "--token", "bearer "],
+    ["a", "a-", "password", "a://", "a://b:", "eyJ-", "-eyJaaaaaaaa", "pwd=\\", 'pwd="\\', "--token", "bearer ", "pass:", "a.pass"],
 )
 def test_the_longest_text_of_the_slowest_kind_is_read_to_its_end(piece):
     """A worker says what it likes, and as much of it as is let in: with a part of any length this would never end."""
