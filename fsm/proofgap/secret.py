@@ -99,16 +99,18 @@ def refuse_in_option(key: str, value: str) -> None:
 
 
 def refuse_secrets(given: RunDetails) -> None:
-    """Refuse facts of a run that hold a secret. Raises `BadInputError`, as above."""
+    """Refuse facts of a run that hold a secret, and options that nobody can read. Raises `BadInputError`, as above."""
     for field, place in (("backup", given.backup), ("target", given.target)):
         refuse_in_place(field, place or "")
     refuse_in_options(given.options)
 
 
 def refuse_in_options(options: tuple[str, ...]) -> None:
-    """Refuse options, each ``KEY=VALUE``, that are, or hold, a secret. Raises `BadInputError`, as above."""
+    """Refuse options that are no ``KEY=VALUE``, or are, or hold, a secret. Raises `BadInputError`, as above."""
     for option in options:
-        key, _, value = option.partition("=")
+        key, sign, value = option.partition("=")
+        if not (key and sign):
+            raise BadInputError("options", "hold one that is no KEY=VALUE", "Write each with a name and an equals sign.")
         refuse_in_option(key, value)
 
 

@@ -13,7 +13,9 @@ from axe_playwright_python.sync_playwright import Axe
 from proofgap.records import RunDetails
 from proofgap_app import drivers
 from proofgap_app.web.pages import addresses
+from proofgap_app.web.pages.wanting import values_of
 from proofgap_app.web.site_settings import SignIn
+from proofgap_app.worker.record import requested
 from tests.browser.conftest import narrow
 from tests.browser.reading import tags_of, text_of
 from tests.browser.site import as_, identify
@@ -141,6 +143,13 @@ def test_a_driver_that_lacks_what_it_needs_is_asked_no_options_and_its_run_is_re
     assert (page.status, fields(page.body.decode())["driver"]) == (200, "tape")
     answer = send(client, "/new", **wanted | {"driver": "tape"})
     assert (answer.status, "pip install 'proofgap[tapes]'" in text_of(answer.body.decode(), "main")) == (422, True)
+
+
+def test_an_option_that_came_on_record_without_a_value_fills_in_an_empty_field():
+    """Ledgers took such options before they were refused; what is on record is shown, and stops no page and no worker."""
+    details = RunDetails(backup="/b", target="/t", options=("compact", "tag=a=b"))
+    assert values_of(details)["option.compact"] == ""
+    assert requested(details)[1].options == {"compact": "", "tag": "a=b"}
 
 
 @pytest.mark.parametrize(

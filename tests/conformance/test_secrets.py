@@ -53,6 +53,21 @@ def test_an_option_that_is_or_holds_a_secret_is_refused_and_nothing_is_recorded(
     assert len(log(ledger)) == before
 
 
+@pytest.mark.parametrize("option", ["compact", "", "=yes"])
+def test_an_option_that_is_no_key_and_value_is_refused_and_nothing_is_recorded(ledger, option):
+    """No driver could be told of it, and no form could show it."""
+    run_id, details = live(ledger, "draft"), RunDetails(options=(option,))
+    before = len(log(ledger))
+    for attempt in (
+        lambda: ledger.create(NewRun(details=details), OLGA),
+        lambda: ledger.fire(run_id, RunEvent.SCOPE, OLGA, given=details),
+        lambda: ledger.fleet.declare_drill(NewDrill(cron="* * * * *", details=WANTED, options=(option,)), OLGA),
+    ):
+        with pytest.raises(BadInputError, match="KEY=VALUE"):
+            attempt()
+    assert len(log(ledger)) == before
+
+
 def test_what_a_worker_says_of_an_item_is_without_secrets_wherever_it_is_read(ledger, tmp_path):
     """In the ledger's own rows, so in every page, answer and export of them; and the log is still whole."""
     run_id = live(ledger, "running")

@@ -45,6 +45,11 @@ def scoped(wanted: RunDetails, request: Request) -> RunDetails:
     )
 
 
+def options_of(details: RunDetails) -> dict[str, str]:
+    """Give the options of a run by their names; what is on record without a value is one that is empty."""
+    return {key: value for key, _, value in (option.partition("=") for option in details.options)}
+
+
 def requested(details: RunDetails) -> tuple[str | None, Request]:
     """Give the driver's name and the request that a run has on record, so that any worker can go on with it.
 
@@ -60,7 +65,6 @@ def requested(details: RunDetails) -> tuple[str | None, Request]:
             "does not say which backup goes where",
             "Say both: proofgap run scope RUN --backup BACKUP --into TARGET.",
         )
-    options = dict(option.split("=", 1) for option in details.options)
     return details.driver, Request(
         backup=details.backup,
         target=details.target,
@@ -68,7 +72,7 @@ def requested(details: RunDetails) -> tuple[str | None, Request]:
         overwrite=details.overwrite,
         select=details.select,
         expects_nothing=details.expects_nothing,
-        options=options,
+        options=options_of(details),
         password_file=None if details.password_file is None else Path(details.password_file),
     )
 

@@ -14,6 +14,7 @@ from proofgap.records import RunDetails
 from proofgap.text import check_text, shown
 from proofgap_app.web.pages import addresses, words
 from proofgap_app.web.pages.forms import Field, Form
+from proofgap_app.worker.record import options_of
 
 OPTION = "option."
 """What the name of a field begins with that is an option of the driver."""
@@ -71,7 +72,7 @@ def _filled(field: Field, values: Mapping[str, str], faults: Mapping[str, str]) 
 
 def values_of(details: RunDetails) -> dict[str, str]:
     """Give what a form is filled in with to want the same as an earlier run."""
-    options = dict(option.split("=", 1) for option in details.options)
+    options = options_of(details)
     texts = {name: getattr(details, name) or "" for name in _TEXTS}
     marks = {name: "yes" for name in ("overwrite", "expects_nothing") if getattr(details, name)}
     return texts | marks | {"select": "\n".join(details.select)} | {OPTION + key: options[key] for key in options}
