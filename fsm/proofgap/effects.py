@@ -222,13 +222,14 @@ def _details(record: RunRecord, event: RunEvent, given: RunDetails, moment: Mome
                 overwrite=False,
                 options=(),
                 password_file=None,
+                prepared_by=(),
             )
-            before = _without_foreign_point(before, given)
+            before = _prepared(_without_foreign_point(before, given), moment)
         case RunEvent.CHECK:
-            before = _unseen(before)
+            before = _prepared(_unseen(before), moment)
         case RunEvent.PREVIEW:
             given = replace(given, preview=_preview(before, given.preview or PreviewFacts()))
-            before = replace(before, approvals=())  # they were for what the preview before this one showed
+            before = _prepared(replace(before, approvals=()), moment)  # they were for what the preview before this one showed
         case RunEvent.APPROVE:
             approval = Approval(by=moment.actor, plan_digest=(before.preview or PreviewFacts()).plan_digest)
             return replace(before, approvals=(*before.approvals, approval))
@@ -240,6 +241,12 @@ def _details(record: RunRecord, event: RunEvent, given: RunDetails, moment: Mome
             pass
     merged: RunDetails = merge(before, given)
     return merged
+
+
+def _prepared(details: RunDetails, moment: Moment) -> RunDetails:
+    """Keep who prepared the plan, beside whoever asked for it: it is theirs as well, and not for them to approve."""
+    others = {*details.prepared_by, moment.actor} - {details.requested_by}
+    return replace(details, prepared_by=tuple(sorted(others)))
 
 
 def _without_foreign_point(details: RunDetails, given: RunDetails) -> RunDetails:

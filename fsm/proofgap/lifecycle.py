@@ -145,10 +145,11 @@ class RestoreRunMachine(Law):
     guard_reasons: ClassVar[Mapping[str, str]] = RUN_GUARDS
 
     def approver_is_somebody_else(self) -> bool:
-        """Whether the approver neither asked for the run, in person or by a token, nor approved this plan before."""
+        """Whether the approver neither asked for the run, in person or by a token, nor prepared or approved this plan before."""
         details, actor = self._attempt.record.details, self._attempt.moment.actor
-        involved = {details.requested_by, details.requested_for, *(given.by for given in details.approvals)}
-        return self._holds("approver_is_somebody_else", actor not in involved)
+        involved = {details.requested_by, details.requested_for, *details.prepared_by}
+        approved = {given.by for given in details.approvals}
+        return self._holds("approver_is_somebody_else", actor not in involved | approved)
 
     def preview_names_a_plan(self) -> bool:
         """Whether there is something to say yes to: a plan that can be told from every other."""

@@ -137,6 +137,7 @@ class RunDetails(Struct, omit_defaults=True):
     recovery_point_basis: RecoveryPointBasis | None = None
     requested_by: str | None = None
     requested_for: str | None = None  # who made the token that asked: they know its secret, and could have asked by it
+    prepared_by: tuple[str, ...] = ()  # who else scoped, checked or previewed what is to be approved now
     priority: Priority | None = None
     deadline_us: Count | None = (
         None  # when it must have ended: a waiting run is blocked then, a running one asked to stop

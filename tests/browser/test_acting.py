@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from proofgap.errors import RefusedError
 from proofgap.facts import RunEvent
 from proofgap.records import PreviewFacts, RunDetails
 from proofgap_app.web.pages import addresses
@@ -123,6 +124,25 @@ def test_where_approvals_are_needed_a_second_person_gives_them_and_the_first_can
     assert send(client, addresses.run(run_id, "approve"), "otto", version=version).status == 303
     assert record(ledger, run_id).details.approvals[0].by == "otto"
     assert send(client, addresses.run(run_id, "queue"), "otto", version=version + 1, confirm="strict").status == 303
+
+
+@pytest.mark.parametrize("prepared", [("scope",), ("check",), ("preview",), ("scope", "check", "preview")])
+def test_whoever_prepared_a_plan_is_no_second_person_to_it_until_somebody_else_prepares_it_anew(ledger, prepared):
+    ledger.access.declare_environment((HOME[0], "strict"), ADA, approvals_required=1)
+    for actor in (OLGA, OTTO):
+        ledger.access.grant(actor.id, "operator", (HOME[0], "strict"), ADA)
+    make = Maker(ledger)
+    run_id = make.new(environment="strict", actor=OLGA)
+    steps = {"scope": {}, "check": {"plan_digest": "p1"}, "preview": {"preview": PreviewFacts(created=1)}}
+    for event, given in steps.items():
+        make.fire(run_id, event, OTTO if event in prepared else OLGA, **given)
+    assert record(ledger, run_id).details.prepared_by == ("otto",)
+    with pytest.raises(RefusedError, match="nor whoever prepared its plan"):
+        make.fire(run_id, "approve", OTTO)
+    for event, given in steps.items():
+        make.fire(run_id, event, OLGA, **given)
+    make.fire(run_id, "approve", OTTO)
+    assert record(ledger, run_id).details.approvals[0].by == "otto"
 
 
 def test_whoever_does_not_approve_a_plan_ends_the_run(client, ledger):

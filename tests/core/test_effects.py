@@ -49,6 +49,7 @@ SAMPLES = {
     "recovery_point_basis": RecoveryPointBasis.STATED,
     "requested_by": "eve",
     "requested_for": "eve",
+    "prepared_by": ("eve",),
     "priority": 7,
     "deadline_us": 1,
     "worker": "wk_1",
@@ -113,7 +114,9 @@ TAKES = {
     "cancel": ENDING,
     "block": {"end_reason", "source_completeness", "attention"},
 }
-NOBODY_HANDS_IN = {"requested_by", "requested_for", "retry_of", "attempt", "approvals", "cancel_requested_by"}
+NOBODY_HANDS_IN = {
+    *("requested_by", "requested_for", "prepared_by", "retry_of", "attempt", "approvals", "cancel_requested_by"),
+}
 
 
 def test_the_samples_of_this_test_cover_every_field_and_differ_from_not_known():

@@ -85,7 +85,8 @@ def _place_in_line(record: RunRecord) -> Iterator[Field]:
 def approve(record: RunRecord) -> Form:
     """Ask for a second person's yes to exactly this plan."""
     notes = (
-        "You say yes to exactly the plan above. Whoever asked for the run cannot, nor whoever made the token that asked.",
+        "You say yes to exactly the plan above. Whoever asked for the run or prepared the plan cannot, nor whoever made the token "
+        "that asked.",
     )
     return Form("Approve this plan", addresses.run(record.id, "approve"), "Approve", (_version(record),), notes)
 

@@ -88,6 +88,7 @@ def _wanted(record: RunRecord) -> tuple[tuple[str, str], ...]:
             "Kind": "dry run: nothing is ever written" if record.is_dry_run else "restore",
             "Requested by": details.requested_by,
             **({} if details.requested_for is None else {"By a token of": details.requested_for}),
+            **({"Prepared by": ", ".join(details.prepared_by)} if details.prepared_by else {}),
         }
     ) + _stated(record)
 
