@@ -25,6 +25,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
 from proofgap.errors import BadInputError, ProofgapError
+from proofgap.secret import redacted
 from proofgap_store import dialect as dialects
 from proofgap_store.dialect import SQLITE, Dialect, Readers, Statement, dialect_of
 from proofgap_store.sqlite_library import sqlite
@@ -93,8 +94,8 @@ def address(url: str) -> URL:
 
 
 def shown_address(url: str) -> str:
-    """Write where a ledger is without the password."""
-    return address(url).render_as_string()
+    """Write where a ledger is without the password, wherever in the URL it stands."""
+    return redacted(address(url).render_as_string())
 
 
 def make_engine(url: str, *, synchronous: str = "FULL") -> Engine:
