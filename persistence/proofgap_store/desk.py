@@ -19,7 +19,7 @@ from proofgap.errors import BadInputError
 from proofgap.facts import TERMINAL_RUN_STATUSES, SnapshotStatus, Struct
 from proofgap.records import Check, CheckResult, RunDetails, RunRecord
 from proofgap.text import check_words
-from proofgap_store import denials, read, sources, views
+from proofgap_store import denials, questions, read, sources, views
 from proofgap_store.audit_log import Draft, alone
 from proofgap_store.calls import made
 from proofgap_store.engine import Connection, rows
@@ -73,7 +73,7 @@ _REVIEWS_MAX = 20
 _REVIEWS = f"""
 SELECT e.event_id, e.actor, e.at_us, (SELECT value FROM audit_private AS p WHERE p.event_id = e.event_id AND p.path = :note) AS note
 FROM audit_event AS e
-WHERE e.run = :run AND e.type = '{EventType.EVIDENCE_REVIEWED}' AND e.payload ->> '$.data.snapshot' = :snapshot
+WHERE e.run = :run AND {questions.OF_A_RUN} = '{EventType.EVIDENCE_REVIEWED}' AND e.payload ->> '$.data.snapshot' = :snapshot
 ORDER BY e.event_id DESC LIMIT {_REVIEWS_MAX}
 """  # noqa: S608 - as above
 _REVIEW_STREAM = system_stream("reviews")

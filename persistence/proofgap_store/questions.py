@@ -45,6 +45,9 @@ _CLAUSES = {
   AND (e.payload ->> '$.data.decision.state' = :state
     OR EXISTS (SELECT 1 FROM json_each(e.payload, '$.data.rows') AS line WHERE line.value ->> 1 = :state))""",
 }
+OF_A_RUN = "e.type || ''"
+"""The type of an event, where its run is asked for as well: by the index of runs, for a type has events of every run."""
+
 _REFUSED = "e.type IN ('" + "', '".join(sorted(REFUSALS)) + "')"
 _VISIBLE = """CASE
   WHEN e.ws IS NOT NULL AND e.env IS NOT NULL THEN {event_held}
@@ -126,7 +129,8 @@ def selection(query: LogQuery, scopes: Sequence[Scope]) -> Selection:
     clauses = [_CLAUSES[name] for name in values]
     if query.types:
         parameters |= {f"type{n}": kind for n, kind in enumerate(query.types)}
-        clauses.append(f"e.type IN ({', '.join(f':type{n}' for n in range(len(query.types)))})")
+        kind = "e.type" if query.run is None else OF_A_RUN
+        clauses.append(f"{kind} IN ({', '.join(f':type{n}' for n in range(len(query.types)))})")
     if query.refused:
         clauses.append(_REFUSED)
     visible = _visibility(scopes)

@@ -1,0 +1,34 @@
+"""What is asked of one run is found by its run: a ledger of a million runs has a million events of most types."""
+
+from __future__ import annotations
+
+from proofgap.audit import EventType
+from proofgap_store import LogQuery
+from proofgap_store import engine as store_engine
+from proofgap_store.questions import selection
+from tests.conformance.lives import UDO, live, prove
+from tests.store.raw import connect
+
+
+def steps(path, statement, parameters):
+    """Give the steps by which SQLite finds the events of a statement."""
+    connection = connect(path)
+    found = [step[3] for step in connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()]
+    connection.close()
+    return [step for step in found if step.startswith("SEARCH e ")]
+
+
+def test_who_reviewed_evidence_of_a_run_is_found_by_the_run(ledger, path, monkeypatch):
+    run_id = live(ledger)
+    snapshot = prove(ledger, run_id)
+    asked, execute = [], store_engine.execute
+    monkeypatch.setattr(store_engine, "execute", lambda *given: asked.append(given[1:]) or execute(*given))
+    ledger.desk.reviews(run_id, snapshot, UDO)
+    (reviews,) = [one for one in asked if EventType.EVIDENCE_REVIEWED in one[0]]
+    assert steps(path, *reviews) == ["SEARCH e USING INDEX audit_event_run (run=?)"]
+
+
+def test_events_of_one_type_of_a_run_are_found_by_the_run(ledger, path):
+    chosen = selection(LogQuery(run=live(ledger), types=(EventType.EVIDENCE_REVIEWED,)), [("default", "*")])
+    statement = f"SELECT * FROM audit_event AS e WHERE {chosen.condition} ORDER BY e.event_id DESC LIMIT 9"
+    assert steps(path, statement, chosen.parameters) == ["SEARCH e USING INDEX audit_event_run (run=?)"]
