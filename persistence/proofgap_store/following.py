@@ -58,9 +58,10 @@ _TALLIES = """
 SELECT ws, env, type, count(*) AS n FROM audit_event WHERE event_id > :after AND event_id <= :upto GROUP BY ws, env, type
 """
 _QUEUED = """
-SELECT workspace AS ws, environment AS env, count(*) AS n FROM restore_run WHERE status = 'queued' AND imported = 0
-GROUP BY workspace, environment
+SELECT workspace || '' AS ws, environment || '' AS env, count(*) AS n FROM restore_run WHERE status = 'queued' AND imported = 0
+GROUP BY 1, 2
 """
+"""By the index of those that wait: in the order of the columns themselves, SQLite would look at every run there is."""
 _LEASES = "SELECT count(*) AS workers, max({clock} - beat_at_us) AS oldest_us FROM worker_lease"
 
 
