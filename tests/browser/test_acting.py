@@ -12,7 +12,7 @@ from proofgap.facts import RunEvent
 from proofgap.records import PreviewFacts, RunDetails
 from proofgap_app.web.pages import addresses
 from proofgap_app.web.site_settings import SignIn
-from tests.browser.reading import text_of
+from tests.browser.reading import tags_of, text_of
 from tests.browser.site import as_, identify
 from tests.browser.world import Maker
 from tests.conformance.lives import ADA, HOME, OLGA, OTTO, UDO, VERA, denials_beside, last, log_since, tables
@@ -62,7 +62,7 @@ def test_a_run_is_created_previewed_and_queued_from_the_page(client, ledger, bac
     assert "Type the environment's name, local, to confirm" in text_of(page)
     wrong = send(client, addresses.run(run_id, "queue"), version=shown.version, confirm="locale")
     assert (wrong.status, record(ledger, run_id).status) == (422, "previewed")
-    assert "Back to the run" in text_of(wrong.body.decode())
+    assert f'href="{addresses.run(run_id)}"' in wrong.body.decode()
     assert "what errors names" not in text_of(wrong.body.decode())
     assert send(client, addresses.run(run_id, "queue"), version=shown.version, confirm="local").status == 303
     assert record(ledger, run_id).status == "queued"
@@ -221,6 +221,28 @@ def test_a_form_that_is_out_of_date_or_not_ours_changes_nothing(client, ledger, 
     run_id = Maker(ledger).previewed()
     assert send(client, addresses.run(run_id, "queue"), **fields).status == status
     assert record(ledger, run_id).status == "previewed"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field", "says"),
+    [
+        ({"confirm": "locul"}, "confirm", "Is not the name of the environment, 'local'."),
+        ({"priority": "many"}, "priority", "'many' is out of range."),
+        ({"deadline": "soon"}, "deadline", "'soon'"),
+    ],
+)
+def test_what_is_wrong_with_a_queue_stands_beside_its_field_and_what_was_typed_stays(
+    client, ledger, wrong, field, says
+):
+    """A name that was mistyped costs no deadline."""
+    run_id = Maker(ledger).previewed()
+    before = last(ledger)
+    sent = {"version": "4", "confirm": "local", "priority": "7", "deadline": "2099-01-02T03:04"} | wrong
+    answer = send(client, addresses.run(run_id, "queue"), **sent)
+    page = answer.body.decode()
+    assert (answer.status, log_since(ledger, before)) == (422, [])
+    typed = {found["name"]: found["value"] for tag, found in tags_of(page) if tag == "input"}
+    assert (typed, says in text_of(page, f"queue-{field}-fault")) == (sent, True)
 
 
 def test_a_form_that_another_site_sends_is_refused(client, ledger):

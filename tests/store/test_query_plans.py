@@ -30,7 +30,7 @@ def test_who_reviewed_evidence_of_a_run_is_found_by_the_run(ledger, path, monkey
 
 def test_events_of_one_type_of_a_run_are_found_by_the_run(ledger, path):
     chosen = selection(LogQuery(run=live(ledger), types=(EventType.EVIDENCE_REVIEWED,)), [("default", "*")])
-    statement = f"SELECT * FROM audit_event AS e WHERE {chosen.condition} ORDER BY e.event_id DESC LIMIT 9"
+    statement = f"SELECT * FROM audit_event AS e WHERE {chosen.condition} ORDER BY e.event_id DESC LIMIT 9"  # noqa: S608 - our own text
     assert steps(path, statement, chosen.parameters) == ["SEARCH e USING INDEX audit_event_run (run=?)"]
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from urllib.parse import urlencode
 
+from msgspec.structs import asdict
 from starlette.responses import RedirectResponse, Response
 
 from proofgap.access import Action
@@ -56,15 +57,25 @@ def prepare_run(call: Call) -> Response:
 
 
 def queue_run(call: Call) -> Response:
-    """Release a previewed plan, once the environment was typed by name."""
+    """Release a previewed plan, once the environment was typed by name; what is wrong stands beside its field, and what was typed stays."""
     run_id, sent = _sent(call)
-    environment = call.ledger.peek(run_id, call.actor).environment
+    call.ledger.access.demand(Action.PREPARE, _scope(call, run_id), call.actor)
+    around = call.ledger.desk.around(run_id, call.actor.id)
+    try:
+        place = _place_in_line(sent, around.record.environment)
+    except BadInputError as error:
+        form = forms.refilled(forms.queue(around.record), asdict(sent), error)
+        return _asked(call, around, "Not queued", form, HTTPStatus.UNPROCESSABLE_ENTITY)
+    return _fired(call, run_id, RunEvent.QUEUE, sent, place)
+
+
+def _place_in_line(sent: Sent, environment: str) -> RunDetails:
+    """Read the form of a queue. Raises `BadInputError`, which names the field: one of them is not as it is asked for."""
     if sent.confirm != environment:
         raise BadInputError(
             "confirm", f"is not the name of the environment, '{environment}'", "Type it as it is written."
         )
-    place = RunDetails(priority=_priority(sent.priority), deadline_us=runs.minute_us("deadline", sent.deadline))
-    return _fired(call, run_id, RunEvent.QUEUE, sent, place)
+    return RunDetails(priority=_priority(sent.priority), deadline_us=runs.minute_us("deadline", sent.deadline))
 
 
 def _priority(text: str) -> int | None:
@@ -124,10 +135,12 @@ def review_evidence(call: Call) -> Response:
     return RedirectResponse(f"{where}?{urlencode({'snapshot': sent.snapshot})}", HTTPStatus.SEE_OTHER)
 
 
-def _asked(call: Call, around: Around, here: str, form: forms.Form | None) -> Response:
+def _asked(
+    call: Call, around: Around, here: str, form: forms.Form | None, status: HTTPStatus = HTTPStatus.OK
+) -> Response:
     record = around.record
     top = frame(call, around.roles, (record.workspace, record.environment))
-    return answered("asking.html", frame=top, run_id=record.id, here=here, form=form)
+    return answered("asking.html", status, frame=top, run_id=record.id, here=here, form=form)
 
 
 def _sent(call: Call) -> tuple[str, Sent]:

@@ -23,7 +23,7 @@ from proofgap.records import RunDetails
 from proofgap.text import check_id
 from proofgap_app import drivers
 from proofgap_app.web.calls import Call, form_fields
-from proofgap_app.web.pages import addresses, runs, wanting
+from proofgap_app.web.pages import addresses, forms, runs, wanting
 from proofgap_app.web.pages.frames import answered, frame
 from proofgap_app.web.pages.tables import Filter
 from proofgap_app.web.table import Route, Scope
@@ -96,7 +96,7 @@ def create_draft(call: Call) -> Response:
         new_run = NewRun(workspace=scope[0], environment=scope[1], is_dry_run=bool(sent.get("dry")), details=wanted)
         run_id = call.ledger.create(new_run, call.actor).run_id
     except BadInputError as error:
-        return _asked(call, sent, {wanting.place_of(error, _options(sent)): wanting.said(error)})
+        return _asked(call, sent, {wanting.place_of(error, _options(sent)): forms.said(error)})
     return RedirectResponse(addresses.run(run_id), HTTPStatus.SEE_OTHER)
 
 

@@ -6,10 +6,11 @@ ledger's to say, when the form is sent. Refuses to carry anything out (`acting`)
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from proofgap.access import MAY, Action
+from proofgap.errors import BadInputError
 from proofgap.facts import TERMINAL_RUN_STATUSES, RunStatus
 from proofgap.records import RunRecord, SnapshotRecord
 from proofgap_app.web.pages import addresses, words
@@ -82,11 +83,23 @@ def _place_in_line(record: RunRecord) -> Iterator[Field]:
     yield Field("deadline", "Deadline, in UTC", "datetime-local", help=f"{ends}{until}")
 
 
+def said(error: BadInputError) -> str:
+    """Write what is wrong and what to do, as it stands beside the field."""
+    return words.sentence(f"{error.problem}. {error.remedy}")
+
+
+def refilled(form: Form, sent: Mapping[str, str], error: BadInputError) -> Form:
+    """Give a form with what was sent in its fields, and beside one of them what is wrong with it."""
+    faults = {error.field: said(error)}
+    fields = (field._replace(value=sent[field.name], fault=faults.get(field.name, "")) for field in form.fields)
+    return form._replace(fields=tuple(fields))
+
+
 def approve(record: RunRecord) -> Form:
     """Ask for a second person's yes to exactly this plan."""
     notes = (
-        "You say yes to exactly the plan above. Whoever asked for the run or prepared the plan cannot, nor whoever made the token "
-        "that asked.",
+        "You say yes to exactly the plan above.",
+        "Whoever asked for the run or prepared the plan cannot, nor whoever made the token that asked.",
     )
     return Form("Approve this plan", addresses.run(record.id, "approve"), "Approve", (_version(record),), notes)
 

@@ -13,7 +13,7 @@ from proofgap.errors import BadInputError
 from proofgap.records import RunDetails
 from proofgap.text import check_text, shown
 from proofgap_app.web.pages import addresses, words
-from proofgap_app.web.pages.forms import Field, Form
+from proofgap_app.web.pages.forms import Field, Form, said
 from proofgap_app.worker.record import options_of
 
 OPTION = "option."
@@ -101,11 +101,6 @@ def _check_field(name: str, value: str) -> None:
         check_text(name, line)
     if name in _PATHS and value and not PurePosixPath(value).is_absolute():
         raise BadInputError(name, f"'{shown(value)}' is no whole path", "Begin it with a slash.")
-
-
-def said(error: BadInputError) -> str:
-    """Write what is wrong and what to do, as it stands beside the field."""
-    return words.sentence(f"{error.problem}. {error.remedy}")
 
 
 def place_of(error: BadInputError, options: Mapping[str, str]) -> str:
