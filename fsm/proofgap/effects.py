@@ -229,7 +229,9 @@ def _details(record: RunRecord, event: RunEvent, given: RunDetails, moment: Mome
             before = _prepared(_unseen(before), moment)
         case RunEvent.PREVIEW:
             given = replace(given, preview=_preview(before, given.preview or PreviewFacts()))
-            before = _prepared(replace(before, approvals=()), moment)  # they were for what the preview before this one showed
+            before = _prepared(
+                replace(before, approvals=()), moment
+            )  # they were for what the preview before this one showed
         case RunEvent.APPROVE:
             approval = Approval(by=moment.actor, plan_digest=(before.preview or PreviewFacts()).plan_digest)
             return replace(before, approvals=(*before.approvals, approval))

@@ -110,7 +110,9 @@ def refuse_in_options(options: tuple[str, ...]) -> None:
     for option in options:
         key, sign, value = option.partition("=")
         if not (key and sign):
-            raise BadInputError("options", "hold one that is no KEY=VALUE", "Write each with a name and an equals sign.")
+            raise BadInputError(
+                "options", "hold one that is no KEY=VALUE", "Write each with a name and an equals sign."
+            )
         refuse_in_option(key, value)
 
 

@@ -133,7 +133,9 @@ def test_whoever_made_the_token_that_asked_cannot_approve_either():
 def test_whoever_prepared_the_plan_cannot_approve_it_alone():
     """Else one operator could turn anybody's draft into a plan of their own, and be the second person to it as well."""
     record = run_in("previewed", details={"prepared_by": ("bob",)})
-    assert ["approver_is_somebody_else", "previewed"] == [try_to("approve", record, actor=who) for who in ("bob", "eve")]
+    assert ["approver_is_somebody_else", "previewed"] == [
+        try_to("approve", record, actor=who) for who in ("bob", "eve")
+    ]
 
 
 @pytest.mark.parametrize("details", [preview(plan_digest=None), {"preview": None}])

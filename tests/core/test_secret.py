@@ -109,7 +109,21 @@ def test_taking_secrets_out_twice_takes_out_no_more(text):
 
 @pytest.mark.parametrize(
     "piece",
-    ["a", "a-", "password", "a://", "a://b:", "eyJ-", "-eyJaaaaaaaa", "pwd=\\", 'pwd="\\', "--token", "bearer ", "pass:", "a.pass"],
+    [
+        "a",
+        "a-",
+        "password",
+        "a://",
+        "a://b:",
+        "eyJ-",
+        "-eyJaaaaaaaa",
+        "pwd=\\",
+        'pwd="\\',
+        "--token",
+        "bearer ",
+        "pass:",
+        "a.pass",
+    ],
 )
 def test_the_longest_text_of_the_slowest_kind_is_read_to_its_end(piece):
     """A worker says what it likes, and as much of it as is let in: with a part of any length this would never end."""

@@ -34,7 +34,9 @@ def test_no_ledger_is_made_or_needed(cli):
     assert [] == list(cli.folder.iterdir())
 
 
-@pytest.mark.parametrize("place", ["me:canary@db/proofgap", "me@db/p?password=canary", "db/p?user=me&sslpassword=canary"])
+@pytest.mark.parametrize(
+    "place", ["me:canary@db/proofgap", "me@db/p?password=canary", "db/p?user=me&sslpassword=canary"]
+)
 def test_a_password_in_the_url_is_not_shown(cli, place):
     for options in ((), ("--json",)):
         found = cli.ok("config", "--ledger", f"postgresql://{place}", *options)
