@@ -13,6 +13,7 @@ from proofgap.access import Role
 from proofgap.audit import Actor
 from proofgap.errors import ForbiddenError, NotFoundError, ProofgapError, StaleError
 from proofgap.facts import RunEvent
+from proofgap.records import PreviewFacts, RunDetails
 from proofgap_app.cli.ledgers import me
 from proofgap_app.cli.problems import exit_of
 from proofgap_store import Fleet, Ledger, NewRun
@@ -123,9 +124,9 @@ def test_after_an_approval_it_is_said_who_can_go_on(shell: Shell, tmp_path: Path
     backup = backup_of("zip", tmp_path)
     with Ledger.open(shell.url, create=False) as ledger:
         run_id = ledger.create(NewRun(), ADMIN).run_id
-    assert shell.inside("run", "scope", run_id, "--into", shell.target).code == 0
-    assert shell.inside("run", "check", run_id, "--plan-digest", "p").code == 0
-    assert shell.inside("run", "preview", run_id, "--plan-digest", "p").code == 0
+        ledger.fire(run_id, RunEvent.SCOPE, ADMIN, given=RunDetails(target=str(shell.target)))
+        ledger.fire(run_id, RunEvent.CHECK, ADMIN, given=RunDetails(plan_digest="p"))
+        ledger.fire(run_id, RunEvent.PREVIEW, ADMIN, given=RunDetails(preview=PreviewFacts(plan_digest="p")))
     becomes(shell, Role.OPERATOR)
     ran = shell.inside("run", "approve", run_id)
     assert (ran.code, backup.path.exists()) == (0, True)
