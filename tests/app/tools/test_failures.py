@@ -129,6 +129,12 @@ def test_what_borg_repaired_with_zeros_is_not_taken_for_content(shell: Shell, bo
     assert told.details.source_completeness == "incomplete"
 
 
+def restic_version() -> tuple[int, ...]:
+    """Give the version of the restic that the tests start."""
+    said = subprocess.run(["restic", "version"], capture_output=True, check=True, text=True).stdout
+    return tuple(map(int, re.findall(r"\d+", said.split()[1])[:2]))
+
+
 def test_a_truncated_and_a_missing_pack_cost_the_files_in_them(shell: Shell, restic: Kit, tmp_path: Path):
     """restic tries for 45 seconds before it gives a pack up, so both are restored at once."""
     for name in ("truncated", "missing"):
@@ -146,9 +152,9 @@ def test_a_truncated_and_a_missing_pack_cost_the_files_in_them(shell: Shell, res
         # What lay before the cut may be right all the same; restic names it with the rest of its pack, so it is not claimed.
         told = verified(one, backups[name], exact=name == "missing")
         assert told.ended == (REVIEW, "partial", None), errors[name]
-        # Newer versions write what they can read of a cut pack; no version can read anything of one that is not there.
-        assert told.counts["succeeded"] in ({4} if name == "missing" else {4, 5})
-        assert told.counts["failed"] == 8 - told.counts["succeeded"]
+        # 0.18 writes what it can read of a cut pack, 0.14 does not; nobody reads anything of one that is not there.
+        succeeded = 5 if name == "truncated" and restic_version() >= (0, 18) else 4
+        assert (told.counts["succeeded"], told.counts["failed"]) == (succeeded, 8 - succeeded)
         assert told.verdicts == [("active", "mismatch")]
 
 
