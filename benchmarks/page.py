@@ -20,6 +20,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from time import perf_counter
 from typing import Any, NamedTuple
 
 from starlette.requests import Request
@@ -140,20 +141,18 @@ class Site:
         """Serve a ledger to one person."""
         self.app = create_site(ledger, SiteSettings(origin=ORIGIN), self._identify)
         self.loop = asyncio.new_event_loop()
-        self.wanted = asyncio.Queue[tuple[str, asyncio.Future[int]]]()
+        self.wanted = asyncio.Queue[tuple[str, asyncio.Future[float]]]()
         self.serving = self.loop.create_task(self._serve())
 
     @staticmethod
     def _identify(_request: Request) -> Principal:
         return Principal(ACTOR, Means.SESSION)
 
-    def get(self, path: str) -> None:
-        """Ask for a page."""
+    def get(self, path: str) -> float:
+        """Ask for a page; gives the seconds that it took, from when the server handed the request in until it had the answer."""
         answered = self.loop.create_future()
         self.wanted.put_nowait((path, answered))
-        status = self.loop.run_until_complete(answered)
-        if status != 200:
-            raise SystemExit(f"{path} answered {status}")
+        return self.loop.run_until_complete(answered)
 
     def close(self) -> None:
         """Stop serving."""
@@ -169,7 +168,7 @@ class Site:
             except Exception as error:  # noqa: BLE001 - whoever asked is told
                 answered.set_exception(error)
 
-    async def _asked(self, path: str) -> int:
+    async def _asked(self, path: str) -> float:
         headers = [(b"host", b"127.0.0.1:80"), (b"accept", b"text/html")]
         scope = {
             "type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "query_string": b"", "root_path": "",
@@ -184,8 +183,12 @@ class Site:
             if message["type"] == "http.response.start":
                 answered.append(message["status"])
 
+        begun = perf_counter()
         await self.app(scope, receive, send)  # type: ignore[arg-type]  # a scope as a server gives it
-        return answered[0]
+        took = perf_counter() - begun
+        if answered != [200]:
+            raise SystemExit(f"{path} answered {answered}")
+        return took
 
 
 def bare(connection: Any, statements: list[tuple[str, Any]]) -> None:  # noqa: ANN401 - whichever SQLite library it is
@@ -229,19 +232,21 @@ def prepared(runs: int) -> Iterator[Place]:
             floor.close()
 
 
-def sample(place: Place, path: str) -> Sample:
-    """Ask for a page, then make its statements again without it."""
-    with recorded() as made:
-        page = timed(lambda: place.site.get(path))
+def sample(place: Place, path: str, made: list[tuple[str, Any]]) -> Sample:
+    """Ask for a page, then make its statements again without it; ``made`` is where they are noted."""
+    made.clear()
+    page = place.site.get(path)
     return Sample(page, timed(lambda: bare(place.floor, made)), len(made))
 
 
 def measure(places: list[Place]) -> dict[tuple[int, str], list[Sample]]:
     """Ask every ledger for every page in turn, so that whatever else the machine does meets all of them alike."""
     asked = [(place, page) for place in places for page in place.paths]
-    rounds = [
-        {(place.runs, page): sample(place, place.paths[page]) for place, page in asked} for _ in range(ROUNDS + WARM)
-    ]
+    with recorded() as made:
+        rounds = [
+            {(place.runs, page): sample(place, place.paths[page], made) for place, page in asked}
+            for _ in range(ROUNDS + WARM)
+        ]
     return {key: [found[key] for found in rounds[WARM:]] for key in rounds[0]}
 
 

@@ -16,7 +16,7 @@ import msgspec
 from proofgap.access import MAY, Action, Role, as_seen, viewer_of
 from proofgap.audit import NOTE, Actor, EventType, run_stream, system_stream
 from proofgap.errors import BadInputError
-from proofgap.facts import TERMINAL_RUN_STATUSES, SnapshotStatus, Struct
+from proofgap.facts import SnapshotStatus, Struct
 from proofgap.records import Check, CheckResult, RunDetails, RunRecord
 from proofgap.text import check_words
 from proofgap_store import denials, questions, read, sources, views
@@ -83,13 +83,12 @@ _DECODER = msgspec.json.Decoder(Check)
 class Around(NamedTuple):
     """What somebody is where a run is, the last events of the run, newest first (``None``: not for them), and the run.
 
-    ``record`` holds what they may see of it. ``note`` says why it ended, in the words of whoever ended it.
+    ``record`` holds what they may see of it.
     """
 
     roles: frozenset[Role]
     trail: tuple[HistoryEvent, ...] | None
     record: RunRecord
-    note: str | None
 
 
 class Step(NamedTuple):
@@ -160,6 +159,15 @@ class Desk:
 
         """
         return self.gate.read(lambda connection: _around(connection, run_id, principal), (principal,))
+
+    def note(self, run_id: str, principal: str) -> str | None:
+        """Read why a run ended, in the words of whoever ended it; ``None``: nobody said, it was erased, or not for them.
+
+        Raises:
+            NotFoundError: there is no such run, or they cannot see it.
+
+        """
+        return self.gate.read(lambda connection: _note(connection, run_id, principal), (principal,))
 
     def roles(self, principal: str) -> dict[tuple[str, str], frozenset[Role]]:
         """Read every role that somebody holds, by workspace and environment (``*``: all of them)."""
@@ -268,10 +276,13 @@ def _around(connection: Connection, run_id: str, principal: str) -> Around:
     found = views.visible(connection, run_id, principal, Action.VIEW)
     record = as_seen(found.record, viewer_of(principal, found.roles, found.record.facts()))
     if not found.roles & MAY[Action.READ_LOG]:
-        return Around(found.roles, None, record, None)
+        return Around(found.roles, None, record)
     events = rows(connection, _TRAIL, stream=run_stream(run_id), limit=TRAIL_EVENTS, **views.told_to(found))
-    note = read.last_note(connection, run_id) if record.status in TERMINAL_RUN_STATUSES else None
-    return Around(found.roles, tuple(map(views.history_event, events)), record, note)
+    return Around(found.roles, tuple(map(views.history_event, events)), record)
+
+
+def _note(connection: Connection, run_id: str, principal: str) -> str | None:
+    return views.last_words(connection, views.visible(connection, run_id, principal, Action.VIEW))
 
 
 def _steps(connection: Connection, run_id: str, principal: str) -> tuple[Step, ...] | None:

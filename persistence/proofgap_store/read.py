@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from proofgap.access import ANY_ENVIRONMENT, Role, is_token
-from proofgap.audit import GENESIS, canonical, run_stream
+from proofgap.audit import GENESIS, NOTE, canonical, run_stream
 from proofgap.errors import NotFoundError
 from proofgap.records import RunRecord
 from proofgap.text import check_id
@@ -64,7 +64,10 @@ SELECT (SELECT value FROM audit_private WHERE event_id = e.event_id AND path = '
        e.payload ->> '$.commit."data.note"' IS NOT NULL AS is_committed
 FROM audit_event AS e WHERE e.event_id = :event
 """
-_LAST_EVENT = "SELECT last_event_id FROM restore_run WHERE id = :run"
+_LAST_NOTE = """
+SELECT p.value FROM restore_run AS r JOIN audit_private AS p ON p.event_id = r.last_event_id AND p.path = :note
+WHERE r.id = :run
+"""
 _UNCHANGED = """
 SELECT count(*) AS number FROM result_item
 WHERE run = :run AND result = 'succeeded' AND document ->> '$.action' = 'unchanged'
@@ -194,7 +197,8 @@ def noted(connection: Connection, event_id: int) -> Noted:
 
 def last_note(connection: Connection, run_id: str) -> str | None:
     """Read the note of the event that moved a run last, if there is one still."""
-    return noted(connection, rows(connection, _LAST_EVENT, run=run_id)[0]["last_event_id"]).value
+    found = rows(connection, _LAST_NOTE, run=run_id, note=NOTE)
+    return found[0]["value"] if found else None
 
 
 def unchanged(connection: Connection, run_id: str) -> int:

@@ -142,8 +142,7 @@ def showing(connection: Connection, run_id: str, asked: Asked) -> Writing[Shown]
     projection = project(facts, viewer, Trigger.SHOW)
     head = head_of(connection, view_stream(run_id, asked.viewer))
     events = link(head, [projection_draft(projection, record)], asked.actor, asked.at_us, asked.at_us)
-    may_be_told = record.status in TERMINAL_RUN_STATUSES and found.roles & MAY[Action.READ_LOG]
-    note = read.last_note(connection, run_id) if may_be_told else None
+    note = last_words(connection, found)
     unchanged = read.unchanged(connection, run_id)
     return Writing(
         events=events,
@@ -158,6 +157,12 @@ def showing(connection: Connection, run_id: str, asked: Asked) -> Writing[Shown]
             unchanged=unchanged,
         ),
     )
+
+
+def last_words(connection: Connection, found: read.Found) -> str | None:
+    """Read why a run ended, in the words of whoever ended it, where that is for somebody who holds these roles."""
+    may_be_told = found.record.status in TERMINAL_RUN_STATUSES and found.roles & MAY[Action.READ_LOG]
+    return read.last_note(connection, found.record.id) if may_be_told else None
 
 
 def history(connection: Connection, run_id: str, principal: str, after: int) -> list[HistoryEvent]:

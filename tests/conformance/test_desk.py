@@ -59,10 +59,11 @@ def test_what_somebody_may_not_read_is_left_out_and_asking_for_it_is_no_attempt(
     run_id = live(ledger)
     before = last(ledger)
     around = ledger.desk.around(run_id, VERA.id)
-    assert (around.trail, around.note, around.record.operation) == (None, None, None)
+    assert (around.trail, around.record.operation) == (None, None)
+    assert ledger.desk.note(run_id, VERA.id) is None
     assert ledger.desk.steps(run_id, VERA.id) is None
     assert log_since(ledger, before) == []
-    for asked in (ledger.desk.around, ledger.desk.steps):
+    for asked in (ledger.desk.around, ledger.desk.note, ledger.desk.steps):
         with pytest.raises(NotFoundError):
             asked(run_id, SAM.id)
 

@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Awaitable, Callable
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proofgap_app import tracing
@@ -82,9 +82,10 @@ class Outside:
 
     def __init__(self, app: ASGIApp, settings: SiteSettings) -> None:
         """Wrap an application."""
-        self.app, self.headers = app, dict(_HEADERS)
-        if settings.is_secure:
-            self.headers["strict-transport-security"] = f"max-age={_YEAR_SECONDS}; includeSubDomains"
+        secure = {"strict-transport-security": f"max-age={_YEAR_SECONDS}; includeSubDomains"}
+        headers = _HEADERS | (secure if settings.is_secure else {})
+        self.app, self.headers = app, [(name.encode(), value.encode()) for name, value in headers.items()]
+        self.names = {name for name, _ in self.headers}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
@@ -100,7 +101,7 @@ class Outside:
             nonlocal has_begun
             if message["type"] == "http.response.start":
                 has_begun = True
-                self._complete(MutableHeaders(scope=message))
+                message["headers"] = self._complete(message["headers"])
             await send(message)
 
         try:
@@ -111,10 +112,10 @@ class Outside:
                 raise
             await refuse(error, scope, receive, send_with_headers)
 
-    def _complete(self, headers: MutableHeaders) -> None:
-        for name, value in self.headers.items():
-            headers[name] = value
-        headers.setdefault("cache-control", "no-store")
+    def _complete(self, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        own = [pair for pair in headers if pair[0] not in self.names]
+        unsaid = [] if any(name == b"cache-control" for name, _ in own) else [(b"cache-control", b"no-store")]
+        return [*own, *self.headers, *unsaid]
 
 
 SEAT = "proofgap.seat"
@@ -259,7 +260,7 @@ class Bodies:
     async def _arrived(self, scope: Scope, receive: Receive) -> bytes | None:
         headers = Headers(scope=scope)
         if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
-            return await self._whole(headers, receive)
+            return await self._gathered(receive)  # none was announced, so none is waited for
         if self.arriving >= self.limits.bodies_max:
             raise HttpError(
                 Code.UNAVAILABLE, "Too many requests arrive just now.", {"retry-after": "1", "connection": "close"}

@@ -39,7 +39,7 @@ _OF_PROGRAMS = ("/v1/", "/healthz", "/readyz", "/metrics", "/openapi.json")
 
 def routes_of(settings: SiteSettings) -> tuple[Route, ...]:
     """Give every route of a site."""
-    return (*api.ROUTES, *entrance.ROUTES, *openid.ROUTES, *pages.router(settings))
+    return (*pages.router(settings), *api.ROUTES, *entrance.ROUTES, *openid.ROUTES)  # people wait: their pages first
 
 
 def create_site(ledger: Ledger, settings: SiteSettings, identify: Identify) -> Starlette:

@@ -46,9 +46,9 @@ def decision(run_id: str, event_id: int) -> str:
     return run(run_id, f"decisions/{event_id}")
 
 
-def event(run_id: str, event_id: int) -> str:
-    """Give the address of an event in the log of its run."""
-    return f"{run(run_id, 'events')}?start={event_id}#e{event_id}"
+def event(log: str, event_id: int) -> str:
+    """Give the address of an event in the log of its run, of which ``log`` is the address."""
+    return f"{log}?start={event_id}#e{event_id}"
 
 
 def audit_event(event_id: int) -> str:

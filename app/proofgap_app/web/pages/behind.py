@@ -80,14 +80,14 @@ def failure(call: Call) -> Response:
     """Show why a run failed."""
     around = _around(call)
     failed = call.ledger.items(around.record.id, call.actor.id, Page(result=ItemResult.FAILED, limit=_SAMPLE))
-    return _about(call, around, outcome.failure(around.record, around.note, failed))
+    return _about(call, around, outcome.failure(around.record, _note(call), failed))
 
 
 def blocker(call: Call) -> Response:
     """Show what stopped a run before it was executed."""
     around = _around(call)
     refusals = tuple(row for row in trail.rows(around.record.id, around.trail or ()) if row.kind == "refusal")
-    return _about(call, around, outcome.blocker(around.record, around.note, refusals))
+    return _about(call, around, outcome.blocker(around.record, _note(call), refusals))
 
 
 def proof_gap(call: Call) -> Response:
@@ -112,6 +112,10 @@ def preparation(call: Call) -> Response:
 
 def _around(call: Call) -> Around:
     return call.ledger.desk.around(run_named(call), call.actor.id)
+
+
+def _note(call: Call) -> str | None:
+    return call.ledger.desk.note(run_named(call), call.actor.id)
 
 
 def _top(call: Call, around: Around) -> object:

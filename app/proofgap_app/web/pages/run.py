@@ -37,7 +37,7 @@ class RunPage(NamedTuple):
     trail: tuple[trail.Row, ...] | None  # None: this person may not read the log
     trail_note: str
     diagnostics: tuple[tuple[str, str], ...]
-    raw: tuple[str, ...]
+    raw: str  # the decision as JSON, in lines
     version: int | None  # None: the event does not name it
     rules_version: str
     stream: str
@@ -68,7 +68,7 @@ def run_page(shown: Shown, log: Sequence[HistoryEvent] | None, stream: str, link
         trail=rows,
         trail_note=_days(rows or ()),
         diagnostics=tuple(_diagnostics(shown)),
-        raw=tuple(msgspec.json.format(msgspec.json.encode(shown.decision), indent=_INDENT).decode().split("\n")),
+        raw=msgspec.json.format(msgspec.json.encode(shown.decision), indent=_INDENT).decode(),
         version=record.version,
         rules_version=shown.decision.rules_version,
         stream=stream,

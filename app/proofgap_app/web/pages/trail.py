@@ -53,7 +53,8 @@ class Row(NamedTuple):
 
 def rows(run_id: str, events: Iterable[HistoryEvent]) -> tuple[Row, ...]:
     """Give a row for each event of a run; its number leads into the log of the run."""
-    return tuple(_row(event, addresses.event(run_id, event.event_id)) for event in events)
+    log = addresses.run(run_id, "events")
+    return tuple(_row(event, addresses.event(log, event.event_id)) for event in events)
 
 
 def rows_of_log(events: Iterable[HistoryEvent]) -> tuple[Row, ...]:

@@ -29,7 +29,7 @@ def day(at_us: int) -> str:
 
 def clock(at_us: int) -> str:
     """Write the time of day in UTC to the second, such as ``02:24:05``."""
-    return f"{instant(at_us):%H:%M:%S}"
+    return instant(at_us).time().isoformat("seconds")
 
 
 def moment(at_us: int | None) -> str:
