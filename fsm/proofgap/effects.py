@@ -223,6 +223,7 @@ def _details(record: RunRecord, event: RunEvent, given: RunDetails, moment: Mome
                 options=(),
                 password_file=None,
                 prepared_by=(),
+                prepared_for=(),
             )
             before = _prepared(_without_foreign_point(before, given), moment)
         case RunEvent.CHECK:
@@ -248,7 +249,8 @@ def _details(record: RunRecord, event: RunEvent, given: RunDetails, moment: Mome
 def _prepared(details: RunDetails, moment: Moment) -> RunDetails:
     """Keep who prepared the plan, beside whoever asked for it: it is theirs as well, and not for them to approve."""
     others = {*details.prepared_by, moment.actor} - {details.requested_by}
-    return replace(details, prepared_by=tuple(sorted(others)))
+    makers = {*details.prepared_for, *([moment.maker] if moment.maker else [])} - {details.requested_for}
+    return replace(details, prepared_by=tuple(sorted(others)), prepared_for=tuple(sorted(makers)))
 
 
 def _without_foreign_point(details: RunDetails, given: RunDetails) -> RunDetails:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 RUN_GUARDS = MappingProxyType(
     {
-        "approver_is_somebody_else": "whoever asked for a restore cannot approve it, nor whoever made the token that asked, nor whoever prepared its plan, and nobody approves twice; let a second person approve",
+        "approver_is_somebody_else": "whoever asked for a restore cannot approve it, nor whoever made the token that asked, nor whoever prepared its plan or made the token that did, and nobody approves twice; let a second person approve",
         "preview_names_a_plan": "the preview names no plan, so there is nothing to approve; check and preview with its plan_digest",
         "is_not_a_dry_run": "a dry run is never executed; create a run that is none",
         "preview_is_current": "the preview has expired; preview again",

@@ -145,9 +145,9 @@ class RestoreRunMachine(Law):
     guard_reasons: ClassVar[Mapping[str, str]] = RUN_GUARDS
 
     def approver_is_somebody_else(self) -> bool:
-        """Whether the approver neither asked for the run, in person or by a token, nor prepared or approved this plan before."""
+        """Whether the approver neither asked for the run nor prepared this plan, in person or by a token, nor approved it before."""
         details, actor = self._attempt.record.details, self._attempt.moment.actor
-        involved = {details.requested_by, details.requested_for, *details.prepared_by}
+        involved = {details.requested_by, details.requested_for, *details.prepared_by, *details.prepared_for}
         approved = {given.by for given in details.approvals}
         return self._holds("approver_is_somebody_else", actor not in involved | approved)
 

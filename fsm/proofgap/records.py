@@ -138,6 +138,7 @@ class RunDetails(Struct, omit_defaults=True):
     requested_by: str | None = None
     requested_for: str | None = None  # who made the token that asked: they know its secret, and could have asked by it
     prepared_by: tuple[str, ...] = ()  # who else scoped, checked or previewed what is to be approved now
+    prepared_for: tuple[str, ...] = ()  # who else made the tokens that did: they know their secrets
     priority: Priority | None = None
     deadline_us: Count | None = (
         None  # when it must have ended: a waiting run is blocked then, a running one asked to stop
@@ -315,6 +316,7 @@ class Moment(Struct):
     at_us: int
     actor: str
     new_id: str
+    maker: str | None = None  # who made the token that the actor is
 
 
 class Move(Struct):

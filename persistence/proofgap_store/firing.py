@@ -41,7 +41,7 @@ class Fired(NamedTuple):
 
 def fire(gate: Gate, fired: Fired, call: Call) -> Receipt:
     """Fire an event on a run."""
-    moment = Moment(at_us=call.rec_us, actor=call.actor.id, new_id=new_id("op"))  # no caller moves the clock
+    operation = new_id("op")
 
     def compute(found: Found) -> Plan:
         if fired.expected_version not in {None, found.record.version}:
@@ -49,6 +49,9 @@ def fire(gate: Gate, fired: Fired, call: Call) -> Receipt:
         demand_token(found.record, fired.event, fired.token)
         demand_free(found, fired.event)
         facts = tally(found.record.details, fired.items) if fired.items else fired.given
+        moment = Moment(  # no caller moves the clock
+            at_us=call.rec_us, actor=call.actor.id, new_id=operation, maker=found.maker
+        )
         step = move(found.record, fired.event, facts, moment=moment, hooks=_HOOKS)
         return Plan(fired.run, step, partial(item_rows, fired.run, fired.items), digest_of_items(fired.items))
 

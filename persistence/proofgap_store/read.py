@@ -30,6 +30,9 @@ LEFT JOIN audit_event AS m ON m.event_id = r.last_event_id
 LEFT JOIN operation_run AS o
   ON o.workspace = r.workspace AND o.environment = r.environment AND o.id = r.operation_run_id
 """
+_MAKER = """
+SELECT e.actor FROM access_token AS t JOIN audit_event AS e ON e.event_id = t.created_event_id WHERE t.id = :principal
+"""
 _ONE_RUN = f"""
 SELECT found.*, s.seq, s.head, (SELECT seq FROM audit_stream WHERE stream = 'system/ledger') AS law, (
   SELECT CAST(d.payload ->> '$.data.evidence_valid_us' AS BIGINT) FROM environment AS n
@@ -40,7 +43,7 @@ SELECT found.*, s.seq, s.head, (SELECT seq FROM audit_stream WHERE stream = 'sys
   WHERE principal = :principal AND workspace = found.workspace AND environment IN (found.environment, :any) AND active = 1
 ) AS roles, (
   SELECT id FROM restore_run WHERE workspace = found.workspace AND environment = found.environment AND holds_env = 1
-) AS held_by, EXISTS (SELECT 1 FROM evidence_snapshot WHERE operation_run_id = found.operation_run_id) AS has_evidence
+) AS held_by, ({_MAKER}) AS maker, EXISTS (SELECT 1 FROM evidence_snapshot WHERE operation_run_id = found.operation_run_id) AS has_evidence
 FROM ({_RUN} WHERE r.id = ({{which}})) AS found
 LEFT JOIN audit_stream AS s ON s.stream = 'run/' || found.id
 """  # noqa: S608 - put together from our own text only
@@ -86,11 +89,6 @@ ORDER BY id
 """
 
 
-_MAKER = """
-SELECT e.actor FROM access_token AS t JOIN audit_event AS e ON e.event_id = t.created_event_id WHERE t.id = :token
-"""
-
-
 class Found(NamedTuple):
     """A run as it stands, the end of its stream, and the roles that one principal holds where it is."""
 
@@ -100,6 +98,7 @@ class Found(NamedTuple):
     law: int  # number of the last event on grants and environments
     held_by: str | None  # the run that holds its environment
     evidence_valid_us: int | None  # how long evidence counts there; for ever, unless the environment says so
+    maker: str | None  # who made the token that the principal is
 
 
 def run(connection: Connection, run_id: str, principal: str) -> Found:
@@ -124,7 +123,7 @@ def run_that(connection: Connection, which: str, principal: str, /, **parameters
     stream, record = run_stream(row["id"]), run_record(row, _evidence(connection, row))
     head = Head(stream, 0, GENESIS) if row["seq"] is None else Head(stream, row["seq"] + 1, row["head"])
     held = frozenset(map(Role, row["roles"].split(","))) if row["roles"] else frozenset()
-    return Found(record, head, held, row["law"], row["held_by"], row["evidence_valid_us"])
+    return Found(record, head, held, row["law"], row["held_by"], row["evidence_valid_us"], row["maker"])
 
 
 def _evidence(connection: Connection, row: Row) -> list[Row]:
@@ -149,7 +148,7 @@ def roles(connection: Connection, principal: str, workspace: str, environment: s
 
 def maker_of(connection: Connection, principal: str) -> str | None:
     """Read who made a token; ``None``: this is no token."""
-    found = rows(connection, _MAKER, token=principal) if is_token(principal) else []
+    found = rows(connection, _MAKER, principal=principal) if is_token(principal) else []
     return found[0]["actor"] if found else None
 
 

@@ -176,6 +176,29 @@ def test_whoever_made_the_token_that_asked_for_a_run_is_no_second_person(ledger)
     assert not ledger.verify().findings
 
 
+def test_whoever_made_the_token_that_prepared_a_run_is_no_second_person_to_it(ledger):
+    """Else one person turns somebody else's draft into a plan of their own by a token, and says yes in person."""
+    ledger.access.grant("eve", Role.ADMIN, HOME, ADA)
+    issued = ledger.sessions.create_token(wanted(ledger, Role.OPERATOR), ADA)
+    token = Actor(id=issued.token, kind="token", via="api")
+    ledger.access.declare_environment(HOME, ADA, approvals_required=1)
+    run = ledger.create(NewRun(), OLGA).run_id
+    planned(ledger, run, token)
+    found = ledger.peek(run, OLGA).details
+    assert ((issued.token,), (ADA.id,)) == (found.prepared_by, found.prepared_for)
+    ledger.sessions.revoke_token(issued.token, ADA)
+    before = last(ledger)
+    with pytest.raises(GuardRefusedError, match="nor whoever prepared its plan or made the token that did"):
+        fire(ledger, run, "approve", actor=ADA)
+    assert ["approver_is_somebody_else"] == [event.data["guard"] for event in log_since(ledger, before)]
+    fire(ledger, run, "approve", actor=Actor(id="eve"))
+    planned(ledger, run, OLGA)
+    assert ((), ()) == (ledger.peek(run, OLGA).details.prepared_by, ledger.peek(run, OLGA).details.prepared_for)
+    fire(ledger, run, "approve", actor=ADA)
+    ledger.audit.checkpoint()
+    assert not ledger.verify().findings
+
+
 def test_whoever_made_a_token_is_still_known_once_it_is_revoked(ledger):
     issued = ledger.sessions.create_token(wanted(ledger, Role.OPERATOR), ADA)
     token = Actor(id=issued.token, kind="token", via="api")

@@ -50,6 +50,7 @@ SAMPLES = {
     "requested_by": "eve",
     "requested_for": "eve",
     "prepared_by": ("eve",),
+    "prepared_for": ("eve",),
     "priority": 7,
     "deadline_us": 1,
     "worker": "wk_1",
@@ -115,7 +116,8 @@ TAKES = {
     "block": {"end_reason", "source_completeness", "attention"},
 }
 NOBODY_HANDS_IN = {
-    *("requested_by", "requested_for", "prepared_by", "retry_of", "attempt", "approvals", "cancel_requested_by"),
+    *("requested_by", "requested_for", "prepared_by", "prepared_for"),
+    *("retry_of", "attempt", "approvals", "cancel_requested_by"),
 }
 
 

@@ -138,6 +138,15 @@ def test_whoever_prepared_the_plan_cannot_approve_it_alone():
     ]
 
 
+def test_whoever_made_the_token_that_prepared_the_plan_cannot_approve_it_either():
+    """They know its secret; a record that was written before this was kept names no maker, and still stands."""
+    record = run_in("previewed", details={"prepared_by": ("tk_ci_1",), "prepared_for": ("bob",)})
+    assert ["approver_is_somebody_else", "previewed"] == [
+        try_to("approve", record, actor=who) for who in ("bob", "eve")
+    ]
+    assert try_to("approve", run_in("previewed", details={"prepared_by": ("tk_ci_1",)}), actor="bob") == "previewed"
+
+
 @pytest.mark.parametrize("details", [preview(plan_digest=None), {"preview": None}])
 def test_a_preview_that_names_no_plan_cannot_be_approved(details):
     assert try_to("approve", run_in("previewed", details=details), actor="bob") == "preview_names_a_plan"

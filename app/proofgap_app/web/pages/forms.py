@@ -99,7 +99,7 @@ def approve(record: RunRecord) -> Form:
     """Ask for a second person's yes to exactly this plan."""
     notes = (
         "You say yes to exactly the plan above.",
-        "Whoever asked for the run or prepared the plan cannot, nor whoever made the token that asked.",
+        "Whoever asked for the run or prepared the plan cannot, nor whoever made the token that did.",
     )
     return Form("Approve this plan", addresses.run(record.id, "approve"), "Approve", (_version(record),), notes)
 

@@ -89,6 +89,7 @@ def _wanted(record: RunRecord) -> tuple[tuple[str, str], ...]:
             "Requested by": details.requested_by,
             **({} if details.requested_for is None else {"By a token of": details.requested_for}),
             **({"Prepared by": ", ".join(details.prepared_by)} if details.prepared_by else {}),
+            **({"Prepared by a token of": ", ".join(details.prepared_for)} if details.prepared_for else {}),
         }
     ) + _stated(record)
 

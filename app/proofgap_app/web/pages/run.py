@@ -124,6 +124,7 @@ def _diagnostics(shown: Shown) -> Iterator[tuple[str, str]]:
         "Requested by": details.requested_by,
         "By a token of": details.requested_for,
         "Prepared by": ", ".join(details.prepared_by) or None,
+        "Prepared by a token of": ", ".join(details.prepared_for) or None,
         "Retry of": details.retry_of,
         "Digest of the plan": details.plan_digest,
         "Fingerprint of the target": details.target_fingerprint,
