@@ -94,6 +94,22 @@ def test_the_options_that_a_driver_declares_are_fields_and_go_on_record(client, 
     assert "Options\ntag=nightly\nPassword file\n/etc/restic.pw\n" in shown
 
 
+def test_another_tool_may_be_chosen_and_what_was_typed_stays_but_for_options_that_it_does_not_have(client, ledger):
+    before = last(ledger)
+    typed = {"scope": SCOPE, "driver": "restic", "backup": "/typed", "target": "", "purpose": "test", "dry": "yes"}
+    options = {"option.tag": "nightly", "option.source": "complete", "select": "etc/*\r\nvar/*"}
+    answer = send(client, "/new", **typed, **options, tool="borg")
+    page = answer.body.decode()
+    assert (answer.status, log_since(ledger, before)) == (200, [])
+    shown = fields(page)
+    assert {name: shown[name] for name in typed} == typed | {"driver": "borg"}
+    assert (shown["option.source"], "option.tag" in shown) == ("complete", False)
+    assert text_of(page, "new-select") == "etc/* var/*\n"
+    assert "option.tag" in fields(send(client, "/new", **typed, tool="restic").body.decode())
+    assert fields(send(client, "/new", **typed, tool="").body.decode())["driver"] == ""
+    assert send(client, "/new", VERA.id, **typed, tool="borg").status == 403
+
+
 def test_the_form_is_filled_in_with_what_a_run_before_wanted(client, ledger, wanted):
     run_id = send(client, "/new", **wanted).headers["location"].rpartition("/")[2]
     assert f'href="{addresses.new_like(run_id)}"' in form(client)
@@ -240,9 +256,13 @@ def test_a_waiting_run_is_given_its_place_in_line_and_what_is_no_place_is_refuse
 
 
 def test_a_run_is_created_by_keyboard_without_script_on_a_narrow_screen_and_errors_break_no_rule(visit, ledger, wanted):
-    page = visit("/new?scope=default/local&driver=files", "olga", java_script_enabled=False)
+    page = visit("/new?scope=default/local&driver=restic", "olga", java_script_enabled=False)
     page.get_by_role("textbox", name="Backup").focus()
     page.keyboard.type("/nothing/here")
+    page.get_by_role("button", name="files", exact=True).press("Enter")
+    assert page.locator("#new-backup").input_value() == "/nothing/here"
+    assert page.locator("#new-option\\.tag").count() == 0
+    page.get_by_role("textbox", name="Backup").focus()
     for text in (wanted["target"], "etc/*"):
         page.keyboard.press("Tab")
         page.keyboard.type(text)

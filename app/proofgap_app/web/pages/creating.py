@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import NamedTuple
-from urllib.parse import urlencode
 
 from msgspec.structs import replace
 from starlette.responses import RedirectResponse, Response
@@ -25,7 +23,6 @@ from proofgap_app import drivers
 from proofgap_app.web.calls import Call, form_fields
 from proofgap_app.web.pages import addresses, forms, runs, wanting
 from proofgap_app.web.pages.frames import answered, frame
-from proofgap_app.web.pages.tables import Filter
 from proofgap_app.web.table import Route, Scope
 from proofgap_app.worker import record
 from proofgap_store import NewRun
@@ -42,27 +39,21 @@ class Of(Struct):
     source: str = ""
     like: str = ""
 
-    def begun(self) -> dict[str, str]:
-        """Say what the form was begun with."""
-        return {name: value for name, value in (("source", self.source), ("like", self.like)) if value}
-
-
-class _Place(NamedTuple):
-    """An environment, as the form names it and as people read it."""
-
-    value: str
-    label: str
-    is_on: bool
-
 
 def new(call: Call, query: Of) -> Response:
     """Ask what is to be restored."""
     values = _from_source(call, query) if query.source else _like(call, query.like)
-    if query.driver not in {None, values.get("driver")}:  # another driver has other options
-        values = {name: value for name, value in values.items() if not name.startswith(wanting.OPTION)}
-        values["driver"] = query.driver or ""
     values["scope"] = query.scope or values["scope"]
-    return _asked(call, values, begun=query.begun())
+    return _asked(call, values if query.driver is None else _restored_by(query.driver, values))
+
+
+def _restored_by(driver: str, values: Mapping[str, str]) -> dict[str, str]:
+    """Give what stands in the form once another driver is chosen: all but the options that only the one before has."""
+    if driver == values.get("driver"):
+        return dict(values)
+    kept = {wanting.OPTION + name for name in _declared(driver)}
+    shared = {name: value for name, value in values.items() if not name.startswith(wanting.OPTION) or name in kept}
+    return shared | {"driver": driver}
 
 
 def _from_source(call: Call, query: Of) -> dict[str, str]:
@@ -83,11 +74,13 @@ def _like(call: Call, run_id: str) -> dict[str, str]:
 
 
 def create_draft(call: Call) -> Response:
-    """Create a run as a draft."""
+    """Create a run as a draft; or ask again by another driver, where that was pressed."""
     sent = form_fields(call)
     wanting.demand_fields_of_ours(sent)
     scope = runs.scope_of(sent.get("scope", ""))
     call.ledger.access.demand(Action.CREATE, scope, call.actor)
+    if wanting.TOOL in sent:
+        return _asked(call, _restored_by(sent[wanting.TOOL], sent))
     faults = wanting.faults_of(sent)
     if faults:
         return _asked(call, sent, faults)
@@ -115,15 +108,16 @@ def _settled(call: Call, details: RunDetails) -> RunDetails:
 
 def _options(values: Mapping[str, str]) -> dict[str, str]:
     """Give the options to ask for: those that the driver declares, and those that are on record or were sent."""
-    name = values.get("driver", "")
-    declared = drivers.options_of(name) if name and drivers.is_usable(name) else {}
     others = {key.removeprefix(wanting.OPTION): "" for key in values if key.startswith(wanting.OPTION)}
-    return others | dict(declared)
+    return others | _declared(values.get("driver", ""))
 
 
-def _asked(
-    call: Call, values: Mapping[str, str], faults: Mapping[str, str] = _NOTHING, *, begun: Mapping[str, str] = _NOTHING
-) -> Response:
+def _declared(driver: str) -> dict[str, str]:
+    """Give the options that a driver declares, as far as it is known here, and what each is for."""
+    return dict(drivers.options_of(driver)) if driver and drivers.is_usable(driver) else {}
+
+
+def _asked(call: Call, values: Mapping[str, str], faults: Mapping[str, str] = _NOTHING) -> Response:
     places = _places(call, values["scope"])
     chosen = next((place for place in places if place.is_on), None)
     if chosen is None:
@@ -139,32 +133,28 @@ def _asked(
         form=form,
         faulty=tuple(field for field in form.fields if field.fault),
         fault=faults.get("", ""),
-        tools=_tools(values, begun),
+        tools=_tools(values.get("driver", "")),
         sources=call.ledger.desk.sources(runs.scope_of(chosen.value), call.actor),
         earlier=call.ledger.desk.earlier(runs.scope_of(chosen.value), call.actor),
     )
 
 
-def _places(call: Call, wanted: str) -> list[_Place]:
+def _places(call: Call, wanted: str) -> list[runs.Choice]:
     """Give the environments in which this person may create runs."""
     held = call.ledger.desk.roles(call.actor.id)
     scopes = sorted(
         scope for scope, roles in held.items() if roles & MAY[Action.CREATE] and scope[1] != ANY_ENVIRONMENT
     )
     only = runs.scope_value(scopes[0]) if len(scopes) == 1 else wanted
-    return [_Place(value, " / ".join(scope), value == only) for scope in scopes for value in [runs.scope_value(scope)]]
+    return [
+        runs.Choice(value, " / ".join(scope), value == only) for scope in scopes for value in [runs.scope_value(scope)]
+    ]
 
 
-def _tools(values: Mapping[str, str], begun: Mapping[str, str]) -> tuple[Filter, ...]:
+def _tools(named: str) -> tuple[runs.Choice, ...]:
     """Give the tools to choose between: those that are installed here, and the one that was named."""
-    named = values.get("driver", "")
-    asked = {"scope": values["scope"], **begun}
-    return tuple(
-        Filter(
-            name or "as the backup says", None, f"{addresses.NEW}?{urlencode(asked | {'driver': name})}", name == named
-        )
-        for name in ("", *sorted({*drivers.names(), *filter(None, [named])}))
-    )
+    known = ("", *sorted({*drivers.names(), *filter(None, [named])}))
+    return tuple(runs.Choice(name, name or "as the backup says", name == named) for name in known)
 
 
 ROUTES = (

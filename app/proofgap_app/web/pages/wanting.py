@@ -19,8 +19,11 @@ from proofgap_app.worker.record import options_of
 OPTION = "option."
 """What the name of a field begins with that is an option of the driver."""
 
+TOOL = "tool"
+"""The button that shows the form again, for another driver; what was typed stays."""
+
 _FIXED = (
-    *("scope", "driver", "backup", "target", "select", "manifest", "password_file", "purpose"),
+    *("scope", "driver", TOOL, "backup", "target", "select", "manifest", "password_file", "purpose"),
     *("overwrite", "expects_nothing", "dry"),
 )
 _PATHS = ("manifest", "password_file")
@@ -109,7 +112,7 @@ def place_of(error: BadInputError, options: Mapping[str, str]) -> str:
     if name.rstrip("s") == "option":
         about = max((key for key in options if error.problem.startswith(key)), key=len, default="")
         return OPTION + about if about else ""
-    return name if name in _FIXED and name != "driver" else ""  # which is chosen beside the form
+    return name if name in _FIXED and name not in {"driver", TOOL} else ""  # which is chosen beside the form
 
 
 def lines_of(text: str) -> tuple[str, ...]:
