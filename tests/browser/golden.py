@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from proofgap.access import Role
 from proofgap_app.web.pages import failing
 from proofgap_app.web.pages.frames import Frame
 from proofgap_app.web.pages.rendering import render
@@ -37,7 +38,7 @@ def problem_of_page(code: Code, path: str = "/runs/rr_1") -> str:
         type="", title=meaning.title, status=meaning.status, detail=meaning.remedy, code=code,
         trace_id="0f3a" if meaning.status >= 500 else None,
     )  # fmt: skip
-    return text_of(failing.page(path, problem).body.decode(), "main")
+    return text_of(failing.page(path, problem, Frame("olga", roles=frozenset({Role.OPERATOR}))).body.decode(), "main")
 
 
 PROBLEMS = {"no_run": Code.NOT_FOUND, "no_decision": Code.INTERNAL}

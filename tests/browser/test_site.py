@@ -67,6 +67,42 @@ def test_what_is_not_there_and_what_is_not_yours_look_the_same(client, runs, sta
     assert "The two cases look the same on purpose." in mine
 
 
+def ways(client, page: str, who: str) -> set[str]:
+    """Give where the links of a page lead, whatever its status."""
+    tags = tags_of(as_(client, who).get(page).body.decode())
+    links = {found["href"].partition("#")[0] for tag, found in tags if tag == "a" and "href" in found}
+    return {link for link in links if link}
+
+
+@pytest.mark.parametrize("who", [VERA.id, OLGA.id, WIM.id, SAM.id])
+def test_every_link_of_every_page_may_be_followed_by_whoever_sees_it(client, runs, who):
+    """The log of a run is not for everybody, nor is that of everything; nor is what only changes something."""
+    some = [runs[name] for name in ("draft", "failed", "cancelled", "imported", "completed_proof_incomplete")]
+    pages = [addresses.run(run_id, page) for run_id in some for page in PAGES]
+    others = ["/runs", "/machine", "/new", "/audit", "/nothing", "/runs/none", "/runs?state=x"]
+    found = {link: page for page in (*pages, *others) for link in ways(client, page, who)}
+    refused = {link: found[link] for link in found if as_(client, who).get(link).status in {403, 404}}
+    assert refused == {}
+    assert who != VERA.id or not [link for link in found if link.endswith(("/retry", "/cancel"))]
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("/nothing", 404), ("/runs/none", 404), ("/runs?state=x", 422), ("/audit", 403)]
+)
+def test_a_page_of_what_went_wrong_says_who_is_signed_in_and_lets_them_out(client, runs, path, status):
+    page = text(client, path, OLGA.id, status)
+    assert "olga" in text_of(page)
+    assert 'action="/sign-out"' in page
+    assert "Audit log" not in text_of(page)
+    assert "Audit log" in text_of(text(client, path, UDO.id, 200 if status == 403 else status))
+
+
+def test_a_stranger_who_meets_nothing_is_told_nothing_of_anybody(client, runs):
+    answer = client.send("GET", "/nothing", Accept="text/html")
+    said = answer.body.decode()
+    assert (answer.status, "/sign-out" in said, addresses.AUDIT in said) == (404, False, False)
+
+
 def test_nobody_who_is_unknown_sees_anything_but_the_way_to_sign_in(client, runs):
     path = addresses.run(runs["failed"])
     answer = client.send("GET", path, Accept="text/html")
@@ -321,6 +357,7 @@ def test_a_decision_that_cannot_be_computed_shows_none_and_leads_to_the_log(clie
     assert "its status is none" not in page
     assert "Error" in page
     assert addresses.run(runs["failed"], "events") in text(client, addresses.run(runs["failed"]), status=500)
+    assert "events" not in text(client, addresses.run(runs["failed"]), VERA.id, status=500)
 
 
 def test_only_files_of_the_pages_are_served(client, runs):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from http import HTTPStatus
 from urllib.parse import urlencode
 
@@ -78,7 +79,7 @@ def create_site(ledger: Ledger, settings: SiteSettings, identify: Identify) -> S
             Middleware(Traced, settings=settings),
             *(Middleware(layer, settings=settings) for layer in LAYERS),
         ],
-        exception_handlers={ProofgapError: _refused, HTTPException: _unserved},
+        exception_handlers={ProofgapError: partial(_problem, around), HTTPException: partial(_unserved, around)},
         lifespan=lifespan,
     )
     site.router.redirect_slashes = False
@@ -86,30 +87,27 @@ def create_site(ledger: Ledger, settings: SiteSettings, identify: Identify) -> S
     return site
 
 
-async def _refused(request: Request, error: Exception) -> Response:
-    return _problem(request, error)
-
-
-async def _unserved(request: Request, error: Exception) -> Response:
+async def _unserved(around: Surroundings, request: Request, error: Exception) -> Response:
     """Answer for what no route serves. A 405 keeps its Allow."""
     assert isinstance(error, HTTPException)  # noqa: S101 - the framework's own promise; says it to the type checkers
     code = _CODES.get(HTTPStatus(error.status_code), Code.MALFORMED_REQUEST)
     detail = (
         f"{request.method} is not served at this path." if code is Code.METHOD_NOT_ALLOWED else "There is nothing here."
     )
-    return _problem(request, HttpError(code, detail, error.headers))
+    return await _problem(around, request, HttpError(code, detail, error.headers))
 
 
-def _problem(request: Request, error: Exception) -> Response:
+async def _problem(around: Surroundings, request: Request, error: Exception) -> Response:
     trace_id = failure_id() if is_failure(code_of(error)) else None
     if trace_id is not None:
         log_failure(error, request.scope, trace_id)
     log_refusal(error, request.scope)
     problem = problem_of(error, instance=place_of(request.scope), trace_id=trace_id)
-    if is_for_people(request):
-        wants_sign_in = problem.code is Code.UNAUTHENTICATED
-        return _sign_in_first(request) if wants_sign_in else pages.error_page(request, problem, headers_of(error))
-    return answer(problem, headers_of(error))
+    if not is_for_people(request):
+        return answer(problem, headers_of(error))
+    if problem.code is Code.UNAUTHENTICATED:
+        return _sign_in_first(request)
+    return await run_sync(pages.error_page, request, problem, around, headers_of(error))
 
 
 def _sign_in_first(request: Request) -> Response:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from starlette.requests import Request
 from starlette.responses import Response
 
-from proofgap_app.web.calls import Call
+from proofgap_app.web.calls import Call, Surroundings
 from proofgap_app.web.pages import acting, assets, auditing, behind, creating, failing, listing, machine, reading
 from proofgap_app.web.pages.frames import answered
 from proofgap_app.web.problems import Problem
@@ -34,9 +34,9 @@ def router(_settings: SiteSettings) -> Sequence[Route]:
     )
 
 
-def error_page(request: Request, problem: Problem, headers: Mapping[str, str]) -> Response:
-    """Give the page of a problem, with its status and its headers."""
-    page = failing.page(request.url.path, problem)
+def error_page(request: Request, problem: Problem, around: Surroundings, headers: Mapping[str, str]) -> Response:
+    """Give the page of a problem, with its status and its headers; it asks the ledger who met it."""
+    page = failing.page(request.url.path, problem, failing.frame_for(request, problem, around))
     page.headers.update(headers)
     return page
 

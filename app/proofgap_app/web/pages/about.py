@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from proofgap.access import MAY, Action, Role
 from proofgap_app.web.pages import words
 from proofgap_app.web.pages.forms import Form
 
@@ -14,10 +15,11 @@ Pair = tuple[str, str]
 
 
 class Link(NamedTuple):
-    """A way to another page."""
+    """A way to another page, and what it asks of whoever follows it."""
 
     label: str
     page: str
+    asks: Action = Action.VIEW
 
 
 class Table(NamedTuple):
@@ -47,6 +49,15 @@ class About(NamedTuple):
     here: str
     sections: tuple[Section, ...]
     forms: tuple[Form, ...] = ()
+
+    def followed_by(self, roles: frozenset[Role]) -> About:
+        """Give the page with those links only that somebody with these roles may follow."""
+        return self._replace(
+            sections=tuple(
+                part._replace(links=tuple(link for link in part.links if roles & MAY[link.asks]))
+                for part in self.sections
+            )
+        )
 
 
 def pairs(facts: dict[str, object]) -> tuple[Pair, ...]:

@@ -20,7 +20,7 @@ from proofgap.access import Action
 from proofgap.errors import NotFoundError
 from proofgap_app.web.calls import Call
 from proofgap_app.web.pages import addresses, audit
-from proofgap_app.web.pages.frames import answered, event_named, frame, run_named
+from proofgap_app.web.pages.frames import answered, event_named, frame_anywhere, run_named
 from proofgap_app.web.problems import Code, HttpError
 from proofgap_app.web.table import Route, Scope
 from proofgap_store import LogPage
@@ -35,13 +35,13 @@ def log(call: Call, query: audit.Wanted) -> Response:
     found = call.ledger.audit.list(audit.query(query), call.actor, LogPage(limit=audit.ROWS, after=query.after or None))
     keys = [(key.key, key.event_id) for key in call.ledger.audit.keys(call.actor)]
     page = audit.page(found, query, call.ledger.audit.waiting(), keys)
-    return answered("audit.html", frame=_top(call), page=page)
+    return answered("audit.html", frame=frame_anywhere(call), page=page)
 
 
 def event(call: Call) -> Response:
     """Show one event, whole."""
     found = call.ledger.audit.get(event_named(call), call.actor)
-    return answered("event.html", frame=_top(call), page=audit.event_page(found))
+    return answered("event.html", frame=frame_anywhere(call), page=audit.event_page(found))
 
 
 def verify(call: Call) -> Response:
@@ -49,7 +49,7 @@ def verify(call: Call) -> Response:
     is_all = call.ledger.audit.is_all(call.actor)  # whoever audits nothing is refused here
     with _alone(call.around.verifying):
         found = call.ledger.verify()
-    return answered("verified.html", frame=_top(call), page=audit.verify_page(found, is_all=is_all))
+    return answered("verified.html", frame=frame_anywhere(call), page=audit.verify_page(found, is_all=is_all))
 
 
 @contextmanager
@@ -88,11 +88,6 @@ def bundle(call: Call) -> Response:
         raise
     task = BackgroundTask(rmtree, folder, ignore_errors=True)
     return FileResponse(file, headers=_named(f"bundle-{made.event_id}.zip"), media_type=_ZIP, background=task)
-
-
-def _top(call: Call) -> object:
-    roles = call.ledger.desk.roles(call.actor.id)
-    return frame(call, frozenset(role for held in roles.values() for role in held))
 
 
 def _download(content: bytes, name: str, media: str) -> Response:

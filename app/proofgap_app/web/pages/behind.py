@@ -123,7 +123,7 @@ def _top(call: Call, around: Around) -> object:
 
 
 def _about(call: Call, around: Around, page: About) -> Response:
-    return answered("about.html", frame=_top(call, around), page=page)
+    return answered("about.html", frame=_top(call, around), page=page.followed_by(around.roles))
 
 
 def _chosen(name: str, text: str, kinds: type[_Choice]) -> _Choice | None:

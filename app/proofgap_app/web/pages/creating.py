@@ -22,7 +22,7 @@ from proofgap.text import check_id
 from proofgap_app import drivers
 from proofgap_app.web.calls import Call, form_fields
 from proofgap_app.web.pages import addresses, forms, runs, wanting
-from proofgap_app.web.pages.frames import answered, frame
+from proofgap_app.web.pages.frames import answered, frame_anywhere
 from proofgap_app.web.table import Route, Scope
 from proofgap_app.worker import record
 from proofgap_store import NewRun
@@ -121,13 +121,13 @@ def _asked(call: Call, values: Mapping[str, str], faults: Mapping[str, str] = _N
     places = _places(call, values["scope"])
     chosen = next((place for place in places if place.is_on), None)
     if chosen is None:
-        return answered("new.html", frame=frame(call), places=places, chosen=None)
+        return answered("new.html", frame=frame_anywhere(call), places=places, chosen=None)
     values = dict(values) | {"scope": chosen.value}
     form = wanting.form_of(values, _options(values), faults)
     return answered(
         "new.html",
         HTTPStatus.UNPROCESSABLE_ENTITY if faults else HTTPStatus.OK,
-        frame=frame(call),
+        frame=frame_anywhere(call),
         places=places,
         chosen=chosen,
         form=form,

@@ -6,13 +6,19 @@ own. Refuses to know what failed.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from http import HTTPStatus
 
+from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from proofgap.access import MAY, Action
+from proofgap.errors import ProofgapError
+from proofgap_app.web.calls import Call, Surroundings
 from proofgap_app.web.pages import addresses
+from proofgap_app.web.pages.frames import Frame, frame_anywhere
 from proofgap_app.web.pages.rendering import render
-from proofgap_app.web.problems import MEANINGS, Problem
+from proofgap_app.web.problems import MEANINGS, Code, Problem
 
 _NO_RUN = (
     "Either no run has this ID, or it belongs to a workspace or environment you cannot view. "
@@ -31,28 +37,37 @@ _IN_SIGHT = frozenset(
 """What is answered only to somebody who can view the run: they are led back to it."""
 
 
-def page(path: str, problem: Problem) -> Response:
-    """Give the page of a problem that a request for a path met."""
+def page(path: str, problem: Problem, top: Frame | None) -> Response:
+    """Give the page of a problem that a request for a path met; ``top``: the frame for whoever met it, where that is known."""
     run = _run_of(path)
     title, detail = problem.title, problem.detail
     if run is not None and problem.status == HTTPStatus.NOT_FOUND:
         title, detail = "No restore run to show", _NO_RUN
     elif run is not None and problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
         title, detail = "Decision could not be computed", "Nothing is shown in its place; the log of the run stands."
-    log = (
-        addresses.run(run, "events") if run is not None and problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR else None
-    )
+    may_read_log = top is not None and bool(top.roles & MAY[Action.READ_LOG])
+    has_log = problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR and may_read_log
     html = render(
         "problem.html",
-        frame=None,
+        frame=top,
         problem=problem,
         title=title,
         detail=detail,
-        log=log,
+        log=addresses.run(run, "events") if run is not None and has_log else None,
         run=run if problem.status in _IN_SIGHT else None,
         remedy=_remedy(problem),
     )
     return HTMLResponse(html, problem.status)
+
+
+def frame_for(request: Request, problem: Problem, around: Surroundings) -> Frame | None:
+    """Give the frame for whoever met the problem; ``None``: nobody who is known, or the ledger cannot say who."""
+    if problem.code is Code.UNAVAILABLE:
+        return None
+    with suppress(ProofgapError):
+        principal = around.identify(request)
+        return None if principal is None else frame_anywhere(Call(request, around, principal))
+    return None
 
 
 def _remedy(problem: Problem) -> str:

@@ -1,17 +1,17 @@
-"""What stands at the top of every page, and how a page becomes an answer.
+"""What stands around every page, and how a page becomes an answer.
 
 Refuses to know what a page shows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import NamedTuple
 
 from starlette.responses import HTMLResponse, Response
 
-from proofgap.access import Role
+from proofgap.access import MAY, Action, Role
 from proofgap.errors import NotFoundError
 from proofgap.text import check_id
 from proofgap_app.web.calls import Call
@@ -24,18 +24,35 @@ _FOR_ONE_PERSON = {"cache-control": "private, no-cache", "vary": "Cookie, Author
 
 
 class Frame(NamedTuple):
-    """What stands at the top of every page: where this is, who looks, and as what."""
+    """What stands around every page: where this is, who looks, and as what."""
 
     person: str
     role: str | None = None
     workspace: str | None = None
     environment: str | None = None
+    roles: frozenset[Role] = frozenset()
+
+    @property
+    def may_audit(self) -> bool:
+        """Whether the log of everything is for them."""
+        return bool(self.roles & MAY[Action.AUDIT])
 
 
 def frame(call: Call, roles: Iterable[Role] = (), scope: tuple[str | None, str | None] = (None, None)) -> Frame:
-    """Give the top of a page for whoever asks."""
-    held = ", ".join(role.capitalize() for role in sorted(roles)) or None
-    return Frame(call.actor.name or call.actor.id, held, *scope)
+    """Give the frame of a page for whoever asks."""
+    held = frozenset(roles)
+    named = ", ".join(role.capitalize() for role in sorted(held)) or None
+    return Frame(call.actor.name or call.actor.id, named, *scope, roles=held)
+
+
+def frame_anywhere(call: Call) -> Frame:
+    """Give the frame of a page that is about no one environment: with the roles that whoever asks holds anywhere."""
+    return frame(call, held_anywhere(call.ledger.desk.roles(call.actor.id)))
+
+
+def held_anywhere(roles: Mapping[tuple[str, str], frozenset[Role]]) -> frozenset[Role]:
+    """Give every role that is held, wherever it is."""
+    return frozenset(role for held in roles.values() for role in held)
 
 
 def answered(template: str, status: int = HTTPStatus.OK, **values: object) -> Response:

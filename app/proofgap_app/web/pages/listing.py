@@ -8,7 +8,7 @@ from proofgap.access import ANY_ENVIRONMENT, MAY, Action
 from proofgap_app.web import replies
 from proofgap_app.web.calls import Call
 from proofgap_app.web.pages import addresses, runs
-from proofgap_app.web.pages.frames import answered, frame, refuse_prefetch
+from proofgap_app.web.pages.frames import answered, frame, held_anywhere, refuse_prefetch
 from proofgap_app.web.table import Route, Scope
 from proofgap_store.clock import now_us
 
@@ -22,7 +22,7 @@ def run_list(call: Call, query: runs.Wanted) -> Response:
     workspaces = {scope[0] for scope in roles} if not page.workspace else {page.workspace}
     poll = addresses.news(*workspaces) if len(workspaces) == 1 and not query.after else None
     after = replies.cursor(str(found.event_id or call.ledger.feed.settled()))
-    held = frozenset(role for scope in roles.values() for role in scope)
+    held = held_anywhere(roles)
     return answered(
         "runs.html",
         frame=frame(call, held),

@@ -19,7 +19,7 @@ from proofgap_app.drawing import Picture, draw
 from proofgap_app.web.calls import Call
 from proofgap_app.web.pages import addresses, words
 from proofgap_app.web.pages.about import Table
-from proofgap_app.web.pages.frames import answered, frame
+from proofgap_app.web.pages.frames import answered, frame_anywhere
 from proofgap_app.web.table import Route, Scope
 
 _SVG = "image/svg+xml"
@@ -46,7 +46,7 @@ def machines(call: Call, query: Of) -> Response:
     steps = None if run_id is None else call.ledger.desk.steps(run_id, call.actor.id)
     path = " → ".join(words.plain(step.status) for step in steps or ())
     shown = [Drawn(TITLES[one], _address(one, run_id), _moves(one)) for one in Machine]
-    return answered("machine.html", frame=frame(call), machines=shown, run_id=run_id, path=path)
+    return answered("machine.html", frame=frame_anywhere(call), machines=shown, run_id=run_id, path=path)
 
 
 def picture(call: Call, query: Of) -> Response:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from proofgap.access import Action
 from proofgap.facts import TERMINAL_RUN_STATUSES
 from proofgap.records import Item, RunRecord
 from proofgap.run_log import duration_text
@@ -96,11 +97,11 @@ def _ways(record: RunRecord) -> tuple[Link, ...]:
     stop = (
         ()
         if record.status in TERMINAL_RUN_STATUSES or record.imported
-        else (Link("Stop this run", addresses.run(run, "cancel")),)
+        else (Link("Stop this run", addresses.run(run, "cancel"), Action.PREPARE),)
     )
     return (
         Link("Item outcomes", addresses.run(run, "items")),
         Link("Evidence", addresses.run(run, "evidence")),
-        Link("Log", addresses.run(run, "events")),
+        Link("Log", addresses.run(run, "events"), Action.READ_LOG),
         *stop,
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from proofgap.access import Action
 from proofgap.facts import ItemResult
 from proofgap.records import Item, RunRecord
 from proofgap.secret import redacted
@@ -87,10 +88,10 @@ def _meaning(record: RunRecord) -> tuple[str, ...]:
 def _after(record: RunRecord) -> Section:
     """Say how to go on: what has ended stays as it is, and is tried again as a new run."""
     links = (
-        Link("Retry as a new run", addresses.run(record.id, "retry")),
+        Link("Retry as a new run", addresses.run(record.id, "retry"), Action.CREATE),
         Link("Item outcomes", addresses.run(record.id, "items")),
         Link("Operation run", addresses.run(record.id, "operation")),
-        Link("Log", addresses.run(record.id, "events")),
+        Link("Log", addresses.run(record.id, "events"), Action.READ_LOG),
     )
     return Section(
         "What next", notes=("A run that has ended stays as it is; whatever is tried again is a new run.",), links=links
@@ -155,11 +156,11 @@ def _closing(record: RunRecord) -> tuple[str, ...]:
 
 
 def _ways(record: RunRecord) -> tuple[Link, ...]:
-    retry = (Link("Retry as a new run", addresses.run(record.id, "retry")),) if record.imported else ()
+    retry = (Link("Retry as a new run", addresses.run(record.id, "retry"), Action.CREATE),) if record.imported else ()
     return (
         *retry,
         Link("Operation run", addresses.run(record.id, "operation")),
-        Link("Log", addresses.run(record.id, "events")),
+        Link("Log", addresses.run(record.id, "events"), Action.READ_LOG),
     )
 
 

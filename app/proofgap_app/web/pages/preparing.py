@@ -5,6 +5,7 @@ Pure functions from what the ledger shows. Refuses to know whether a run may be 
 
 from __future__ import annotations
 
+from proofgap.access import Action
 from proofgap.facts import RunStatus
 from proofgap.records import PreviewFacts, RunRecord
 from proofgap_app.web.pages import addresses, words
@@ -63,7 +64,7 @@ def preparation(record: RunRecord) -> About:
             "How to go on",
             notes=_notes(record),
             commands=_commands(record),
-            links=(Link("Cancel this run", addresses.run(record.id, "cancel")),),
+            links=(Link("Cancel this run", addresses.run(record.id, "cancel"), Action.PREPARE),),
         ),
     )
     return About(record.id, "Preparation", "Preparation", parts)
