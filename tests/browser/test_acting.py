@@ -14,8 +14,8 @@ from proofgap_app.web.pages import addresses
 from proofgap_app.web.site_settings import SignIn
 from tests.browser.reading import tags_of, text_of
 from tests.browser.site import as_, identify
-from tests.browser.world import Maker
-from tests.conformance.lives import ADA, HOME, OLGA, OTTO, UDO, VERA, denials_beside, last, log_since, tables
+from tests.browser.world import Maker, items
+from tests.conformance.lives import ADA, HOME, OLGA, OTTO, UDO, VERA, WIM, denials_beside, last, log_since, tables
 from tests.web.serving import served
 
 FORM = {"Content_Type": "application/x-www-form-urlencoded"}
@@ -241,8 +241,65 @@ def test_what_is_wrong_with_a_queue_stands_beside_its_field_and_what_was_typed_s
     answer = send(client, addresses.run(run_id, "queue"), **sent)
     page = answer.body.decode()
     assert (answer.status, log_since(ledger, before)) == (422, [])
-    typed = {found["name"]: found["value"] for tag, found in tags_of(page) if tag == "input"}
-    assert (typed, says in text_of(page, f"queue-{field}-fault")) == (sent, True)
+    assert (typed(page), says in text_of(page, f"queue-{field}-fault")) == (sent, True)
+
+
+TOO_LONG = "x" * 4_001
+
+
+def typed(page):
+    """Give what stands in the fields of a page, by their names."""
+    return {found["name"]: found["value"] for tag, found in tags_of(page) if tag == "input"}
+
+
+@pytest.mark.parametrize("page", ["cancel", "reject"])
+def test_words_that_are_too_long_come_back_in_their_field_with_what_is_wrong_beside_it(client, ledger, page):
+    run_id = Maker(ledger).previewed()
+    before, sent = last(ledger), {"version": str(record(ledger, run_id).version), "note": TOO_LONG}
+    answer = send(client, addresses.run(run_id, page), **sent)
+    shown = answer.body.decode()
+    assert (answer.status, log_since(ledger, before), typed(shown)) == (422, [], sent)
+    assert "has 4001 characters. Hand in at most 4000." in text_of(shown, f"{page}-note-fault")
+    assert send(client, addresses.run(run_id, page), VERA.id, **sent).status == 403
+    assert send(client, addresses.run(run_id, page), **sent | {"note": "shorter"}).status == 303
+
+
+def test_an_acknowledgement_that_is_too_long_comes_back_as_well(client, ledger, runs):
+    run_id = runs["completed_with_evidence"]
+    before, sent = last(ledger), {"snapshot": record(ledger, run_id).evidence[0].id, "note": TOO_LONG}
+    answer = send(client, addresses.run(run_id, "review"), **sent)
+    assert (answer.status, log_since(ledger, before), typed(answer.body.decode())) == (422, [], sent)
+    assert "has 4001 characters." in text_of(answer.body.decode(), "review-note-fault")
+    assert send(client, addresses.run(run_id, "review"), WIM.id, **sent).status == 403
+
+
+@pytest.mark.parametrize("page", ["cancel", "reject", "queue", "approve"])
+def test_whoever_was_too_late_is_told_what_happened_meanwhile_and_led_to_the_run_as_it_is(client, ledger, page):
+    make = Maker(ledger)
+    run_id = make.previewed()
+    sent = {"version": str(record(ledger, run_id).version), "note": "my reason"}
+    make.fire(run_id, "cancel", OTTO, note="not tonight")
+    answer = send(client, addresses.run(run_id, page), confirm="local", **sent)
+    shown = answer.body.decode()
+    said = text_of(shown, "main")
+    assert answer.status == 412
+    for told in ("previewed → cancelled", "not tonight", "otto", "and the run is cancelled.", "my reason"):
+        assert told in said
+    assert "→ previewed" not in said
+    links = [found["href"] for tag, found in tags_of(shown.partition("<main")[2].partition("</main")[0]) if tag == "a"]
+    assert links == ["/runs", addresses.run(run_id), addresses.run(run_id)]
+
+
+def test_evidence_that_another_snapshot_superseded_meanwhile_is_not_acknowledged(client, ledger):
+    make = Maker(ledger)
+    run_id = make.reported(items(0, 0, 48), environment=make.elsewhere())
+    make.fire(run_id, "complete", exit_code=0)
+    old, _new = make.prove(run_id), make.prove(run_id)
+    before = last(ledger)
+    answer = send(client, addresses.run(run_id, "review"), "ada", snapshot=old, note="looked at it")
+    assert (answer.status, log_since(ledger, before)) == (412, [])
+    for told in (f"The snapshot {old} is superseded now.", "looked at it", "Look at the evidence as it is now"):
+        assert told in text_of(answer.body.decode(), "main")
 
 
 def test_a_form_that_another_site_sends_is_refused(client, ledger):

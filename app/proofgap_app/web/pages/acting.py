@@ -1,54 +1,42 @@
 """What operators do to a run from its pages: every form that changes it, each ending in a verb of the ledger.
 
 The guards are the ledger's, as everywhere; a page adds one question of its own, the name of the environment before a
-run is queued. What was sent is read after it is known that there is such a run to be seen. Owns how these requests
-are answered: with the page that shows what came of it.
+run is queued. Owns what each form does, and which page shows what came of it. Refuses to know how a form is read, and how
+one comes back (`answering`).
 """
 
 from __future__ import annotations
 
 from http import HTTPStatus
-from urllib.parse import urlencode
 
-from msgspec.structs import asdict
 from starlette.responses import RedirectResponse, Response
 
 from proofgap.access import Action
 from proofgap.errors import BadInputError, NotFoundError
-from proofgap.facts import EndReason, RunEvent, RunStatus, Struct
-from proofgap.records import RunDetails
+from proofgap.facts import EndReason, RunEvent, RunStatus, SnapshotStatus
+from proofgap.records import RunDetails, RunRecord, SnapshotRecord
 from proofgap.text import check_id, shown
-from proofgap_app.web.calls import Call, read_form
-from proofgap_app.web.pages import addresses, forms, runs
-from proofgap_app.web.pages.frames import answered, frame, run_named
+from proofgap_app.web.calls import Call, form_fields, read_form
+from proofgap_app.web.pages import addresses, forms, overtaken, runs
+from proofgap_app.web.pages.answering import Act, Sent, asked, done, scope_of_run, too_late
+from proofgap_app.web.pages.frames import run_named
 from proofgap_app.web.problems import Code, HttpError
 from proofgap_app.web.table import Handler, Route, Scope
 from proofgap_app.worker.preparing import prepare
-from proofgap_store import Around
 from proofgap_store.clock import now_us
 
 _HTML = ("text/html",)
 _PRIORITY_MAX = 1000
 
 
-class Sent(Struct):
-    """What a form about a run sends; which of it belongs to which form, `forms` says."""
-
-    version: str = ""
-    note: str = ""
-    confirm: str = ""
-    priority: str = ""
-    deadline: str = ""
-    overwrite: str = ""
-    snapshot: str = ""
-
-
 def prepare_run(call: Call) -> Response:
     """Check and preview a run here."""
-    run_id, sent = _sent(call)
+    run_id = run_named(call)
+    call.ledger.peek(run_id, call.actor)
+    sent = read_form(call, Sent)
     if call.settings.sign_in is not None:
         raise HttpError(Code.FORBIDDEN, "This server serves others, and reads no backups for them; a worker does.")
-    call.ledger.access.demand(Action.PREPARE, _scope(call, run_id), call.actor)
+    call.ledger.access.demand(Action.PREPARE, scope_of_run(call, run_id), call.actor)
     try:
         prepare(call.ledger, run_id, call.actor, now_us, overwrite=bool(sent.overwrite))
     except OSError as error:
@@ -57,16 +45,13 @@ def prepare_run(call: Call) -> Response:
 
 
 def queue_run(call: Call) -> Response:
-    """Release a previewed plan, once the environment was typed by name; what is wrong stands beside its field, and what was typed stays."""
-    run_id, sent = _sent(call)
-    call.ledger.access.demand(Action.PREPARE, _scope(call, run_id), call.actor)
-    around = call.ledger.desk.around(run_id, call.actor.id)
-    try:
-        place = _place_in_line(sent, around.record.environment)
-    except BadInputError as error:
-        form = forms.refilled(forms.queue(around.record), asdict(sent), error)
-        return _asked(call, around, "Not queued", form, HTTPStatus.UNPROCESSABLE_ENTITY)
-    return _fired(call, run_id, RunEvent.QUEUE, sent, place)
+    """Release a previewed plan, once the environment was typed by name."""
+
+    def queue(run_id: str, sent: Sent) -> Response:
+        call.ledger.access.demand(Action.PREPARE, scope_of_run(call, run_id), call.actor)
+        return _fired(call, run_id, RunEvent.QUEUE, sent, _place_in_line(sent, scope_of_run(call, run_id)[1]))
+
+    return done(call, Act("Not queued", Action.PREPARE, forms.queue), queue)
 
 
 def _place_in_line(sent: Sent, environment: str) -> RunDetails:
@@ -88,34 +73,40 @@ def _priority(text: str) -> int | None:
 
 def approve_plan(call: Call) -> Response:
     """Approve exactly the plan that was previewed."""
-    run_id, sent = _sent(call)
-    return _fired(call, run_id, RunEvent.APPROVE, sent)
+    act = Act("Not approved", Action.APPROVE, forms.approve)
+    return done(call, act, lambda run_id, sent: _fired(call, run_id, RunEvent.APPROVE, sent))
 
 
 def reject_plan(call: Call) -> Response:
     """Say no to a plan, which ends the run."""
-    run_id, sent = _sent(call)
-    call.ledger.access.demand(Action.APPROVE, _scope(call, run_id), call.actor)
-    return _fired(call, run_id, RunEvent.BLOCK, sent, RunDetails(end_reason=EndReason.APPROVAL_REJECTED))
+
+    def reject(run_id: str, sent: Sent) -> Response:
+        call.ledger.access.demand(Action.APPROVE, scope_of_run(call, run_id), call.actor)
+        return _fired(call, run_id, RunEvent.BLOCK, sent, RunDetails(end_reason=EndReason.APPROVAL_REJECTED))
+
+    return done(call, Act("Not rejected", Action.APPROVE, forms.reject), reject)
 
 
 def ask_cancel(call: Call) -> Response:
     """Ask whether a run is to be cancelled."""
     around = call.ledger.desk.around(run_named(call), call.actor.id)
-    return _asked(call, around, "Cancel", forms.cancel(around.record))
+    return asked(call, around, "Cancel", forms.cancel(around.record))
 
 
 def cancel_run(call: Call) -> Response:
     """Cancel a run that does not execute yet; ask the worker to stop one that does."""
-    run_id, sent = _sent(call)
-    is_running = call.ledger.peek(run_id, call.actor).status is RunStatus.RUNNING
-    return _fired(call, run_id, RunEvent.REQUEST_CANCEL if is_running else RunEvent.CANCEL, sent)
+
+    def cancel(run_id: str, sent: Sent) -> Response:
+        is_running = call.ledger.peek(run_id, call.actor).status is RunStatus.RUNNING
+        return _fired(call, run_id, RunEvent.REQUEST_CANCEL if is_running else RunEvent.CANCEL, sent)
+
+    return done(call, Act("Not cancelled", Action.PREPARE, forms.cancel), cancel)
 
 
 def ask_retry(call: Call) -> Response:
     """Ask whether a run is to be tried again."""
     around = call.ledger.desk.around(run_named(call), call.actor.id)
-    return _asked(call, around, "Retry", forms.retry(around.record))
+    return asked(call, around, "Retry", forms.retry(around.record))
 
 
 def retry_run(call: Call) -> Response:
@@ -125,34 +116,31 @@ def retry_run(call: Call) -> Response:
 
 def review_evidence(call: Call) -> Response:
     """Record that somebody looked at a snapshot of this run. Whoever may read none is told so, whether or not there is one."""
-    run_id, sent = _sent(call)
-    call.ledger.access.demand(Action.READ_EVIDENCE, _scope(call, run_id), call.actor)
-    named = check_id("snapshot", sent.snapshot)
-    if named not in {row.id for row in call.ledger.peek(run_id, call.actor).evidence}:
+
+    def review(run_id: str, sent: Sent) -> Response:
+        call.ledger.access.demand(Action.READ_EVIDENCE, scope_of_run(call, run_id), call.actor)
+        around = call.ledger.desk.around(run_id, call.actor.id)
+        snapshot = _snapshot(around.record, sent.snapshot)
+        if snapshot.status is not SnapshotStatus.ACTIVE:
+            return too_late(call, around, overtaken.of_snapshot(around.record, snapshot, sent.note))
+        call.ledger.desk.review(snapshot.id, call.actor, note=sent.note.strip() or None)
+        return RedirectResponse(
+            addresses.with_query(addresses.run(run_id, "evidence"), snapshot=snapshot.id), HTTPStatus.SEE_OTHER
+        )
+
+    def form(record: RunRecord) -> forms.Form:
+        return forms.review(record, _snapshot(record, form_fields(call).get("snapshot", "")))
+
+    return done(call, Act("Not acknowledged", Action.READ_EVIDENCE, form), review)
+
+
+def _snapshot(record: RunRecord, named: str) -> SnapshotRecord:
+    """Give the snapshot that was sent. Raises `NotFoundError`: the run has none such."""
+    wanted = check_id("snapshot", named)
+    found = next((row for row in record.evidence if row.id == wanted), None)
+    if found is None:
         raise NotFoundError("evidence snapshot", named)
-    call.ledger.desk.review(named, call.actor, note=sent.note.strip() or None)
-    where = addresses.run(run_id, "evidence")
-    return RedirectResponse(f"{where}?{urlencode({'snapshot': sent.snapshot})}", HTTPStatus.SEE_OTHER)
-
-
-def _asked(
-    call: Call, around: Around, here: str, form: forms.Form | None, status: HTTPStatus = HTTPStatus.OK
-) -> Response:
-    record = around.record
-    top = frame(call, around.roles, (record.workspace, record.environment))
-    return answered("asking.html", status, frame=top, run_id=record.id, here=here, form=form)
-
-
-def _sent(call: Call) -> tuple[str, Sent]:
-    """Give the run, which this person sees, and what they sent about it."""
-    run_id = run_named(call)
-    call.ledger.peek(run_id, call.actor)
-    return run_id, read_form(call, Sent)
-
-
-def _scope(call: Call, run_id: str) -> tuple[str, str]:
-    record = call.ledger.peek(run_id, call.actor)
-    return record.workspace, record.environment
+    return found
 
 
 def _fired(call: Call, run_id: str, event: RunEvent, sent: Sent, given: RunDetails = RunDetails()) -> Response:  # noqa: B008 - immutable

@@ -19,7 +19,7 @@ from proofgap.text import shown
 from proofgap_app.web.calls import Call
 from proofgap_app.web.pages import forms, operation, outcome, preparing, tables, trail
 from proofgap_app.web.pages.about import About
-from proofgap_app.web.pages.frames import answered, frame, run_named
+from proofgap_app.web.pages.frames import answered, frame_around, run_named
 from proofgap_app.web.table import Handler, Route, Scope
 from proofgap_store import Around, CheckPage, Page
 from proofgap_store.clock import now_us
@@ -50,7 +50,9 @@ def items(call: Call, query: Items) -> Response:
     found = call.ledger.items(
         around.record.id, call.actor.id, Page(result=result, after=query.after, limit=tables.ROWS + 1)
     )
-    return answered("items.html", frame=_top(call, around), page=tables.items_page(around.record, found, result))
+    return answered(
+        "items.html", frame=frame_around(call, around), page=tables.items_page(around.record, found, result)
+    )
 
 
 def evidence(call: Call, query: Evidence) -> Response:
@@ -64,7 +66,7 @@ def evidence(call: Call, query: Evidence) -> Response:
         reviews = tables.reviewed(call.ledger.desk.reviews(around.record.id, snapshot.id, call.actor))
         is_current = snapshot.status is SnapshotStatus.ACTIVE
         page = page._replace(reviews=reviews, form=forms.review(around.record, snapshot) if is_current else None)
-    return answered("evidence.html", frame=_top(call, around), page=page)
+    return answered("evidence.html", frame=frame_around(call, around), page=page)
 
 
 def operation_run(call: Call) -> Response:
@@ -118,12 +120,8 @@ def _note(call: Call) -> str | None:
     return call.ledger.desk.note(run_named(call), call.actor.id)
 
 
-def _top(call: Call, around: Around) -> object:
-    return frame(call, around.roles, (around.record.workspace, around.record.environment))
-
-
 def _about(call: Call, around: Around, page: About) -> Response:
-    return answered("about.html", frame=_top(call, around), page=page.followed_by(around.roles))
+    return answered("about.html", frame=frame_around(call, around), page=page.followed_by(around.roles))
 
 
 def _chosen(name: str, text: str, kinds: type[_Choice]) -> _Choice | None:

@@ -91,7 +91,7 @@ def said(error: BadInputError) -> str:
 def refilled(form: Form, sent: Mapping[str, str], error: BadInputError) -> Form:
     """Give a form with what was sent in its fields, and beside one of them what is wrong with it."""
     faults = {error.field: said(error)}
-    fields = (field._replace(value=sent[field.name], fault=faults.get(field.name, "")) for field in form.fields)
+    fields = (field._replace(value=sent.get(field.name, ""), fault=faults.get(field.name, "")) for field in form.fields)
     return form._replace(fields=tuple(fields))
 
 

@@ -18,6 +18,7 @@ from proofgap_app.web.calls import Call
 from proofgap_app.web.pages import addresses
 from proofgap_app.web.pages.rendering import render
 from proofgap_app.web.problems import Code, HttpError
+from proofgap_store import Around
 from proofgap_store.questions import is_number
 
 _FOR_ONE_PERSON = {"cache-control": "private, no-cache", "vary": "Cookie, Authorization"}
@@ -43,6 +44,11 @@ def frame(call: Call, roles: Iterable[Role] = (), scope: tuple[str | None, str |
     held = frozenset(roles)
     named = ", ".join(role.capitalize() for role in sorted(held)) or None
     return Frame(call.actor.name or call.actor.id, named, *scope, roles=held)
+
+
+def frame_around(call: Call, around: Around) -> Frame:
+    """Give the frame of a page about one run."""
+    return frame(call, around.roles, (around.record.workspace, around.record.environment))
 
 
 def frame_anywhere(call: Call) -> Frame:

@@ -16,7 +16,7 @@ from proofgap.secret import redacted
 from proofgap_app.web.pages import addresses, reasons, words
 from proofgap_app.web.pages.about import About, Link, Section, Table, pairs
 from proofgap_app.web.pages.sheet import is_blocked
-from proofgap_app.web.pages.trail import Row
+from proofgap_app.web.pages.trail import HEAD, Row, cells
 from proofgap_store import Why
 
 _NO_EVIDENCE = "No active evidence snapshot that you may view."
@@ -76,8 +76,7 @@ def blocker(record: RunRecord, note: str | None, refusals: tuple[Row, ...]) -> A
 
 
 def _refused(refusals: tuple[Row, ...]) -> Table:
-    rows = tuple((f"{row.day} {row.time} UTC", row.what, row.detail, row.actor) for row in refusals)
-    return Table(("When", "What", "Because", "Who"), rows)
+    return Table(HEAD, tuple(map(cells, refusals)))
 
 
 def _meaning(record: RunRecord) -> tuple[str, ...]:

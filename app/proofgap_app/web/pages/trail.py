@@ -34,6 +34,8 @@ _PREVIEWED = {"created": "{:,} to create", "overwritten": "{:,} to overwrite", "
 _GOES_ON = frozenset({"scope", "check", "preview", "approve", "queue", "start", "report", "request_cancel"})
 _MACHINES = ("operation", "evidence")
 _DETAIL_MAX = 90
+HEAD = ("When", "What", "With what, or why", "Who")
+"""What stands above the cells of a row."""
 
 
 class Row(NamedTuple):
@@ -55,6 +57,11 @@ def rows(run_id: str, events: Iterable[HistoryEvent]) -> tuple[Row, ...]:
     """Give a row for each event of a run; its number leads into the log of the run."""
     log = addresses.run(run_id, "events")
     return tuple(_row(event, addresses.event(log, event.event_id)) for event in events)
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    """Write a row into a table, under `HEAD`."""
+    return f"{row.day} {row.time} UTC", row.what, row.detail, row.actor
 
 
 def rows_of_log(events: Iterable[HistoryEvent]) -> tuple[Row, ...]:
