@@ -83,12 +83,13 @@ _DECODER = msgspec.json.Decoder(Check)
 class Around(NamedTuple):
     """What somebody is where a run is, the last events of the run, newest first (``None``: not for them), and the run.
 
-    ``record`` holds what they may see of it.
+    ``record`` holds what they may see of it. ``holds_environment``: it ended, and nobody has released its environment yet.
     """
 
     roles: frozenset[Role]
     trail: tuple[HistoryEvent, ...] | None
     record: RunRecord
+    holds_environment: bool
 
 
 class Step(NamedTuple):
@@ -276,9 +277,9 @@ def _around(connection: Connection, run_id: str, principal: str) -> Around:
     found = views.visible(connection, run_id, principal, Action.VIEW)
     record = as_seen(found.record, viewer_of(principal, found.roles, found.record.facts()))
     if not found.roles & MAY[Action.READ_LOG]:
-        return Around(found.roles, None, record)
+        return Around(found.roles, None, record, read.holds(found))
     events = rows(connection, _TRAIL, stream=run_stream(run_id), limit=TRAIL_EVENTS, **views.told_to(found))
-    return Around(found.roles, tuple(map(views.history_event, events)), record)
+    return Around(found.roles, tuple(map(views.history_event, events)), record, read.holds(found))
 
 
 def _note(connection: Connection, run_id: str, principal: str) -> str | None:

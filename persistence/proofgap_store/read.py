@@ -13,6 +13,7 @@ import msgspec
 from proofgap.access import ANY_ENVIRONMENT, Role, is_token
 from proofgap.audit import GENESIS, NOTE, canonical, run_stream
 from proofgap.errors import NotFoundError
+from proofgap.facts import TERMINAL_RUN_STATUSES
 from proofgap.records import RunRecord
 from proofgap.text import check_id
 from proofgap_store.audit_log import Head
@@ -150,6 +151,11 @@ def maker_of(connection: Connection, principal: str) -> str | None:
     """Read who made a token; ``None``: this is no token."""
     found = rows(connection, _MAKER, principal=principal) if is_token(principal) else []
     return found[0]["actor"] if found else None
+
+
+def holds(found: Found) -> bool:
+    """Tell whether a run that has ended still holds its environment: nobody has released it."""
+    return found.held_by == found.record.id and found.record.status in TERMINAL_RUN_STATUSES
 
 
 def run_of_snapshot(connection: Connection, snapshot_id: str) -> str:

@@ -55,6 +55,7 @@ class Shown(Struct):
     at_us: int
     note: str | None = None
     unchanged: int = 0  # item rows of what succeeded because the target held it already
+    holds_environment: bool = False  # it ended, and nobody has released its environment yet: nothing starts there
 
 
 class ListedRun(Struct):

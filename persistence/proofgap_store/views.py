@@ -155,6 +155,7 @@ def showing(connection: Connection, run_id: str, asked: Asked) -> Writing[Shown]
             at_us=asked.at_us,
             note=note,
             unchanged=unchanged,
+            holds_environment=read.holds(found),
         ),
     )
 

@@ -242,6 +242,9 @@ def test_operators_see_what_waits_what_is_held_and_why_and_release_it(shell: She
     assert [row[:3] for row in rows] == [["held", gone, "default/local"], ["waiting", behind, "default/local"]]
     assert (rows[0][4], rows[1][4]) == ("worker_lost", f"behind {gone}")
     assert "proofgap queue release default/local" in ran.err
+    sheet = shell.inside("show", gone).out
+    for said in ("Nothing starts there until somebody has looked.", "proofgap queue release default/local"):
+        assert said in sheet
     document = json.loads(shell.inside("queue", "--json").out)
     assert [(held["run"], held["needs_release"]) for held in document["held"]] == [(gone, True)]
     blocked = shell.restore_inside(backup)
@@ -249,6 +252,8 @@ def test_operators_see_what_waits_what_is_held_and_why_and_release_it(shell: She
     released = shell.inside("queue", "release", "local", "--note", "looked")
     assert (released.code, released.out.startswith("default/local is released")) == (0, True)
     assert shell.inside("queue", "release", "default/local").code == 7
+    assert "Still held" not in shell.inside("show", gone).out
+    assert json.loads(shell.inside("show", gone, "--json").out)["run"]["holds_environment"] is False
     with working(shell):
         wait_for(lambda: ended(shell, behind))
     assert "Nothing waits" in shell.inside("queue").err

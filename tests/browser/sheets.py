@@ -152,6 +152,7 @@ VARIANTS: dict[str, Shown] = {
     "with_errors": shown(executed("completed_with_errors", "partially_succeeded", counted=_MIXED, rows=False)),
     "conflict": shown(executed("partial", "partially_succeeded", counted=_MIXED, details=replace(_DETAILS, counts=_CLEAN)), unchanged=7),
     "at_least": shown(executed("failed", "failed", counted=_MIXED, details=replace(_DETAILS, counts_are_lower_bounds=True, end_reason=EndReason.WORKER_LOST))),
+    "still_held": shown(executed("failed", "failed", counted=_MIXED, details=replace(_DETAILS, end_reason=EndReason.WORKER_LOST)), holds_environment=True),
     "cancelled": shown(executed("cancelled", "cancelled", **_CANCELLED), note="the database team asked for another night"),
 }  # fmt: skip
 """What looks different within a state."""

@@ -11,7 +11,7 @@ from axe_playwright_python.sync_playwright import Axe
 from proofgap_app.web.pages import addresses
 from tests.browser.conftest import narrow
 from tests.browser.site import as_
-from tests.browser.world import STATES
+from tests.browser.world import STATES, Maker
 
 SHEET_BOTTOM_MAX, BUTTON_BOTTOM_MAX = 660, 430
 PAGE_BYTES_MAX = 30 * 1024
@@ -46,6 +46,15 @@ def test_a_state_fits_the_first_screen_a_narrow_one_and_one_sheet_of_paper_and_b
         assert page.evaluate("document.documentElement.scrollWidth") <= 320
         assert page.locator("#next").is_visible()
     _prints_on_one_page(page)
+
+
+def test_the_sheet_of_a_lost_worker_fits_the_first_screen_too(visit, ledger):
+    page = visit(addresses.run(Maker(ledger).lost()))
+    assert "proofgap queue release" in page.locator("#decision").inner_text()
+    assert bottom(page, "#decision") <= SHEET_BOTTOM_MAX
+    assert bottom(page, "#next") <= BUTTON_BOTTOM_MAX
+    with narrow(page, 320):
+        assert page.evaluate("document.documentElement.scrollWidth") <= 320
 
 
 def _prints_on_one_page(page) -> None:

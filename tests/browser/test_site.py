@@ -206,6 +206,21 @@ def test_an_event_that_is_nowhere_says_so(client, runs, ledger):
     )
 
 
+@pytest.mark.parametrize("who", [OLGA.id, "ada"])
+def test_a_run_whose_worker_was_lost_says_that_its_environment_is_held_until_somebody_releases_it(client, ledger, who):
+    run_id = Maker(ledger).lost()
+    scope = (HOME[0], ledger.peek(run_id, ADA).environment)
+    ledger.access.grant(OLGA.id, Role.OPERATOR, scope, ADA)
+    pages = [addresses.run(run_id), addresses.run(run_id, "failure")]
+    for page in pages:
+        said = text_of(text(client, page, who), "main")
+        assert "Nothing starts there until somebody has looked." in said
+        assert f"proofgap queue release {'/'.join(scope)}" in said
+    ledger.fleet.release_environment(scope, ADA, note="the machine is off")
+    for page in pages:
+        assert "proofgap queue release" not in text_of(text(client, page, who), "main")
+
+
 @pytest.mark.parametrize("page", ["cancel", "retry"])
 def test_whoever_is_asked_is_told_in_which_environment(client, runs, page):
     assert "Environmentlocal" in text_of(text(client, addresses.run(runs["in_progress"], page)))

@@ -13,6 +13,7 @@ from proofgap_app.cli import output
 from proofgap_app.cli.ledgers import me, opened
 from proofgap_app.cli.options import ACCESS, Access
 from proofgap_app.cli.telling import moment
+from proofgap_app.held import how_to_release
 from proofgap_store import Held, Queue, Waiting, WorkerInfo
 
 app = App(
@@ -40,7 +41,7 @@ def queue(*, access: Access = ACCESS) -> int:
         if held.needs_release:
             place = f"{held.workspace}/{held.environment}"
             output.note(f"{place} is held: the worker of {held.run} was lost. See that no tool is at work there; then:")
-            output.note(f"  proofgap queue release {place}")
+            output.note(f"  {how_to_release(place)}")
     if not (found.waiting or found.held):
         output.note("Nothing waits, and no environment is held.")
     if found.waiting and not found.workers:

@@ -17,6 +17,7 @@ from proofgap.records import RunDetails, RunRecord, SnapshotRecord, instant
 from proofgap.text import safe
 from proofgap.wording import DecisionState
 from proofgap_app.cli import output
+from proofgap_app.held import STILL_HELD, how_to_release
 from proofgap_app.settings import is_terminal
 from proofgap_store import Shown
 
@@ -91,6 +92,9 @@ def _rows(shown: Shown) -> Iterator[Row]:
         yield Row("Attention", decision.attention.replace("_", " "))
     yield Row("", "")
     yield from _run_rows(record)
+    if shown.holds_environment:
+        yield Row("Environment", STILL_HELD)
+        yield Row("", how_to_release(f"{record.workspace}/{record.environment}"))
     yield Row("", "")
     when, viewer = utc_text(instant(shown.at_us)), shown.viewer.id
     yield Row(f"As of {when} for {viewer}, audit event {shown.event_id}", "")

@@ -83,6 +83,7 @@ def document(shown: Shown) -> dict[str, Any]:
             "counts_conflict": details.counts_conflict,
             "unchanged": shown.unchanged,
             "note": shown.note,
+            "holds_environment": shown.holds_environment,
         },
         "evidence": None if snapshot is None else snapshot.details,
         "viewer": shown.viewer.id,

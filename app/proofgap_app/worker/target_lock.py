@@ -22,6 +22,7 @@ from pathlib import Path
 
 from proofgap.errors import ProofgapError
 from proofgap.text import shown
+from proofgap_app.held import how_to_release
 
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 _NOTE_BYTES_MAX = 300
@@ -43,7 +44,7 @@ class EnvironmentHeldError(BusyError):
         self.because = f"run {run_id} holds the environment"
         if needs_release:
             self.because += ", and its worker was lost"
-            self.remedy = f"See that no tool is at work there; then: proofgap queue release {environment}."
+            self.remedy = f"See that no tool is at work there; then: {how_to_release(environment)}."
         super().__init__(f"environment {environment}: {self.because}. {self.remedy}")
 
 

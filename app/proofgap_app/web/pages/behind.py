@@ -82,7 +82,7 @@ def failure(call: Call) -> Response:
     """Show why a run failed."""
     around = _around(call)
     failed = call.ledger.items(around.record.id, call.actor.id, Page(result=ItemResult.FAILED, limit=_SAMPLE))
-    return _about(call, around, outcome.failure(around.record, _note(call), failed))
+    return _about(call, around, outcome.failure(around, _note(call), failed))
 
 
 def blocker(call: Call) -> Response:

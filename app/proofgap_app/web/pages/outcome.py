@@ -13,19 +13,20 @@ from proofgap.access import Action
 from proofgap.facts import ItemResult
 from proofgap.records import Item, RunRecord
 from proofgap.secret import redacted
+from proofgap_app.held import STILL_HELD, how_to_release
 from proofgap_app.web.pages import addresses, reasons, words
 from proofgap_app.web.pages.about import About, Link, Section, Table, pairs
 from proofgap_app.web.pages.sheet import is_blocked
 from proofgap_app.web.pages.trail import HEAD, Row, cells
-from proofgap_store import Why
+from proofgap_store import Around, Why
 
 _NO_EVIDENCE = "No active evidence snapshot that you may view."
 _NO_OPERATION = "No operation run that you may view."
 
 
-def failure(record: RunRecord, note: str | None, items: list[Item]) -> About:
-    """Say why a run failed, as far as it is recorded, and which items say more."""
-    details = record.details
+def failure(around: Around, note: str | None, items: list[Item]) -> About:
+    """Say why a run failed, as far as it is recorded, which items say more, and whether its environment is still held."""
+    record, details = around.record, around.record.details
     rule = details.outcome_rule
     facts = pairs(
         {
@@ -47,8 +48,15 @@ def failure(record: RunRecord, note: str | None, items: list[Item]) -> About:
         record.id,
         "Failure details",
         "Failure",
-        (Section("Why it failed", facts, _meaning(record)), failed, _after(record)),
+        (Section("Why it failed", facts, _meaning(record)), *_held(around), failed, _after(record)),
     )
+
+
+def _held(around: Around) -> Iterator[Section]:
+    """Say what keeps other runs from its environment, and how that ends."""
+    if around.holds_environment:
+        place = f"{around.record.workspace}/{around.record.environment}"
+        yield Section(f"Environment {place}", notes=(STILL_HELD,), commands=(how_to_release(place),))
 
 
 def _items(run_id: str, items: list[Item]) -> Table:

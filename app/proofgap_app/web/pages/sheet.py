@@ -13,6 +13,7 @@ from proofgap.facts import TERMINAL_RUN_STATUSES, EndReason, OperationOutcome, R
 from proofgap.records import RunRecord
 from proofgap.secret import redacted
 from proofgap.wording import DecisionState
+from proofgap_app.held import STILL_HELD, how_to_release
 from proofgap_app.web.pages import addresses, facts, words
 from proofgap_store import Shown
 
@@ -70,6 +71,7 @@ class Sheet(NamedTuple):
     hint: str | None
     note: str | None
     attention: str | None
+    held: facts.Line | None  # what is said of its environment, where it still holds that
     allowed: tuple[str, ...]
     forbidden: tuple[str, ...]
     proof: facts.Fact
@@ -103,6 +105,9 @@ def sheet(shown: Shown, came_from: str | None, *, is_past: bool = False) -> Shee
         hint=None if is_past else hint(record, decision.state),
         note=None if shown.note is None else words.short(redacted(shown.note), _NOTE_SHOWN_MAX),
         attention=None if decision.attention is None else words.plain(decision.attention),
+        held=facts.Line(STILL_HELD, how_to_release(f"{record.workspace}/{record.environment}"))
+        if shown.holds_environment
+        else None,
         allowed=tuple(decision.claims.allowed),
         forbidden=decision.claims.forbidden,
         proof=facts.operation_proof(shown),
