@@ -139,10 +139,15 @@ def may(principal: str, roles: Iterable[Role], action: Action) -> bool:
 
 
 def as_seen(record: RunRecord, viewer: Viewer) -> RunRecord:
-    """Give a record as a viewer may see it: what is withheld from them is not there."""
+    """Give a record as a viewer may see it: what is withheld from them is not there.
+
+    Which worker executes a run is a fact of its operation run, and so is the claim of that worker.
+    """
     operation = record.operation if record.operation is not None and record.operation.id in viewer.may_view else None
+    details = record.details if operation is not None else replace(record.details, worker=None, claim=None)
     return replace(
         record,
+        details=details,
         operation=operation,
         operation_run_id=None if operation is None else operation.id,
         evidence=tuple(row for row in record.evidence if row.id in viewer.may_view),

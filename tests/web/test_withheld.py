@@ -7,8 +7,8 @@ import pytest
 
 from proofgap.audit import Actor
 from proofgap.findings import Code, Finding
-from proofgap_store import Ledger
-from tests.conformance.lives import ADA, facts, lines, operation, snapshot
+from proofgap_store import Ledger, NewWorker
+from tests.conformance.lives import ADA, facts, lines, live, operation, snapshot
 from tests.web.world import created
 
 ROOT = "/v1/workspaces/default/restore-runs"
@@ -81,3 +81,22 @@ def test_the_log_of_an_imported_run_tells_of_no_evidence_either(world):
     seen = {name: repr(world.ledger.history("old-1", name)) for name in ("wim", "olga")}
     assert "s-old" in seen["olga"]
     assert "s-old" not in seen["wim"]
+
+
+SEES_WHO_EXECUTES = {"ada": True, "olga": True, "wim": True, "udo": True, "vera": False}
+
+
+def test_which_worker_executes_a_run_is_told_to_whoever_may_view_its_operation_run(world):
+    """The claim is the digest of a secret of that worker: whoever only sees runs needs neither."""
+    ledger, place = world.ledger, ("default", "of-a-worker")
+    ledger.access.declare_environment(place, ADA)
+    run, worker = live(ledger, "queued", environment=place[1]), ledger.fleet.register(NewWorker(name="pg01"), ADA)
+    assert ledger.fleet.claim(worker.id, ADA, run=run) is not None
+    for name, sees in SEES_WHO_EXECUTES.items():
+        client = world.as_(name)
+        rows = {row["run"]["id"]: row["run"] for row in client.get(f"{ROOT}?environment={place[1]}").json["items"]}
+        for found in (client.get(f"{ROOT}/{run}").json, rows[run]):
+            told = {"worker", "claim"} & {*found["details"]}
+            assert (found["operation_run_id"] is not None, told) == (sees, {"worker", "claim"} if sees else set())
+    assert worker.id not in world.as_("vera").get(f"/runs/{run}", Accept="text/html").body.decode()
+    assert 404 == world.as_("sam").get(f"{ROOT}/{run}").status

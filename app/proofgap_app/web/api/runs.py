@@ -41,7 +41,10 @@ class RunWanted(Struct):
 
 
 class Run(Struct):
-    """A run as it stands. What may be said of it is its decision."""
+    """A run as it stands. What may be said of it is its decision.
+
+    Whoever may not view its operation run is not told of it, nor which worker executes it (``worker`` and ``claim``).
+    """
 
     id: str
     workspace: str
