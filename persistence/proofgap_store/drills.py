@@ -75,17 +75,22 @@ class Due(NamedTuple):
 
 
 class Served(NamedTuple):
-    """What whoever looks at drills could prepare: its labels of environments and its drivers; none of either is all."""
+    """What whoever looks at drills could prepare now: its labels of environments and its drivers; none of either is all.
+
+    A drill that it is ``busy`` with fires nothing more for it: else runs would pile up of which each takes longer than a period.
+    """
 
     environments: tuple[str, ...] = ()
     drivers: tuple[str, ...] = ()
+    busy: frozenset[str] = frozenset()
 
     def has(self, connection: Connection, principal: str, drill: Drill) -> bool:
         """Tell whether a drill is for a machine like that: elsewhere its backup may not be there."""
         wanted = drill.wanted
         scopes = served(seen(connection, principal, Action.EXECUTE), self.environments)
         is_here = any((wanted.workspace, place) in scopes for place in (wanted.environment, ANY_ENVIRONMENT))
-        return is_here and (not self.drivers or wanted.details.driver in self.drivers)
+        is_mine = is_here and (not self.drivers or wanted.details.driver in self.drivers)
+        return is_mine and drill.id not in self.busy
 
 
 EVERYTHING = Served()

@@ -23,6 +23,7 @@ from proofgap.records import RunDetails
 from proofgap_app.cli.ledgers import me
 from proofgap_app.cli.worker import warn_of_powers
 from proofgap_app.drivers import names
+from proofgap_app.drivers.base import Plan, Request
 from proofgap_app.drivers.files import FilesDriver
 from proofgap_app.worker.health import served
 from proofgap_app.worker.lease import here
@@ -332,7 +333,7 @@ def test_a_worker_fires_no_drill_that_its_labels_keep_it_from(
         ledger.access.declare_environment(("default", "other"), me())
     looked = threading.Event()
     with working(shell, **labels) as crew:
-        look_after, crew.look_after = crew.look_after, lambda lease: (look_after(lease), looked.set())[0]
+        look_after, crew.look_after = crew.look_after, lambda *given: (look_after(*given), looked.set())[0]
         time.sleep(1.1)
         assert looked.wait(10)
     assert _runs(shell) == []
@@ -390,11 +391,39 @@ def test_a_worker_reaps_on_while_a_drill_is_prepared(shell: Shell, tmp_path: Pat
     """A preview reads a whole backup: nobody waits for that."""
     began, may_end = threading.Event(), threading.Event()
     with working(shell, lease_us=900_000, drivers=("sqlite",)) as crew:  # it claims none of this test's runs
-        crew.look_after = lambda _lease: (began.set(), may_end.wait(60))[0]
+        crew.look_after = lambda *_given: (began.set(), may_end.wait(60))[0]
         assert began.wait(30)
         lost = left_running(shell, backup_of("tar", tmp_path))
         wait_for(lambda: crew.ledger.peek(lost, me()).status == "failed")
         may_end.set()
+
+
+def test_a_worker_that_previews_a_large_drill_decides_the_others_and_fires_nothing_more_of_that_one(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else ticks of small drills are missed for a large one, or its runs pile up."""
+    plan, began, may_end = FilesDriver.plan, threading.Event(), threading.Event()
+    for name in ("large", "small"):
+        (tmp_path / name).mkdir()
+    large, small = (backup_of("tar", tmp_path / name) for name in ("large", "small"))
+
+    def slow(driver: FilesDriver, request: Request) -> Plan:
+        if request.backup == str(large.path):
+            began.set()
+            may_end.wait(60)
+        return plan(driver, request)
+
+    monkeypatch.setattr(FilesDriver, "plan", slow)
+    declared(shell, large)
+    with working(shell, concurrency=2) as crew:
+        try:
+            assert began.wait(30)
+            declared(shell, small, target=f"{shell.target}/{{tick}}")
+            wait_for(lambda: crew.counts["ended"] >= 2)
+            (only,) = (record for record in _runs(shell) if record.details.backup == str(large.path))
+        finally:
+            may_end.set()
+        wait_for(lambda: ended(shell, only.id))
 
 
 def test_a_worker_that_is_told_twice_to_end_does_not_wait_for_a_drill_that_is_being_prepared(shell: Shell) -> None:
@@ -405,7 +434,7 @@ def test_a_worker_that_is_told_twice_to_end_does_not_wait_for_a_drill_that_is_be
         crew = Crew(
             ledger=ledger, actor=WORKER, new=here(NewWorker(name="-", lease_us=900_000)), body=lambda _job: None
         )
-        crew.look_after = lambda _lease: (began.set(), may_end.wait(60))[0]
+        crew.look_after = lambda *_given: (began.set(), may_end.wait(60))[0]
         thread = threading.Thread(target=crew.work)
         thread.start()
         try:

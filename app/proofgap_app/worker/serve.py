@@ -1,8 +1,8 @@
 """One process that executes whatever is queued for it, until it is told to end: the loop around `restore`.
 
-Theory. Four kinds of threads share one lease: one beats (`lease`), as many as runs may be executed at once claim and
-execute, the caller's own reaps lost workers, and one does what else is due, such as preparing drills: a preview reads a
-whole backup, and nobody is to wait for that. The engine
+Theory. Five kinds of threads share one lease: one beats (`lease`), as many as runs may be executed at once claim and
+execute, the caller's own reaps lost workers, one decides what else is due, and as many again do what takes long of that,
+such as preparing drills (`asides`): a preview reads a whole backup, and nobody is to wait for that. The engine
 (`proofgap_store.dispatching`) decides how a thread comes to know that a run waits; the claim decides who gets it.
 
 Ends, from gentle to hard: *drain* takes nothing new and lets every run end; *stop* also asks every tool to stop, and
@@ -31,6 +31,7 @@ from proofgap.errors import FencedError, ProofgapError
 from proofgap.facts import RunStatus
 from proofgap.outcome import ExecutionFacts, outcome_of
 from proofgap.records import RunDetails
+from proofgap_app.worker.asides import Asides, carefully
 from proofgap_app.worker.lease import Grip, Lease
 from proofgap_app.worker.stop import Stop
 from proofgap_store import Claim, Ledger, NewWorker, UnavailableError
@@ -63,7 +64,7 @@ class Crew:
     actor: Actor
     new: NewWorker
     body: Body
-    look_after: Callable[[Lease], None] = lambda _lease: None  # now and then, besides reaping
+    look_after: Callable[[Lease, Asides], None] = lambda _lease, _asides: None  # now and then, besides reaping
     counts: Counter[str] = field(
         default_factory=Counter
     )  # since the process began: claimed, ended, failed, fenced, reaped
@@ -72,6 +73,11 @@ class Crew:
     _halted: threading.Event = field(default_factory=threading.Event)
     _stops: set[Stop] = field(default_factory=set)
     _tending: threading.Thread | None = None
+    _asides: Asides = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Make places for as many works beside the runs as there are for runs."""
+        self._asides = Asides(self.new.concurrency)
 
     def drain(self) -> None:
         """Take nothing new; `work` returns when what is under way has ended. May be called from a signal handler."""
@@ -111,6 +117,7 @@ class Crew:
         """Wait until the fleet is looked after, unless told to stop: a drill that is half prepared is taken up by others."""
         while self._tending is not None and self._tending.is_alive() and not self._halted.is_set():
             self._tending.join(_LISTENS_SECONDS)
+        self._asides.see_out(self._halted.is_set)
 
     def _work(self) -> None:
         """Work as long as one lease lasts."""
@@ -158,10 +165,13 @@ class Crew:
         """Reap, and have done whatever else is due; not right after this worker was cut off itself."""
         if time.monotonic() - lease.failed_at < self.new.lease_us / 1_000_000:
             return
-        _carefully(self._reap)
+        carefully(self._reap)
         if self._tending is None or not self._tending.is_alive():
             self._tending = threading.Thread(
-                target=_carefully, args=(partial(self.look_after, lease),), name="looks after the fleet", daemon=True
+                target=carefully,
+                args=(partial(self.look_after, lease, self._asides),),
+                name="looks after the fleet",
+                daemon=True,
             )
             self._tending.start()
 
@@ -232,13 +242,3 @@ class Crew:
                 return None
             time.sleep(_PAUSE_SECONDS)
         return None
-
-
-def _carefully(work: Callable[[], object]) -> None:
-    """Do what is due for the fleet: what goes wrong there must not end the runs that are executed here."""
-    try:
-        work()
-    except ProofgapError as error:
-        _LOG.warning("worker.could_not_look_after_the_fleet", error=str(error))
-    except Exception:  # noqa: BLE001 - a driver may break in any way, and the next look comes
-        _LOG.exception("worker.could_not_look_after_the_fleet")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -20,6 +21,7 @@ from proofgap_app import tracing
 from proofgap_app.drivers import driver_for
 from proofgap_app.drivers.base import Driver, Plan, Preview, Progress, Request, no_progress
 from proofgap_app.worker import record
+from proofgap_app.worker.asides import Asides
 from proofgap_app.worker.lease import Lease
 from proofgap_app.worker.restore import Restore
 from proofgap_app.worker.serve import Job
@@ -81,18 +83,18 @@ class Hands:
         with tracing.span("restore", {"proofgap.run.id": job.claim.run.id}):
             self._restore(what, job.stop).execute(job.claim, job.grip)
 
-    def look_after(self, lease: Lease) -> None:
-        """Let drills fire that are due, prepare their runs, and let evidence expire; others' drafts once they are abandoned."""
-        here = Served(lease.worker.wanted.environments, lease.worker.wanted.drivers)
+    def look_after(self, lease: Lease, asides: Asides) -> None:
+        """Let drills fire that are due, and evidence expire; begin to prepare their runs, and others' once they are abandoned."""
+        here = Served(lease.worker.wanted.environments, lease.worker.wanted.drivers, busy=asides.names)
         decided = self.ledger.fleet.fire_due_drills(self.actor, here)
         known = {drill.id: drill for drill in self.ledger.fleet.drills(self.actor)} if decided else {}
         for ticked in decided:
             if ticked.run is None:
                 _LOG.warning("drill.missed", drill=ticked.drill, ticks=ticked.ticks)
             else:
-                self._prepare(ticked.run, known[ticked.drill], lease)
+                asides.begin(ticked.drill, partial(self._prepare, ticked.run, known[ticked.drill], lease))
         for left in self.ledger.fleet.unprepared_drills(self.actor, _ABANDONED_SECONDS, here):
-            self._prepare(left.run, left.drill, lease)
+            asides.begin(left.drill.id, partial(self._prepare, left.run, left.drill, lease))
         self.ledger.expire_evidence()
 
     def _prepare(self, run_id: str, drill: Drill, lease: Lease) -> None:
