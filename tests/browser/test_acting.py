@@ -6,14 +6,18 @@ import zipfile
 from urllib.parse import urlencode
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 
+from proofgap.claims import FORBIDDEN_CLAIMS
 from proofgap.errors import RefusedError
 from proofgap.facts import RunEvent
 from proofgap.records import PreviewFacts, RunDetails
 from proofgap_app.web.pages import addresses
 from proofgap_app.web.site_settings import SignIn
+from tests.browser.conftest import narrow
 from tests.browser.reading import tags_of, text_of
 from tests.browser.site import as_, identify
+from tests.browser.test_run_page import RULES
 from tests.browser.world import Maker, items
 from tests.conformance.lives import ADA, HOME, OLGA, OTTO, UDO, VERA, WIM, denials_beside, last, log_since, tables
 from tests.web.serving import served
@@ -300,6 +304,29 @@ def test_evidence_that_another_snapshot_superseded_meanwhile_is_not_acknowledged
     assert (answer.status, log_since(ledger, before)) == (412, [])
     for told in (f"The snapshot {old} is superseded now.", "looked at it", "Look at the evidence as it is now"):
         assert told in text_of(answer.body.decode(), "main")
+
+
+def test_in_a_browser_a_note_is_corrected_and_whoever_is_too_late_is_led_on_by_pages_that_break_no_rule(visit, ledger):
+    run_id = Maker(ledger).previewed()
+    page = visit(addresses.run(run_id, "cancel"), "olga")
+
+    def sent(note, status):
+        page.get_by_role("textbox", name="Why, in your words").fill(note)
+        page.get_by_role("button", name="Cancel this run").click()
+        assert status in page.title()
+        page.faults.clear()  # the browser notes that the answer is no 200
+        assert [fault["id"] for fault in Axe().run(page, options={"runOnly": RULES}).response["violations"]] == []
+        with narrow(page, 320):
+            assert page.evaluate("document.documentElement.scrollWidth") <= 320
+        said = text_of(page.content(), with_forbidden=False).lower()
+        assert [claim for claim in FORBIDDEN_CLAIMS if claim.lower() in said] == []
+
+    sent(TOO_LONG, "Not cancelled")
+    assert page.get_by_role("textbox", name="Why, in your words").input_value() == TOO_LONG
+    Maker(ledger).fire(run_id, "cancel", OTTO, note="not tonight")
+    sent("enough", "somebody was faster")
+    page.get_by_role("link", name="Look at the run as it is now").click()
+    assert "Restore blocked / cancelled" in page.title()
 
 
 def test_a_form_that_another_site_sends_is_refused(client, ledger):
