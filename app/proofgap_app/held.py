@@ -9,7 +9,7 @@ from shlex import quote
 
 STILL_HELD = (
     "Still held: its worker was lost, and the tool may go on writing. Nothing starts there until somebody has looked. "
-    "See that no tool is at work there; then:"
+    "See that none is at work; then:"
 )
 
 
