@@ -8,6 +8,7 @@ import re
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
+from proofgap.records import Machine
 from proofgap_app.web.pages import addresses
 from tests.browser.conftest import narrow
 from tests.browser.site import as_
@@ -151,3 +152,19 @@ def test_the_other_pages_break_no_rule_and_fit_a_narrow_screen(visit, runs, path
     assert [(fault["id"], fault["nodes"][0]["html"]) for fault in found.response["violations"]] == []
     with narrow(page, 320):
         assert page.evaluate("document.documentElement.scrollWidth") <= 320
+
+
+_CUT = """[...document.querySelectorAll("g.node")].filter(node => {
+  const box = node.querySelector("path, polygon, ellipse").getBBox()
+  return [...node.querySelectorAll("text")].some(text => {
+    const told = text.getBBox()
+    return told.x < box.x || told.x + told.width > box.x + box.width
+  })
+}).map(node => node.querySelector("title").textContent)"""
+
+
+@pytest.mark.parametrize("machine", list(Machine))
+def test_what_a_box_of_a_drawn_machine_says_stays_within_it_whatever_sans_serif_there_is(visit, machine):
+    page = visit(f"/machine/{machine}.svg")
+    assert page.locator("g.node text").count() > 0
+    assert page.evaluate(_CUT) == []
