@@ -18,7 +18,7 @@ from proofgap_store.questions import PrunedError
 from tests.browser.reading import tags_of, text_of
 from tests.browser.site import as_, serving
 from tests.browser.world import Maker, open_world
-from tests.conformance.lives import ADA, HOME, OLGA, SAM, UDO, VERA, WIM, last, log_since
+from tests.conformance.lives import ADA, HOME, OLGA, SAM, UDO, VERA, WIM, facts, last, lines, log_since
 
 BEHIND = ("items", "evidence", "operation", "failure", "blocker", "proof-gap", "preview", "preparation")
 PAGES = ("", *BEHIND, "events")
@@ -174,6 +174,15 @@ def test_a_past_decision_of_an_imported_run_marks_no_step_that_nobody_recorded(c
     page = text_of(text(client, addresses.decision(run_id, event), UDO.id), "decision")
     assert ", passed" not in page
     assert "Running, not recorded" in page
+
+
+@pytest.mark.parametrize("run_id", ["م" * 200, "?#/" * 66, "😀" * 200])
+def test_a_run_of_another_system_has_its_pages_however_long_its_id_is_in_a_path(client, ledger, run_id):
+    """An id may have 200 characters, each of which takes up to twelve in an address."""
+    ledger.import_facts(lines(facts(run_id, "failed")), ADA)
+    assert run_id in text_of(text(client, addresses.run(run_id)))
+    for page in PAGES[1:]:
+        assert run_id in text_of(text(client, addresses.run(run_id, page)))
 
 
 def test_a_past_decision_that_was_pruned_is_not_there(client, runs, monkeypatch):

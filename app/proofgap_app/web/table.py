@@ -120,8 +120,9 @@ def _called(route: Route, request: Request, body: bytes, around: Surroundings) -
     call = Call(request, around, principal, body)
     if route.scope is not Scope.PUBLIC:
         _ = call.actor  # raises where nobody is signed in
-    for part in request.path_params:
-        call.named(part)  # raises where it can be no id
+    if not route.is_page:  # whose paths are written as `pages.addresses` has it, and may be longer than any id
+        for part in request.path_params:
+            call.named(part)  # raises where it can be no id
     return call
 
 
