@@ -36,6 +36,16 @@ def record(ledger, run_id):
     return ledger.peek(run_id, ADA)
 
 
+def typed(page):
+    """Give what stands in the fields of a page, by their names."""
+    return {found["name"]: found["value"] for tag, found in tags_of(page) if tag == "input"}
+
+
+def fields_of(client, path, who="ada"):
+    """Open the page of a form; give what it sends as it is."""
+    return typed(as_(client, who).get(path).body.decode())
+
+
 @pytest.fixture
 def backup(tmp_path):
     """A small archive, and a place to restore it into."""
@@ -251,11 +261,6 @@ def test_what_is_wrong_with_a_queue_stands_beside_its_field_and_what_was_typed_s
 TOO_LONG = "x" * 4_001
 
 
-def typed(page):
-    """Give what stands in the fields of a page, by their names."""
-    return {found["name"]: found["value"] for tag, found in tags_of(page) if tag == "input"}
-
-
 @pytest.mark.parametrize("page", ["cancel", "reject"])
 def test_words_that_are_too_long_come_back_in_their_field_with_what_is_wrong_beside_it(client, ledger, page):
     run_id = Maker(ledger).previewed()
@@ -292,6 +297,39 @@ def test_whoever_was_too_late_is_told_what_happened_meanwhile_and_led_to_the_run
     assert "→ previewed" not in said
     links = [found["href"] for tag, found in tags_of(shown.partition("<main")[2].partition("</main")[0]) if tag == "a"]
     assert links == ["/runs", addresses.run(run_id), addresses.run(run_id)]
+
+
+def test_a_worker_is_asked_to_stop_however_often_it_reported_since_the_page_was_opened(client, ledger):
+    """Each report makes a new version: whoever wants to stop a restore must not race with it."""
+    make = Maker(ledger)
+    run_id = make.running(environment=make.elsewhere())
+    sent = fields_of(client, addresses.run(run_id, "cancel")) | {"note": "wrong target"}
+    ledger.fire(run_id, RunEvent.REPORT, ADA, items=items(0, 0, 3))
+    assert send(client, addresses.run(run_id, "cancel"), "ada", **sent).status == 303
+    assert record(ledger, run_id).details.cancel_requested_by == "ada"
+
+
+def test_whoever_asks_a_worker_to_stop_that_has_ended_is_told_so_and_keeps_their_words(client, ledger):
+    make = Maker(ledger)
+    run_id = make.running(environment=make.elsewhere())
+    sent = fields_of(client, addresses.run(run_id, "cancel")) | {"note": "wrong target"}
+    make.fire(run_id, "complete", exit_code=0)
+    before = last(ledger)
+    answer = send(client, addresses.run(run_id, "cancel"), "ada", **sent)
+    assert (answer.status, log_since(ledger, before)) == (412, [])
+    for told in ("running → completed", "and the run is completed.", "wrong target"):
+        assert told in text_of(answer.body.decode(), "main")
+
+
+def test_whoever_wanted_to_cancel_a_run_that_starts_meanwhile_is_asked_again(client, ledger):
+    """To end what waits is one thing, to stop what is half written another."""
+    make = Maker(ledger)
+    run_id = make.previewed(environment=make.elsewhere())
+    make.fire(run_id, "queue")
+    sent = fields_of(client, addresses.run(run_id, "cancel"))
+    make.fire(run_id, "start")
+    assert send(client, addresses.run(run_id, "cancel"), "ada", **sent).status == 412
+    assert record(ledger, run_id).details.cancel_requested_by is None
 
 
 def test_evidence_that_another_snapshot_superseded_meanwhile_is_not_acknowledged(client, ledger):

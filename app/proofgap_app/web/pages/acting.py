@@ -12,7 +12,7 @@ from http import HTTPStatus
 from starlette.responses import RedirectResponse, Response
 
 from proofgap.access import Action
-from proofgap.errors import BadInputError, NotFoundError
+from proofgap.errors import BadInputError, NotFoundError, StaleError
 from proofgap.facts import EndReason, RunEvent, RunStatus, SnapshotStatus
 from proofgap.records import RunDetails, RunRecord, SnapshotRecord
 from proofgap.text import check_id, shown
@@ -97,10 +97,26 @@ def cancel_run(call: Call) -> Response:
     """Cancel a run that does not execute yet; ask the worker to stop one that does."""
 
     def cancel(run_id: str, sent: Sent) -> Response:
+        if sent.stop:
+            return _stopped(call, run_id, sent)
         is_running = call.ledger.peek(run_id, call.actor).status is RunStatus.RUNNING
         return _fired(call, run_id, RunEvent.REQUEST_CANCEL if is_running else RunEvent.CANCEL, sent)
 
     return done(call, Act("Not cancelled", Action.PREPARE, forms.cancel), cancel)
+
+
+def _stopped(call: Call, run_id: str, sent: Sent) -> Response:
+    """Ask the worker to stop, whichever version was looked at: each report of a worker makes a new one, and a stop is for all.
+
+    Raises:
+        StaleError: it has ended meanwhile.
+
+    """
+    record, version = call.ledger.peek(run_id, call.actor), _version(sent)
+    if record.status is not RunStatus.RUNNING:
+        raise StaleError(run_id, version, record.version)
+    call.ledger.fire(run_id, RunEvent.REQUEST_CANCEL, call.actor, note=_note(sent))
+    return _shown(run_id)
 
 
 def ask_retry(call: Call) -> Response:
@@ -123,7 +139,7 @@ def review_evidence(call: Call) -> Response:
         snapshot = _snapshot(around.record, sent.snapshot)
         if snapshot.status is not SnapshotStatus.ACTIVE:
             return too_late(call, around, overtaken.of_snapshot(around.record, snapshot, sent.note))
-        call.ledger.desk.review(snapshot.id, call.actor, note=sent.note.strip() or None)
+        call.ledger.desk.review(snapshot.id, call.actor, note=_note(sent))
         return RedirectResponse(
             addresses.with_query(addresses.run(run_id, "evidence"), snapshot=snapshot.id), HTTPStatus.SEE_OTHER
         )
@@ -145,12 +161,19 @@ def _snapshot(record: RunRecord, named: str) -> SnapshotRecord:
 
 def _fired(call: Call, run_id: str, event: RunEvent, sent: Sent, given: RunDetails = RunDetails()) -> Response:  # noqa: B008 - immutable
     """Fire an event on the version that was looked at, and lead to what came of it."""
+    call.ledger.fire(run_id, event, call.actor, given=given, expected_version=_version(sent), note=_note(sent))
+    return _shown(run_id)
+
+
+def _version(sent: Sent) -> int:
+    """Read which version was looked at. Raises `BadInputError`: it is none."""
     if not (sent.version.isascii() and sent.version.isdecimal()) or len(sent.version) > 9:  # noqa: PLR2004 - digits
         raise BadInputError("version", "is missing", "Send the form of the page as it is.")
-    call.ledger.fire(
-        run_id, event, call.actor, given=given, expected_version=int(sent.version), note=sent.note.strip() or None
-    )
-    return _shown(run_id)
+    return int(sent.version)
+
+
+def _note(sent: Sent) -> str | None:
+    return sent.note.strip() or None
 
 
 def _shown(run_id: str) -> Response:

@@ -34,6 +34,7 @@ class Sent(Struct):
     deadline: str = ""
     overwrite: str = ""
     snapshot: str = ""
+    stop: str = ""
 
 
 class Act(NamedTuple):

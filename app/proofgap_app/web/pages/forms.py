@@ -128,7 +128,8 @@ def cancel(record: RunRecord) -> Form | None:
     is_running = record.status is RunStatus.RUNNING
     title = "Ask the worker to stop" if is_running else "Cancel this run"
     notes = ("What was written by then stays written." if is_running else "The run ends, and is not executed.",)
-    return Form(title, addresses.run(record.id, "cancel"), title, (_version(record), _NOTE), notes)
+    stop = (Field("stop", kind="hidden", value="yes"),) if is_running else ()
+    return Form(title, addresses.run(record.id, "cancel"), title, (_version(record), *stop, _NOTE), notes)
 
 
 def retry(record: RunRecord) -> Form:
