@@ -37,6 +37,7 @@ from proofgap_store.moving import MovedLedger
 from proofgap_store.outside import CustodyError
 from proofgap_store.procrastination import ProcrastinateDispatcher
 from proofgap_store.pruning import Pruned, PruneOrder
+from proofgap_store.read import Noted
 from proofgap_store.reasons import Cause, Change, DecisionHistory, Why
 from proofgap_store.redaction import Erasure, Redaction
 from proofgap_store.replaying import Replay
@@ -129,6 +130,7 @@ __all__ = [
     "NewToken",
     "NewWorker",
     "News",
+    "Noted",
     "NumberedCheck",
     "OpenSession",
     "Opening",

@@ -24,6 +24,7 @@ from proofgap_store.audit_log import Draft, alone
 from proofgap_store.calls import made
 from proofgap_store.engine import Connection, rows
 from proofgap_store.gate import Gate, Writing
+from proofgap_store.read import Noted
 from proofgap_store.shapes import HistoryEvent
 from proofgap_store.sources import Source
 
@@ -161,8 +162,8 @@ class Desk:
         """
         return self.gate.read(lambda connection: _around(connection, run_id, principal), (principal,))
 
-    def note(self, run_id: str, principal: str) -> str | None:
-        """Read why a run ended, in the words of whoever ended it; ``None``: nobody said, it was erased, or not for them.
+    def note(self, run_id: str, principal: str) -> Noted:
+        """Read why a run ended, in the words of whoever ended it: known to be none also where that is not for them.
 
         Raises:
             NotFoundError: there is no such run, or they cannot see it.
@@ -282,8 +283,9 @@ def _around(connection: Connection, run_id: str, principal: str) -> Around:
     return Around(found.roles, tuple(map(views.history_event, events)), record, read.holds(found))
 
 
-def _note(connection: Connection, run_id: str, principal: str) -> str | None:
-    return views.last_words(connection, views.visible(connection, run_id, principal, Action.VIEW))
+def _note(connection: Connection, run_id: str, principal: str) -> Noted:
+    found = views.visible(connection, run_id, principal, Action.VIEW)
+    return read.last_noted(connection, run_id) if views.is_told_why(found) else Noted(None, is_known=True)
 
 
 def _steps(connection: Connection, run_id: str, principal: str) -> tuple[Step, ...] | None:

@@ -68,6 +68,7 @@ SELECT (SELECT value FROM audit_private WHERE event_id = e.event_id AND path = '
        e.payload ->> '$.commit."data.note"' IS NOT NULL AS is_committed
 FROM audit_event AS e WHERE e.event_id = :event
 """
+_LAST_EVENT = "SELECT last_event_id FROM restore_run WHERE id = :run"
 _LAST_NOTE = """
 SELECT p.value FROM restore_run AS r JOIN audit_private AS p ON p.event_id = r.last_event_id AND p.path = :note
 WHERE r.id = :run
@@ -198,6 +199,11 @@ def noted(connection: Connection, event_id: int) -> Noted:
     """Read the note of an event; one that was erased is not known any more."""
     row = rows(connection, _NOTED, event=event_id)[0]
     return Noted(row["value"], row["value"] is not None or not row["is_committed"])
+
+
+def last_noted(connection: Connection, run_id: str) -> Noted:
+    """Read the note of the event that moved a run last, as `noted` does."""
+    return noted(connection, rows(connection, _LAST_EVENT, run=run_id)[0]["last_event_id"])
 
 
 def last_note(connection: Connection, run_id: str) -> str | None:

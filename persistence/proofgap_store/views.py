@@ -142,7 +142,7 @@ def showing(connection: Connection, run_id: str, asked: Asked) -> Writing[Shown]
     projection = project(facts, viewer, Trigger.SHOW)
     head = head_of(connection, view_stream(run_id, asked.viewer))
     events = link(head, [projection_draft(projection, record)], asked.actor, asked.at_us, asked.at_us)
-    note = last_words(connection, found)
+    note = read.last_note(connection, run_id) if is_told_why(found) else None
     unchanged = read.unchanged(connection, run_id)
     return Writing(
         events=events,
@@ -160,10 +160,9 @@ def showing(connection: Connection, run_id: str, asked: Asked) -> Writing[Shown]
     )
 
 
-def last_words(connection: Connection, found: read.Found) -> str | None:
-    """Read why a run ended, in the words of whoever ended it, where that is for somebody who holds these roles."""
-    may_be_told = found.record.status in TERMINAL_RUN_STATUSES and found.roles & MAY[Action.READ_LOG]
-    return read.last_note(connection, found.record.id) if may_be_told else None
+def is_told_why(found: read.Found) -> bool:
+    """Tell whether a run has ended, and why, in the words of whoever ended it, is for somebody who holds these roles."""
+    return found.record.status in TERMINAL_RUN_STATUSES and bool(found.roles & MAY[Action.READ_LOG])
 
 
 def history(connection: Connection, run_id: str, principal: str, after: int) -> list[HistoryEvent]:

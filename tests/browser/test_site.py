@@ -8,9 +8,11 @@ import msgspec
 import pytest
 
 from proofgap.access import Role
+from proofgap.audit import EventType
 from proofgap.claims import FORBIDDEN_CLAIMS
+from proofgap.facts import EndReason
 from proofgap_app.web.pages import addresses
-from proofgap_store import LogQuery
+from proofgap_store import Erasure, LogPage, LogQuery
 from proofgap_store import engine as store_engine
 from proofgap_store.documents import DamagedError
 from proofgap_store.feed import Feed
@@ -174,6 +176,28 @@ def test_a_past_decision_of_an_imported_run_marks_no_step_that_nobody_recorded(c
     page = text_of(text(client, addresses.decision(run_id, event), UDO.id), "decision")
     assert ", passed" not in page
     assert "Running, not recorded" in page
+
+
+@pytest.mark.parametrize(("end", "page"), [("fail", "failure"), ("block", "blocker")])
+def test_words_that_were_erased_are_said_to_be_erased_and_not_that_nobody_reported_any(client, ledger, end, page):
+    make = Maker(ledger)
+    run_id = make.running(environment=make.elsewhere()) if end == "fail" else make.previewed()
+    make.fire(
+        run_id,
+        end,
+        end_reason=EndReason.TARGET_CHANGED if end == "block" else EndReason.TOOL_ABORTED,
+        note="Ola was here",
+    )
+    assert "In the words of whoever ended it\nOla was here" in text_of(text(client, addresses.run(run_id, page)))
+    event = ledger.audit.list(LogQuery(run=run_id, types=(EventType.RUN_TRANSITIONED,)), ADA, LogPage(limit=1)).events[
+        0
+    ]
+    ledger.audit.redact(Erasure(event=str(event.event_id), path="data.note", reason="gdpr-17"), ADA)
+    said = text_of(text(client, addresses.run(run_id, page)))
+    assert "In the words of whoever ended it\nerased: the log holds that there was a note" in said
+    assert "Ola was here" not in said + text(client, addresses.run(run_id)) + text(
+        client, addresses.run(run_id, "events")
+    )
 
 
 @pytest.mark.parametrize("run_id", ["م" * 200, "?#/" * 66, "😀" * 200])

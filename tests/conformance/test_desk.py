@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from proofgap.errors import BadInputError, ForbiddenError, NotFoundError
-from proofgap.facts import SnapshotEvent
+from proofgap.facts import RunEvent, SnapshotEvent
 from proofgap.records import Check, CheckResult, RunDetails
 from proofgap.wording import DecisionState
-from proofgap_store import CheckPage, NewRun, Query
+from proofgap_store import CheckPage, Erasure, NewRun, Noted, Query
 from tests.conformance.lives import (
     ADA,
     HOME,
@@ -55,12 +55,21 @@ def test_of_a_long_life_only_the_end_is_read(ledger):
     assert len(ledger.desk.around(run_id, ADA.id).trail) == 11
 
 
+def test_why_a_run_ended_is_told_to_whoever_may_read_its_log_and_erased_words_are_not_called_none(ledger):
+    run_id = live(ledger, "running")
+    event = ledger.fire(run_id, RunEvent.FAIL, ADA, note="Ola was here").event_id
+    assert ledger.desk.note(run_id, OLGA.id) == Noted("Ola was here", is_known=True)
+    assert ledger.desk.note(run_id, VERA.id) == Noted(None, is_known=True)
+    ledger.audit.redact(Erasure(event=str(event), path="data.note", reason="gdpr-17"), ADA)
+    assert ledger.desk.note(run_id, OLGA.id) == Noted(None, is_known=False)
+    assert ledger.desk.note(run_id, VERA.id) == Noted(None, is_known=True)
+
+
 def test_what_somebody_may_not_read_is_left_out_and_asking_for_it_is_no_attempt(ledger):
     run_id = live(ledger)
     before = last(ledger)
     around = ledger.desk.around(run_id, VERA.id)
     assert (around.trail, around.record.operation) == (None, None)
-    assert ledger.desk.note(run_id, VERA.id) is None
     assert ledger.desk.steps(run_id, VERA.id) is None
     assert log_since(ledger, before) == []
     for asked in (ledger.desk.around, ledger.desk.note, ledger.desk.steps):

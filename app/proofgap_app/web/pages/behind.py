@@ -21,7 +21,7 @@ from proofgap_app.web.pages import forms, operation, outcome, preparing, tables,
 from proofgap_app.web.pages.about import About
 from proofgap_app.web.pages.frames import answered, frame_around, run_named
 from proofgap_app.web.table import Handler, Route, Scope
-from proofgap_store import Around, CheckPage, Page
+from proofgap_store import Around, CheckPage, Noted, Page
 from proofgap_store.clock import now_us
 
 _SAMPLE = 20
@@ -116,7 +116,7 @@ def _around(call: Call) -> Around:
     return call.ledger.desk.around(run_named(call), call.actor.id)
 
 
-def _note(call: Call) -> str | None:
+def _note(call: Call) -> Noted:
     return call.ledger.desk.note(run_named(call), call.actor.id)
 
 

@@ -18,13 +18,13 @@ from proofgap_app.web.pages import addresses, reasons, words
 from proofgap_app.web.pages.about import About, Link, Section, Table, pairs
 from proofgap_app.web.pages.sheet import is_blocked
 from proofgap_app.web.pages.trail import HEAD, Row, cells
-from proofgap_store import Around, Why
+from proofgap_store import Around, Noted, Why
 
 _NO_EVIDENCE = "No active evidence snapshot that you may view."
 _NO_OPERATION = "No operation run that you may view."
 
 
-def failure(around: Around, note: str | None, items: list[Item]) -> About:
+def failure(around: Around, note: Noted, items: list[Item]) -> About:
     """Say why a run failed, as far as it is recorded, which items say more, and whether its environment is still held."""
     record, details = around.record, around.record.details
     rule = details.outcome_rule
@@ -33,7 +33,7 @@ def failure(around: Around, note: str | None, items: list[Item]) -> About:
             "Reason": details.end_reason and words.plain(details.end_reason),
             "Exit code": details.exit_code,
             "Outcome rule": rule and f"{rule}: {reasons.OUTCOME_RULES.get(rule, words.NOT_REPORTED)}",
-            "In the words of whoever ended it": note and redacted(note),
+            "In the words of whoever ended it": _words(note),
             "Was anything written": {True: "no, and that is proven", False: "cannot be excluded", None: None}[
                 details.nothing_written
             ],
@@ -52,6 +52,13 @@ def failure(around: Around, note: str | None, items: list[Item]) -> About:
     )
 
 
+def _words(note: Noted) -> str | None:
+    """Give what somebody wrote, or that it was erased; ``None``: they wrote nothing, or it is not for whoever looks."""
+    if not note.is_known:
+        return "erased: the log holds that there was a note, and no longer what it said"
+    return note.value and redacted(note.value)
+
+
 def _held(around: Around) -> Iterator[Section]:
     """Say what keeps other runs from its environment, and how that ends."""
     if around.holds_environment:
@@ -67,14 +74,14 @@ def _items(run_id: str, items: list[Item]) -> Table:
     return Table(("Item", "Reason", "Message"), rows, Link("All items that failed", page))
 
 
-def blocker(record: RunRecord, note: str | None, refusals: tuple[Row, ...]) -> About:
+def blocker(record: RunRecord, note: Noted, refusals: tuple[Row, ...]) -> About:
     """Say what kept a run from being executed, or who cancelled it."""
     reason = record.details.end_reason
     facts = pairs(
         {
             "Ended by": "a blocker" if is_blocked(record) else "a cancellation",
             "Reason": reason and words.plain(reason),
-            "In the words of whoever ended it": note and redacted(note),
+            "In the words of whoever ended it": _words(note),
             "Worker asked to stop by": record.details.cancel_requested_by or (None if record.imported else "nobody"),
         }
     )
