@@ -6,13 +6,13 @@ Pure functions from what the ledger shows. Refuses to know whether a run may be 
 from __future__ import annotations
 
 from proofgap.access import Action
-from proofgap.facts import RunStatus
+from proofgap.facts import TERMINAL_RUN_STATUSES, RunStatus
 from proofgap.records import PreviewFacts, RunRecord
 from proofgap_app.web.pages import addresses, words
 from proofgap_app.web.pages.about import About, Link, Section, Table, pairs
 
 _ORDER = ("draft", "scoped", "checked", "previewed")
-_LOOKING = frozenset({RunStatus.DRAFT, RunStatus.SCOPED, RunStatus.CHECKED})
+_PREPARING = frozenset({RunStatus.DRAFT, RunStatus.SCOPED, RunStatus.CHECKED, RunStatus.PREVIEWED})
 _STEPS = (
     ("scoped", "Choose what is restored into what"),
     ("checked", "Look at backup and target, make a plan"),
@@ -21,7 +21,7 @@ _STEPS = (
 
 
 def preview(record: RunRecord) -> About:
-    """Say what the plan would do, for how long that may be acted on, and who approved it."""
+    """Say what the plan would do, for how long that may be acted on, who approved it, and where it is made anew."""
     details, shown = record.details, record.details.preview or PreviewFacts()
     would = pairs(
         {
@@ -32,31 +32,42 @@ def preview(record: RunRecord) -> About:
                 "data": "every byte of the backup was read",
                 "metadata": "listings were read, contents were not",
             }.get(shown.depth or "", shown.depth),
-            "May be acted on until": "no end was set"
-            if shown.expires_at_us is None
-            else words.moment(shown.expires_at_us),
+            "May be acted on until": _until(record),
             "Plan": shown.plan_digest,
             "Approved by": ", ".join(approval.by for approval in details.approvals)
             or (None if record.imported else "nobody"),
-            "Approvals needed": record.approvals_required,
+            "Approvals needed": None if record.imported else record.approvals_required,
         }
     )
-    notes = ("This is what the plan would do. Nothing was written, and nothing is proven about the environment.",)
-    return About(
-        record.id,
-        "Preview",
-        "Preview",
-        (Section("What the plan would do", would, notes), Section("What would be restored", _wanted(record))),
+    made = "This is what the plan would do. A preview writes nothing, and proves nothing about the environment."
+    parts = (
+        Section("What the plan would do", would, ("No preview is recorded." if details.preview is None else made,)),
+        Section("What would be restored", _wanted(record), links=_again(record)),
     )
+    return About(record.id, "Preview", "Preview", parts)
+
+
+def _until(record: RunRecord) -> str | None:
+    """Say until when a preview may be acted on; ``None``: there is none, or nobody here set an end."""
+    shown = record.details.preview
+    if shown is None or shown.expires_at_us is None:
+        return None if shown is None or record.imported else "no end was set"
+    return words.moment(shown.expires_at_us)
+
+
+def _again(record: RunRecord) -> tuple[Link, ...]:
+    """Lead from a preview that may still be acted on, or was too old to be, to where it is made anew."""
+    if record.status is not RunStatus.PREVIEWED or record.imported:
+        return ()
+    return (Link("Preview again", addresses.run(record.id, "preparation"), Action.PREPARE),)
 
 
 def preparation(record: RunRecord) -> About:
     """Say which steps of the preparation are done, and how to go on."""
-    reached = _ORDER.index(record.status) if record.status in _ORDER else len(_ORDER)
-    steps = tuple(
-        (words.sentence(name), what, "done" if _ORDER.index(name) <= reached else "to do") for name, what in _STEPS
+    table = Table(
+        ("Step", "What it is", "State"),
+        tuple((words.sentence(name), what, _state(record, name)) for name, what in _STEPS),
     )
-    table = Table(("Step", "What it is", "State"), steps)
     parts = (
         Section("What is to be restored", _wanted(record)),
         Section("Steps", table=table),
@@ -64,10 +75,24 @@ def preparation(record: RunRecord) -> About:
             "How to go on",
             notes=_notes(record),
             commands=_commands(record),
-            links=(Link("Cancel this run", addresses.run(record.id, "cancel"), Action.PREPARE),),
+            links=_ways(record),
         ),
     )
     return About(record.id, "Preparation", "Preparation", parts)
+
+
+def _state(record: RunRecord, step: str) -> str:
+    """Say whether a step is done, as far as it is recorded: a run may be cancelled at any of them, and an import tells none."""
+    if record.imported or record.status is RunStatus.CANCELLED:
+        return words.NOT_REPORTED
+    reached = _ORDER.index(record.status) if record.status in _ORDER else len(_ORDER)
+    return "done" if _ORDER.index(step) <= reached else "to do"
+
+
+def _ways(record: RunRecord) -> tuple[Link, ...]:
+    if record.imported or record.status in TERMINAL_RUN_STATUSES:
+        return (Link("Retry as a new run", addresses.run(record.id, "retry"), Action.CREATE),)
+    return (Link("Cancel this run", addresses.run(record.id, "cancel"), Action.PREPARE),)
 
 
 def _wanted(record: RunRecord) -> tuple[tuple[str, str], ...]:
@@ -120,7 +145,7 @@ def _notes(record: RunRecord) -> tuple[str, ...]:
 def _commands(record: RunRecord) -> tuple[str, ...]:
     if record.imported:
         return ()
-    if None not in (record.details.backup, record.details.target) and record.status in _LOOKING:
+    if None not in (record.details.backup, record.details.target) and record.status in _PREPARING:
         return (f"proofgap run prepare {record.id}",)
     following = {
         RunStatus.DRAFT: f"proofgap run scope {record.id} --backup BACKUP --into TARGET",
