@@ -139,6 +139,7 @@ STATES: dict[str, Shown] = {
 VARIANTS: dict[str, Shown] = {
     "draft": shown(record("draft", counted=None, version=1, details=RunDetails(backup="nightly-2026-11-21"))),
     "dry_run": shown(record("previewed", counted=None, dry=True, version=4)),
+    "dry_run_counted": shown(record("completed", counted=Counts(total=48, succeeded=44, failed=4), rows=False, dry=True, imported=True, version=1)),
     "queued": shown(record("queued", counted=None, version=5, operation_run_id=OPERATION_ID,
                            operation=replace(_OPERATION, status=OperationStatus.QUEUED, outcome=None))),
     "stop_requested": shown(executed("running", None, details=replace(_DETAILS, cancel_requested_by="amira.k"), **_UNDER_WAY)),

@@ -10,7 +10,7 @@ import pytest
 from proofgap.access import Role
 from proofgap.audit import EventType
 from proofgap.claims import FORBIDDEN_CLAIMS
-from proofgap.facts import EndReason
+from proofgap.facts import Counts, EndReason
 from proofgap_app.web.pages import addresses
 from proofgap_store import Erasure, LogPage, LogQuery
 from proofgap_store import engine as store_engine
@@ -176,6 +176,42 @@ def test_a_past_decision_of_an_imported_run_marks_no_step_that_nobody_recorded(c
     page = text_of(text(client, addresses.decision(run_id, event), UDO.id), "decision")
     assert ", passed" not in page
     assert "Running, not recorded" in page
+
+
+def test_the_page_of_a_preview_says_nothing_that_nobody_recorded_and_leads_to_where_it_is_made_anew(
+    client, runs, ledger
+):
+    made = addresses.run(runs["not_executed"], "preview")
+    assert "A preview writes nothing, and proves nothing about the environment." in text_of(text(client, made))
+    assert "May be acted on until\nno end was set" in text_of(text(client, made))
+    assert f'href="{addresses.run(runs["not_executed"], "preparation")}">Preview again' in text(client, made)
+    assert "Preview again" not in text(client, made, VERA.id)
+    run = f"proofgap run prepare {runs['not_executed']}"
+    assert run in text(client, addresses.run(runs["not_executed"], "preparation"))
+    for name in ("draft", "imported"):
+        said = text_of(text(client, addresses.run(runs[name], "preview")))
+        assert "No preview is recorded." in said
+        assert "May be acted on until\nnot reported" in said
+        assert "Preview again" not in said
+    assert "Approvals needed\nnot reported" in text_of(text(client, addresses.run(runs["imported"], "preview")))
+
+
+def test_the_page_of_a_preparation_calls_no_step_done_that_nobody_recorded_as_done(client, runs, ledger):
+    ledger.import_facts(lines(facts("old-3", "previewed")), ADA)
+    for run_id in (runs["cancelled"], "old-3"):
+        said = text_of(text(client, addresses.run(run_id, "preparation")))
+        assert "nothing is writtennot reported" in said
+        assert "done" not in said
+        assert "Cancel this run" not in said
+        assert "Retry as a new run" in said
+    assert "Retry as a new run" not in text(client, addresses.run("old-3", "preparation"), VERA.id)
+
+
+def test_what_a_dry_run_would_have_done_is_not_listed_as_done(client, ledger):
+    counted = Counts(total=48, succeeded=44, failed=4)
+    ledger.import_facts(lines(facts("dry-1", "completed", is_dry_run=True, counts=counted)), ADA)
+    said = text_of(text(client, "/runs?text=dry-1"))
+    assert "48 items, metadata-only: 44 would be applied, 4 would fail" in said
 
 
 @pytest.mark.parametrize(("end", "page"), [("fail", "failure"), ("block", "blocker")])

@@ -26,6 +26,14 @@ PARTS = {
 }
 """The parts of a result in the order in which they are shown, with the words for them."""
 
+_NOT_EXECUTED = {
+    "succeeded": "would be applied",
+    "partial": "would be partly applied",
+    "skipped": "would be skipped",
+    "failed": "would fail",
+    "non_applied": "would not be applied",
+}
+
 _IN_SCOPE = "Matches workspace and environment; visible to you"
 _NO_OPERATION = "No operation run that you may view."
 _NO_EXECUTION = "No execution proof exists yet."
@@ -34,6 +42,11 @@ _EVIDENCE_LATER = "Evidence is captured after the run ends."
 _METADATA_ONLY = "Metadata-only evidence: totals, no item rows"
 _CONFLICT = "Reported counts disagree with the item rows; these are the rows"
 _SHARE_MIN = 1.2  # percent of the bar: the smallest share that can be seen
+
+
+def parts_of(decision: Decision) -> dict[str, str]:
+    """Give the parts of a result: of what was not executed nothing was applied, whatever a tool printed of a dry run."""
+    return _NOT_EXECUTED if decision.state is DecisionState.NOT_EXECUTED else PARTS
 
 
 class Line(NamedTuple):
@@ -132,14 +145,15 @@ def result(shown: Shown) -> Result:
     if summary.counts is None:
         return Result(summary.text or words.NOT_REPORTED, is_known=False)
     whole = _whole(shown.decision, record)
-    shares = tuple(_shares(summary.counts, whole, is_over=summary.qualifier != SO_FAR))
+    parts = parts_of(shown.decision)
+    shares = tuple(_shares(summary.counts, parts, whole, is_over=summary.qualifier != SO_FAR))
     is_drawn = whole is not None and sum(share.number for share in shares) == whole and whole > 0
     return Result(
         _heading(summary, whole, record.details.selected),
         is_known=True,
         shares=tuple(_placed(shares, whole)) if is_drawn and whole else shares,
         is_drawn=is_drawn,
-        fine=tuple(_fine_print(summary, record, shown.unchanged)),
+        fine=tuple(_fine_print(summary, parts, record, shown.unchanged)),
     )
 
 
@@ -151,12 +165,12 @@ def _whole(decision: Decision, record: RunRecord) -> int | None:
     return selected if is_under_way and selected is not None and selected >= (total or 0) else total
 
 
-def _shares(counts: Counts, whole: int | None, *, is_over: bool) -> Iterator[Share]:
+def _shares(counts: Counts, parts: dict[str, str], whole: int | None, *, is_over: bool) -> Iterator[Share]:
     """Give every part that is stored and not 0, and what of the whole nobody reported."""
-    known = {name: getattr(counts, name) for name in PARTS}
+    known = {name: getattr(counts, name) for name in parts}
     for name, number in known.items():
         if number:
-            yield Share(name, number, PARTS[name])
+            yield Share(name, number, parts[name])
     rest = None if whole is None else whole - sum(number or 0 for number in known.values())
     if rest and rest > 0:
         yield Share("unknown", rest, words.NOT_REPORTED if is_over else f"{words.NOT_REPORTED} yet")
@@ -185,12 +199,12 @@ def _heading(summary: ResultSummary, whole: int | None, selected: int | None) ->
     return ("At least " if summary.qualifier == AT_LEAST else "") + words.amount(whole, "item")
 
 
-def _fine_print(summary: ResultSummary, record: RunRecord, unchanged: int) -> Iterator[str]:
+def _fine_print(summary: ResultSummary, parts: dict[str, str], record: RunRecord, unchanged: int) -> Iterator[str]:
     counts = summary.counts or Counts()
     if summary.metadata_only:
         yield _METADATA_ONLY
-    nothing = [PARTS[name] for name in PARTS if getattr(counts, name) == 0]
-    unknown = [PARTS[name] for name in PARTS if getattr(counts, name) is None]
+    nothing = [parts[name] for name in parts if getattr(counts, name) == 0]
+    unknown = [parts[name] for name in parts if getattr(counts, name) is None]
     if nothing:
         yield f"Recorded as 0: {', '.join(nothing)}"
     if unknown:

@@ -205,7 +205,8 @@ def _result(listed: ListedRun) -> str:
     summary = listed.decision.result_summary
     if summary.counts is None:
         return summary.text or words.NOT_REPORTED
-    parts = [f"{number:,} {label}" for name, label in facts.PARTS.items() if (number := getattr(summary.counts, name))]
+    labels = facts.parts_of(listed.decision)
+    parts = [f"{number:,} {label}" for name, label in labels.items() if (number := getattr(summary.counts, name))]
     total = summary.counts.total
     whole = f"total {words.NOT_REPORTED}" if total is None else words.amount(total, "item")
     qualifier = f" {summary.qualifier}" if summary.qualifier else ""
