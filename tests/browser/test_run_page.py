@@ -8,6 +8,7 @@ import re
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
+from proofgap.facts import EndReason
 from proofgap.records import Machine
 from proofgap_app.web.pages import addresses
 from tests.browser.conftest import narrow
@@ -47,6 +48,18 @@ def test_a_state_fits_the_first_screen_a_narrow_one_and_one_sheet_of_paper_and_b
         assert page.evaluate("document.documentElement.scrollWidth") <= 320
         assert page.locator("#next").is_visible()
     _prints_on_one_page(page)
+
+
+@pytest.mark.parametrize("note", ["W" * 4000, "the machine was switched off by mistake " * 9])
+def test_however_long_the_words_of_whoever_ended_a_run_are_its_sheet_fits_the_first_screen(visit, ledger, note):
+    make = Maker(ledger)
+    run_id = make.running(environment=make.elsewhere())
+    make.fire(run_id, "fail", end_reason=EndReason.TOOL_ABORTED, note=note)
+    for shown in (run_id, make.lost(note)):
+        page = visit(addresses.run(shown))
+        assert bottom(page, "#decision") <= SHEET_BOTTOM_MAX
+        page.locator("#next").click()
+        assert note.strip() in page.locator("main").inner_text()
 
 
 def test_the_sheet_of_a_lost_worker_fits_the_first_screen_too(visit, ledger):

@@ -75,10 +75,10 @@ class Maker:
         self.fire(run_id, "start")
         return run_id
 
-    def lost(self) -> str:
+    def lost(self, note: str | None = None) -> str:
         """Leave a run behind whose worker was lost: its environment is still held."""
         run_id = self.running(environment=self.elsewhere())
-        self.fire(run_id, "fail", end_reason=EndReason.WORKER_LOST, outcome_rule=1, holds_environment=True)
+        self.fire(run_id, "fail", end_reason=EndReason.WORKER_LOST, outcome_rule=1, holds_environment=True, note=note)
         return run_id
 
     def reported(self, reported: list[Item], **new: Any) -> str:

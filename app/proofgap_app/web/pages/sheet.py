@@ -33,7 +33,7 @@ PAGE_OF_ACTION = MappingProxyType(
 """Where each primary action leads: a page of the run that does what the action says."""
 
 _NOT_BLOCKING = {None, EndReason.CANCEL_REQUESTED}
-_NOTE_SHOWN_MAX = 140
+_NOTE_SHOWN_MAX = 100
 _STEPS = ("draft", "scoped", "checked", "previewed", "queued", "running")
 _OUTCOMES = {
     RunStatus.COMPLETED: "Completed",
@@ -103,7 +103,7 @@ def sheet(shown: Shown, came_from: str | None, *, is_past: bool = False) -> Shee
         action=decision.primary_next_action,
         action_page=addresses.run(record.id, PAGE_OF_ACTION[decision.primary_next_action]),
         hint=None if is_past else hint(record, decision.state),
-        note=None if shown.note is None else words.short(redacted(shown.note), _NOTE_SHOWN_MAX),
+        note=_note(shown),
         attention=None if decision.attention is None else words.plain(decision.attention),
         held=facts.Line(STILL_HELD, how_to_release(f"{record.workspace}/{record.environment}"))
         if shown.holds_environment
@@ -120,6 +120,13 @@ def sheet(shown: Shown, came_from: str | None, *, is_past: bool = False) -> Shee
         event_id=shown.event_id,
         event_page=addresses.decision(record.id, shown.event_id),
     )
+
+
+def _note(shown: Shown) -> str | None:
+    """Give the words of whoever ended the run as far as the first screen has room; the whole is behind the action."""
+    if shown.note is None or shown.holds_environment:
+        return None
+    return words.short(redacted(shown.note), _NOTE_SHOWN_MAX)
 
 
 def hint(record: RunRecord, state: DecisionState) -> str | None:
