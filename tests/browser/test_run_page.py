@@ -9,11 +9,12 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 from proofgap.facts import EndReason
-from proofgap.records import Machine
+from proofgap.records import Machine, RunDetails
 from proofgap_app.web.pages import addresses
 from tests.browser.conftest import narrow
 from tests.browser.site import as_
 from tests.browser.world import STATES, Maker
+from tests.conformance.lives import ADA, facts, lines
 
 SHEET_BOTTOM_MAX, BUTTON_BOTTOM_MAX = 660, 430
 PAGE_BYTES_MAX = 30 * 1024
@@ -23,6 +24,13 @@ _SMALL = """() => [...document.querySelectorAll('a, button, summary, input, sele
   const r = e.getBoundingClientRect();
   return r.width && r.bottom > 0 && !e.closest('p, dd, li p') && Math.min(r.width, r.height) < 23.5;
 }).map(e => e.outerHTML.slice(0, 90))"""
+
+_LINES = """cells => cells.map(e => {
+  const text = document.createRange();
+  text.selectNodeContents(e);
+  return new Set([...text.getClientRects()].map(r => r.top)).size;
+})"""
+"""How many lines the text of each cell takes."""
 
 
 def bottom(page, selector: str) -> float:
@@ -60,6 +68,33 @@ def test_however_long_the_words_of_whoever_ended_a_run_are_its_sheet_fits_the_fi
         assert bottom(page, "#decision") <= SHEET_BOTTOM_MAX
         page.locator("#next").click()
         assert note.strip() in page.locator("main").inner_text()
+
+
+def test_the_longest_names_leave_the_sheet_on_the_first_screen_and_the_record_on_one_sheet_of_paper(visit, ledger):
+    ledger.import_facts(lines(facts("L" * 200, "failed")), ADA)
+    page = visit(addresses.run("L" * 200))
+    assert bottom(page, "#decision") <= SHEET_BOTTOM_MAX
+    assert bottom(page, "#next") <= BUTTON_BOTTOM_MAX
+    assert page.locator("#run-id").inner_text() == "L" * 200
+    assert page.locator("#run-id").evaluate("e => e.scrollWidth <= e.clientWidth + 1")
+    make = Maker(ledger)
+    wanted = RunDetails(backup="/srv/backups/" + "b" * 300, target="/srv/" + "t" * 300, driver="files")
+    run_id = make.running(environment=make.elsewhere(), wanted=wanted)
+    make.fire(run_id, "fail", end_reason=EndReason.TOOL_ABORTED, note="words " * 600)
+    _prints_on_one_page(visit(addresses.run(run_id)))
+
+
+def test_a_narrow_screen_holds_the_other_snapshots_of_a_run_and_a_wide_one_breaks_no_word_of_a_table(visit, ledger):
+    make = Maker(ledger)
+    run_id = make.running(environment=make.elsewhere())
+    make.fire(run_id, "complete", exit_code=0)
+    make.prove(run_id)
+    make.prove(run_id, digest="a1" * 32)
+    page = visit(addresses.run(run_id, "evidence"))
+    assert page.locator("text=superseded").is_visible()
+    with narrow(page, 320):
+        assert page.evaluate("document.documentElement.scrollWidth") <= 320
+    assert set(page.locator("thead th, td.word").evaluate_all(_LINES)) == {1}
 
 
 def test_the_sheet_of_a_lost_worker_fits_the_first_screen_too(visit, ledger):

@@ -87,13 +87,13 @@ class Maker:
         self.ledger.fire(run_id, RunEvent.REPORT, ADA, items=reported)
         return run_id
 
-    def prove(self, run_id: str, result: str = "passed") -> str:
+    def prove(self, run_id: str, result: str = "passed", *, digest: str = "sha256:aa11") -> str:
         """Look at the target afterwards; give the snapshot's id."""
         snapshot = self.ledger.begin_evidence(run_id, ADA).subject
         self.ledger.fire_evidence(snapshot, SnapshotEvent.GENERATE, ADA)
         checks = [
             Check(subject=f"deep/file-{n}.txt", method="sha256", level=Level.L5, result=CheckResult(result if n == 0 else "passed"),
-                  expected="sha256:aa11", observed="sha256:aa11" if result == "passed" or n else "sha256:bb22")
+                  expected=digest, observed=digest if result == "passed" or n else "sha256:bb22")
             for n in range(6)
         ]  # fmt: skip
         self.ledger.fire_evidence(snapshot, SnapshotEvent.ACTIVATE, ADA, checks=checks)

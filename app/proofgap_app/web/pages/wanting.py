@@ -42,7 +42,7 @@ def form_of(values: Mapping[str, str], options: Mapping[str, str], faults: Mappi
     """
     hidden = tuple(Field(name, kind="hidden", value=values.get(name, "")) for name in ("scope", "driver"))
     filled = tuple(_filled(field, values, faults) for field in _fields(values.get("driver", ""), options))
-    notes = ("A draft is made; nothing is read or written yet.",)
+    notes = ("A draft is made; nothing is written yet.",)
     return Form("What, and where to", addresses.NEW, "Create draft", (*hidden, *filled), notes)
 
 
