@@ -67,6 +67,34 @@ def test_a_lost_stream_is_said_in_words_and_the_sheet_stays(visit, moving):
     page.faults.clear()
 
 
+def test_a_machine_that_is_offline_shows_no_live_page(visit, moving):
+    """A stream that was open is not told of a cable that is pulled."""
+    run_id, end = moving
+    page = visit(addresses.run(run_id), live=True)
+    expect(page.locator("#live")).to_have_text("Live")
+    page.context.set_offline(True)
+    expect(page.locator("#live")).to_contain_text("Not live: showing")
+    end()
+    page.context.set_offline(False)
+    expect(page.locator("#status")).to_have_text(FAILED)
+    expect(page.locator("#live")).to_have_text("Live")
+    page.faults.clear()
+
+
+def test_a_stream_in_which_nothing_is_heard_any_more_is_not_believed(visit, moving):
+    run_id, _ = moving
+    page = visit(addresses.run(run_id), live=True)
+    page.clock.install()
+    page.reload()
+    expect(page.locator("#live")).to_have_text("Live")
+    page.route("**/stream?*", lambda route: route.abort())
+    page.clock.fast_forward(30_000)
+    assert page.locator("#live").inner_text() == "Live"
+    page.clock.fast_forward(6_000)
+    expect(page.locator("#live")).to_contain_text("Not live: showing")
+    page.faults.clear()
+
+
 def test_a_newer_decision_that_cannot_be_loaded_is_said_and_never_guessed(visit, moving):
     run_id, end = moving
     page = visit(addresses.run(run_id), live=True)

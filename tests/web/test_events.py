@@ -5,13 +5,14 @@ from __future__ import annotations
 import socket
 import time
 from contextlib import contextmanager
-from threading import Thread
+from threading import Event, Thread
 
 import msgspec
 import pytest
 
 from proofgap.access import Role
 from proofgap.facts import RunEvent
+from proofgap_app.web.api import events
 from proofgap_app.web.bell import Bell
 from proofgap_app.web.people import identify
 from proofgap_app.web.site_settings import Limits
@@ -80,6 +81,25 @@ def test_a_stream_goes_on_where_the_last_one_ended(world):
     receipt = world.ledger.fire(run, RunEvent.SCOPE, ADA)
     with following(world.as_("olga"), f"{ROOT}/restore-runs/{run}/stream", Last_Event_ID=str(before)) as stream:
         assert receipt.event_id == int(stream.message()["id"])
+
+
+def test_a_stream_says_that_it_is_there_also_while_other_runs_move(world, monkeypatch):
+    """Whoever hears nothing takes it for lost: a connection that died says nothing either."""
+    monkeypatch.setattr(events, "_PING_SECONDS", 0.4)
+    run, other = created(world), created(world)
+    with following(world.as_("olga"), f"{ROOT}/restore-runs/{run}/stream") as stream:
+        stopping = Event()
+
+        def move() -> None:
+            while not stopping.wait(0.1):
+                world.ledger.fire(other, RunEvent.SCOPE, ADA)
+
+        moving = Thread(target=move)
+        moving.start()
+        heard = [stream.message(), stream.message()]
+        stopping.set()
+        moving.join()
+    assert heard == [{"event": "ping", "data": "{}"}] * 2
 
 
 def test_looking_at_a_run_is_no_news_of_it(world):

@@ -112,7 +112,8 @@ def _from_here(call: Call, query: StreamAsked) -> Following:
 
 async def _messages(call: Call, wanted: Following) -> AsyncIterator[bytes]:
     loop = asyncio.get_running_loop()
-    end = loop.time() + call.settings.limits.stream_seconds_max
+    said = loop.time()
+    end = said + call.settings.limits.stream_seconds_max
     with call.bell.listening(call.actor.id):
         yield f"retry: {_RETRY_MS}\n: {wanted.after}\n\n".encode()
         while loop.time() < end and not call.bell.is_closed:
@@ -124,12 +125,13 @@ async def _messages(call: Call, wanted: Following) -> AsyncIterator[bytes]:
             for change in found.changes:
                 data = msgspec.json.encode(Moved(run=change.run, event_id=change.event_id)).decode()
                 yield f"event: decision\nid: {change.event_id}\ndata: {data}\n\n".encode()
+                said = loop.time()
             wanted = msgspec.structs.replace(wanted, after=found.next)
             if not found.more:
-                before = loop.time()
-                await call.bell.wait(found.next, min(_PING_SECONDS, end - before))
-                if loop.time() - before >= _PING_SECONDS:
-                    yield b": still here\n\n"
+                await call.bell.wait(found.next, min(said + _PING_SECONDS, end) - loop.time())
+                if loop.time() - said >= _PING_SECONDS:  # the bell rings for other runs as well
+                    yield b"event: ping\ndata: {}\n\n"
+                    said = loop.time()
 
 
 ROUTES = (

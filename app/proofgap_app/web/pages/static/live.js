@@ -20,6 +20,7 @@
     if (find("printed-from")) find("printed-from").textContent = location.origin + find("printed-from").dataset.path;
   });
 
+  const SILENCE_MAX_MS = 35000; // a stream says every 15 seconds that it is there, and a poll waits for 20
   const live = find("live");
   if (!live || !(live.dataset.stream || live.dataset.poll)) return;
   const mark = (text, stale) => {
@@ -63,25 +64,33 @@
 
   const stale = () => mark(`Not live: showing ${live.dataset.asOf}. Retrying`, true);
   const caughtUp = () => { if (behind) return reload(); mark("Live", false); };
-  let stream;
+  let stream, silence;
+  const leave = () => { clearTimeout(silence); stream?.close(); };
+  const anew = () => { leave(); stale(); follow(); };
+  const heard = () => { clearTimeout(silence); silence = setTimeout(anew, SILENCE_MAX_MS); };
   const follow = () => {
     stream = new EventSource(live.dataset.stream);
-    stream.addEventListener("open", caughtUp);
+    heard();
+    stream.addEventListener("open", () => { heard(); caughtUp(); });
+    stream.addEventListener("ping", heard);
     stream.addEventListener("error", () => {
       stale();
-      if (stream.readyState === EventSource.CLOSED) setTimeout(follow, 5000);
+      if (stream.readyState === EventSource.CLOSED) { clearTimeout(silence); setTimeout(follow, 5000); }
     });
     stream.addEventListener("decision", (event) => {
+      heard();
       const id = Number(event.lastEventId);
       if (id > told) { told = id; reload(); }
     });
   };
-  addEventListener("pagehide", () => stream?.close());
+  addEventListener("offline", stale);
+  addEventListener("online", () => { if (stream) anew(); });
+  addEventListener("pagehide", leave);
   addEventListener("pageshow", (event) => { if (event.persisted && stream) follow(); });
   const poll = async (after) => {
     for (;;) {
       try {
-        const answer = await fetch(`${live.dataset.poll}?wait=20&after=${after}`);
+        const answer = await fetch(`${live.dataset.poll}?wait=20&after=${after}`, { signal: AbortSignal.timeout(SILENCE_MAX_MS) });
         if (!answer.ok) throw new Error(String(answer.status));
         const news = await answer.json();
         after = news.next;
