@@ -92,7 +92,43 @@ def test_a_stream_in_which_nothing_is_heard_any_more_is_not_believed(visit, movi
     assert page.locator("#live").inner_text() == "Live"
     page.clock.fast_forward(6_000)
     expect(page.locator("#live")).to_contain_text("Not live: showing")
+    page.close()  # which tries again, and again in vain
     page.faults.clear()
+
+
+_SEEN = """how => {
+  Object.defineProperty(document, 'visibilityState', { configurable: true, get: () => how });
+  document.dispatchEvent(new Event('visibilitychange'));
+}"""
+
+
+@pytest.mark.parametrize("path", ["/runs/{run}", "/runs?text={run}"])
+def test_a_tab_that_nobody_sees_leaves_its_connection_to_others_and_catches_up_once_it_is_seen(visit, moving, path):
+    """A browser opens six connections to one site: the seventh tab of a console that keeps one for each would never load."""
+    run_id, end = moving
+    page = visit(path.format(run=run_id), live=True)
+    expect(page.locator("#live")).to_have_text("Live")
+    page.evaluate(_SEEN, "hidden")
+    expect(page.locator("#live")).to_contain_text("Not live: showing")
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    end()
+    page.wait_for_timeout(500)
+    assert asked == []
+    page.evaluate(_SEEN, "visible")
+    expect(page.locator("[data-tone=failed]")).to_be_visible()
+    expect(page.locator("#live")).to_have_text("Live")
+    page.faults.clear()
+
+
+def test_a_browser_with_many_tabs_of_the_console_opens_one_more(visit, moving, site):
+    run_id, _ = moving
+    first = visit(addresses.run(run_id), live=True)
+    for _ in range(7):
+        first.evaluate(_SEEN, "hidden")
+        first = first.context.new_page()
+        first.goto(site + addresses.run(run_id), timeout=5000)
+        expect(first.locator("#live")).to_have_text("Live")
 
 
 def test_a_newer_decision_that_cannot_be_loaded_is_said_and_never_guessed(visit, moving):

@@ -66,9 +66,12 @@
   const caughtUp = () => { if (behind) return reload(); mark("Live", false); };
   let stream, silence;
   const leave = () => { clearTimeout(silence); stream?.close(); };
-  const anew = () => { leave(); stale(); follow(); };
+  const isHidden = () => document.visibilityState === "hidden"; // a browser has few connections to one site, and tabs share them
+  const anew = () => { stale(); follow(); };
   const heard = () => { clearTimeout(silence); silence = setTimeout(anew, SILENCE_MAX_MS); };
   const follow = () => {
+    leave();
+    if (isHidden()) return;
     stream = new EventSource(live.dataset.stream);
     heard();
     stream.addEventListener("open", () => { heard(); caughtUp(); });
@@ -84,13 +87,21 @@
     });
   };
   addEventListener("offline", stale);
-  addEventListener("online", () => { if (stream) anew(); });
+  addEventListener("online", () => { if (live.dataset.stream) anew(); });
   addEventListener("pagehide", leave);
-  addEventListener("pageshow", (event) => { if (event.persisted && stream) follow(); });
+  addEventListener("pageshow", (event) => { if (event.persisted && live.dataset.stream) follow(); });
+  let asked;
+  document.addEventListener("visibilitychange", () => {
+    if (isHidden()) { leave(); asked?.abort(); stale(); }
+    else if (live.dataset.stream) follow();
+  });
   const poll = async (after) => {
     for (;;) {
+      while (isHidden()) await new Promise((done) => document.addEventListener("visibilitychange", done, { once: true }));
+      asked = new AbortController();
+      const limit = setTimeout(() => asked.abort(), SILENCE_MAX_MS);
       try {
-        const answer = await fetch(`${live.dataset.poll}?wait=20&after=${after}`, { signal: AbortSignal.timeout(SILENCE_MAX_MS) });
+        const answer = await fetch(`${live.dataset.poll}?wait=20&after=${after}`, { signal: asked.signal });
         if (!answer.ok) throw new Error(String(answer.status));
         const news = await answer.json();
         after = news.next;
@@ -98,8 +109,9 @@
         else await caughtUp();
       } catch {
         stale();
-        await new Promise((done) => setTimeout(done, 5000));
+        if (!isHidden()) await new Promise((done) => setTimeout(done, 5000));
       }
+      clearTimeout(limit);
     }
   };
   if (live.dataset.stream) follow();
