@@ -295,8 +295,20 @@ def test_whoever_was_too_late_is_told_what_happened_meanwhile_and_led_to_the_run
     for told in ("previewed → cancelled", "not tonight", "otto", "and the run is cancelled.", "my reason"):
         assert told in said
     assert "→ previewed" not in said
+    assert "its log holds them all" not in said
     links = [found["href"] for tag, found in tags_of(shown.partition("<main")[2].partition("</main")[0]) if tag == "a"]
     assert links == ["/runs", addresses.run(run_id), addresses.run(run_id)]
+
+
+def test_whoever_was_too_late_for_more_than_a_page_tells_is_told_that_it_tells_the_end_only(client, ledger):
+    make = Maker(ledger)
+    run_id = make.previewed()
+    sent = {"version": str(record(ledger, run_id).version)}
+    for _ in range(12):
+        make.fire(run_id, "scope", OTTO)
+    said = text_of(send(client, addresses.run(run_id, "queue"), confirm="local", **sent).body.decode(), "main")
+    assert "It is version 16 now" in said
+    assert "These are the last 9 moves; its log holds them all." in said
 
 
 def test_a_worker_is_asked_to_stop_however_often_it_reported_since_the_page_was_opened(client, ledger):
