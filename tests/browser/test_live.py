@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
+from proofgap.access import ANY_ENVIRONMENT, Role
 from proofgap.facts import ItemResult, RunEvent
 from proofgap.records import Item
 from proofgap_app.web.pages import addresses
+from proofgap_store import NewRun
 from tests.browser.world import Maker
-from tests.conformance.lives import ADA
+from tests.conformance.lives import ADA, HOME
 
 FAILED = "Restore failed"
 
@@ -149,6 +151,31 @@ def test_the_list_shows_a_run_that_moved(visit, moving):
     expect(page.locator(".chip")).to_have_text("Execution in progress")
     end()
     expect(page.locator(".chip")).to_have_text(FAILED)
+
+
+def test_the_list_is_live_for_whoever_sees_runs_in_several_workspaces_and_only_while_all_of_them_answer(
+    visit, moving, ledger
+):
+    run_id, end = moving
+    for number in range(3):
+        ledger.access.declare_environment((f"elsewhere {number}", "local"), ADA)
+        ledger.access.grant("mia", Role.OPERATOR, (f"elsewhere {number}", "local"), ADA)
+    ledger.access.grant("mia", Role.OPERATOR, (HOME[0], ANY_ENVIRONMENT), ADA)
+    page = visit(f"/runs?text={run_id}", "mia", live=True)
+    expect(page.locator("#live")).to_have_text("Live")
+    page.clock.install()
+    page.route("**/elsewhere%201/events?*", lambda route: route.abort())
+    page.reload()
+    expect(page.locator("#live")).to_contain_text("Not live: showing")
+    end()
+    expect(page.locator(".chip")).to_have_text(FAILED)
+    expect(page.locator("#live")).to_contain_text("Not live: showing")
+    page.unroute_all()
+    page.clock.fast_forward(6000)
+    ledger.create(NewRun(workspace="elsewhere 1", environment="local"), ADA)  # so that its poll has an answer
+    expect(page.locator("#live")).to_have_text("Live")
+    page.close()
+    page.faults.clear()
 
 
 def test_what_happens_before_the_stream_is_open_is_not_missed(visit, moving):

@@ -12,6 +12,9 @@ from proofgap_app.web.pages.frames import answered, frame, held_anywhere, refuse
 from proofgap_app.web.table import Route, Scope
 from proofgap_store.clock import now_us
 
+_POLLED_MAX = 4
+"""How many workspaces a list listens to: each takes one of the few connections that a browser opens to one site."""
+
 
 def run_list(call: Call, query: runs.Wanted) -> Response:
     """Show the runs that this person may see, newest first."""
@@ -20,7 +23,7 @@ def run_list(call: Call, query: runs.Wanted) -> Response:
     roles = call.ledger.desk.roles(call.actor.id)
     page = runs.page(found, query, [scope for scope in roles if scope[1] != ANY_ENVIRONMENT], now_us())
     workspaces = {scope[0] for scope in roles} if not page.workspace else {page.workspace}
-    poll = addresses.news(*workspaces) if len(workspaces) == 1 and not query.after else None
+    is_live = 0 < len(workspaces) <= _POLLED_MAX and not query.after
     after = replies.cursor(str(found.event_id or call.ledger.feed.settled()))
     held = held_anywhere(roles)
     return answered(
@@ -28,7 +31,7 @@ def run_list(call: Call, query: runs.Wanted) -> Response:
         frame=frame(call, held),
         page=page,
         may_create=bool(held & MAY[Action.CREATE]),
-        poll=poll,
+        poll=" ".join(map(addresses.news, sorted(workspaces))) if is_live else None,
         after=after,
     )
 

@@ -29,7 +29,9 @@ def of_run(record: RunRecord, events: Iterable[HistoryEvent], version: int, wrot
     moved = tuple(map(trail.cells, trail.rows(record.id, reversed(list(_since(events, version))))))
     now = f"You looked at version {version}. It is version {record.version} now, and the run is {words.plain(record.status)}."
     are_all = not moved or len(moved) >= record.version - version
-    notes = (now,) if are_all else (now, f"These are the last {words.amount(len(moved), 'move')}; its log holds them all.")
+    notes = (
+        (now,) if are_all else (now, f"These are the last {words.amount(len(moved), 'move')}; its log holds them all.")
+    )
     meanwhile = Section("What happened meanwhile", notes=notes, table=Table(trail.HEAD, moved) if moved else None)
     return _page(record, meanwhile, Link("Look at the run as it is now", addresses.run(record.id)), wrote)
 

@@ -30,6 +30,7 @@
   };
   const seq = (page) => Number(page.querySelector("[data-seq]")?.dataset.seq || 0);
   const label = () => document.querySelector("[data-seq]")?.dataset.label || "";
+  const asked = new Map(), silent = new Set(); // of each place that is polled: what is under way; which of them did not answer
   let busy = false, again = false, behind = false, told = 0;
 
   const swap = (page) => {
@@ -53,7 +54,7 @@
       if (!answer.ok || answer.redirected) throw new Error(String(answer.status));
       swap(new DOMParser().parseFromString(await answer.text(), "text/html"));
       behind = false;
-      mark("Live", false);
+      caughtUp();
     } catch {
       behind = true;
       mark("Not live: newer decision exists. Reload", true);
@@ -63,7 +64,7 @@
   };
 
   const stale = () => mark(`Not live: showing ${live.dataset.asOf}. Retrying`, true);
-  const caughtUp = () => { if (behind) return reload(); mark("Live", false); };
+  const caughtUp = () => { if (behind) return reload(); if (!silent.size) mark("Live", false); };
   let stream, silence;
   const leave = () => { clearTimeout(silence); stream?.close(); };
   const isHidden = () => document.visibilityState === "hidden"; // a browser has few connections to one site, and tabs share them
@@ -90,24 +91,25 @@
   addEventListener("online", () => { if (live.dataset.stream) anew(); });
   addEventListener("pagehide", leave);
   addEventListener("pageshow", (event) => { if (event.persisted && live.dataset.stream) follow(); });
-  let asked;
   document.addEventListener("visibilitychange", () => {
-    if (isHidden()) { leave(); asked?.abort(); stale(); }
+    if (isHidden()) { leave(); asked.forEach((one) => one.abort()); stale(); }
     else if (live.dataset.stream) follow();
   });
-  const poll = async (after) => {
+  const poll = async (place, after) => {
     for (;;) {
       while (isHidden()) await new Promise((done) => document.addEventListener("visibilitychange", done, { once: true }));
-      asked = new AbortController();
-      const limit = setTimeout(() => asked.abort(), SILENCE_MAX_MS);
+      const under = new AbortController(), limit = setTimeout(() => under.abort(), SILENCE_MAX_MS);
+      asked.set(place, under);
       try {
-        const answer = await fetch(`${live.dataset.poll}?wait=20&after=${after}`, { signal: asked.signal });
+        const answer = await fetch(`${place}?wait=20&after=${after}`, { signal: under.signal });
         if (!answer.ok) throw new Error(String(answer.status));
         const news = await answer.json();
         after = news.next;
+        silent.delete(place);
         if (news.items.length) await reload();
         else await caughtUp();
       } catch {
+        silent.add(place);
         stale();
         if (!isHidden()) await new Promise((done) => setTimeout(done, 5000));
       }
@@ -115,5 +117,8 @@
     }
   };
   if (live.dataset.stream) follow();
-  else { mark("Live", false); poll(live.dataset.after); }
+  else {
+    mark("Live", false);
+    for (const place of live.dataset.poll.split(" ")) poll(place, live.dataset.after);
+  }
 })();
