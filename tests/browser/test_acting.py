@@ -134,7 +134,10 @@ def test_where_approvals_are_needed_a_second_person_gives_them_and_the_first_can
         as_(client, OTTO.id).get(addresses.run(run_id, "preview")).body.decode()
     )
     assert send(client, addresses.run(run_id, "queue"), "otto", version=version, confirm="strict").status == 409
-    assert send(client, addresses.run(run_id, "approve"), "olga", version=version).status == 409
+    refused = send(client, addresses.run(run_id, "approve"), "olga", version=version)
+    assert refused.status == 409
+    assert "let a second person approve" in text_of(refused.body.decode())
+    assert "Do what detail names" not in text_of(refused.body.decode())
     assert send(client, addresses.run(run_id, "approve"), "otto", version=version).status == 303
     assert record(ledger, run_id).details.approvals[0].by == "otto"
     assert send(client, addresses.run(run_id, "queue"), "otto", version=version + 1, confirm="strict").status == 303
@@ -298,6 +301,17 @@ def test_whoever_was_too_late_is_told_what_happened_meanwhile_and_led_to_the_run
     assert "its log holds them all" not in said
     links = [found["href"] for tag, found in tags_of(shown.partition("<main")[2].partition("</main")[0]) if tag == "a"]
     assert links == ["/runs", addresses.run(run_id), addresses.run(run_id)]
+
+
+def test_a_run_that_a_guard_does_not_let_be_queued_is_not_and_what_was_typed_stays(client, ledger):
+    ledger.access.declare_environment(("default", "twice"), ADA, approvals_required=1)
+    run_id = Maker(ledger).previewed(environment="twice")
+    typed_by = {"confirm": "twice", "priority": "7", "deadline": "2030-01-01T02:00"}
+    sent = typed_by | {"version": str(record(ledger, run_id).version)}
+    answer = send(client, addresses.run(run_id, "queue"), "ada", **sent)
+    assert (answer.status, record(ledger, run_id).status) == (409, "previewed")
+    assert typed(answer.body.decode()) == sent
+    assert "Approvals by other people are missing; let them approve this plan." in text_of(answer.body.decode(), "main")
 
 
 def test_whoever_was_too_late_for_more_than_a_page_tells_is_told_that_it_tells_the_end_only(client, ledger):

@@ -14,11 +14,11 @@ from typing import NamedTuple
 from starlette.responses import Response
 
 from proofgap.access import Action
-from proofgap.errors import BadInputError, StaleError
+from proofgap.errors import BadInputError, GuardRefusedError, StaleError
 from proofgap.facts import Struct
 from proofgap.records import RunRecord
 from proofgap_app.web.calls import Call, form_fields, read_form
-from proofgap_app.web.pages import forms, overtaken
+from proofgap_app.web.pages import forms, overtaken, words
 from proofgap_app.web.pages.about import About
 from proofgap_app.web.pages.frames import answered, frame_around, run_named
 from proofgap_store import Around
@@ -53,6 +53,8 @@ def done(call: Call, act: Act, do: Callable[[str, Sent], Response]) -> Response:
         return do(run_id, read_form(call, Sent))
     except BadInputError as error:
         return _asked_again(call, act, run_id, error)
+    except GuardRefusedError as error:
+        return _refused(call, act, run_id, error)
     except StaleError as error:
         if error.expected is None:  # it moves all the time: there is nothing to look at yet
             raise
@@ -66,10 +68,20 @@ def _asked_again(call: Call, act: Act, run_id: str, error: BadInputError) -> Res
     call.ledger.access.demand(act.asks, scope_of_run(call, run_id), call.actor)
     around = call.ledger.desk.around(run_id, call.actor.id)
     form = act.form(around.record)
-    if form is None or error.field not in {field.name for field in form.fields if field.kind != "hidden"}:
+    if form is None or error.field not in forms.asked_in(form):
         raise error
-    again = forms.refilled(form, form_fields(call), error)
+    again = forms.refilled(form, form_fields(call), {error.field: forms.said(error)})
     return asked(call, around, act.undone, again, HTTPStatus.UNPROCESSABLE_ENTITY)
+
+
+def _refused(call: Call, act: Act, run_id: str, error: GuardRefusedError) -> Response:
+    """Give the form with what was sent in it, and why a guard said no; what asks for nothing goes on its way."""
+    around = call.ledger.desk.around(run_id, call.actor.id)
+    form = act.form(around.record)
+    if form is None or not forms.asked_in(form):
+        raise error
+    again = forms.refilled(form, form_fields(call), {"": f"{words.sentence(error.because)}."})
+    return asked(call, around, act.undone, again, HTTPStatus.CONFLICT)
 
 
 def too_late(call: Call, around: Around, page: About) -> Response:

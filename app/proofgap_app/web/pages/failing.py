@@ -71,7 +71,7 @@ def frame_for(request: Request, problem: Problem, around: Surroundings) -> Frame
 
 
 def _remedy(problem: Problem) -> str:
-    if problem.errors:  # each brings its own; the general one is for programs
+    if problem.errors or problem.allowed is not None:  # these bring their own; the general one is for programs
         return ""
     if problem.trace_id is None:
         return MEANINGS[problem.code].remedy

@@ -35,13 +35,14 @@ class Field(NamedTuple):
 
 
 class Form(NamedTuple):
-    """A form: where it is sent, what it does, and under which words."""
+    """A form: where it is sent, what it does, and under which words; ``fault`` says why it was not done."""
 
     title: str
     action: str
     button: str
     fields: tuple[Field, ...] = ()
     notes: tuple[str, ...] = ()
+    fault: str = ""
 
 
 _NOTE = Field("note", "Why, in your words", help="It can be erased later: the log holds a commitment to it only.")
@@ -88,11 +89,15 @@ def said(error: BadInputError) -> str:
     return words.sentence(f"{error.problem}. {error.remedy}")
 
 
-def refilled(form: Form, sent: Mapping[str, str], error: BadInputError) -> Form:
-    """Give a form with what was sent in its fields, and beside one of them what is wrong with it."""
-    faults = {error.field: said(error)}
+def refilled(form: Form, sent: Mapping[str, str], faults: Mapping[str, str]) -> Form:
+    """Give a form with what was sent in its fields, and what is wrong: beside a field, or (without a name) above them all."""
     fields = (field._replace(value=sent.get(field.name, ""), fault=faults.get(field.name, "")) for field in form.fields)
-    return form._replace(fields=tuple(fields))
+    return form._replace(fields=tuple(fields), fault=faults.get("", ""))
+
+
+def asked_in(form: Form) -> frozenset[str]:
+    """Give the names of the fields of a form that people see."""
+    return frozenset(field.name for field in form.fields if field.kind != "hidden")
 
 
 def approve(record: RunRecord) -> Form:
