@@ -333,6 +333,8 @@ def test_a_worker_is_asked_to_stop_however_often_it_reported_since_the_page_was_
     ledger.fire(run_id, RunEvent.REPORT, ADA, items=items(0, 0, 3))
     assert send(client, addresses.run(run_id, "cancel"), "ada", **sent).status == 303
     assert record(ledger, run_id).details.cancel_requested_by == "ada"
+    again = as_(client, "ada").get(addresses.run(run_id, "cancel")).body.decode()
+    assert "ada asked already, and it executes still." in text_of(again, "main")
 
 
 def test_whoever_asks_a_worker_to_stop_that_has_ended_is_told_so_and_keeps_their_words(client, ledger):

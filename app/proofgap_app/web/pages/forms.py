@@ -132,7 +132,9 @@ def cancel(record: RunRecord) -> Form | None:
         return None
     is_running = record.status is RunStatus.RUNNING
     title = "Ask the worker to stop" if is_running else "Cancel this run"
-    notes = ("What was written by then stays written." if is_running else "The run ends, and is not executed.",)
+    by = record.details.cancel_requested_by
+    asked = () if by is None else (f"{by} asked already, and it executes still.",)
+    notes = ("What was written by then stays written." if is_running else "The run ends, and is not executed.", *asked)
     stop = (Field("stop", kind="hidden", value="yes"),) if is_running else ()
     return Form(title, addresses.run(record.id, "cancel"), title, (_version(record), *stop, _NOTE), notes)
 
