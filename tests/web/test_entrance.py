@@ -124,8 +124,17 @@ def test_nobody_is_signed_in_by_a_cookie_or_token_that_was_made_up(site):
 
 
 def test_a_page_that_needs_somebody_sends_them_to_sign_in_and_back(site):
-    answer = site.post("/sign-out", Accept="text/html")
-    assert (303, "/sign-in?next=%2F") == (answer.status, answer.headers["location"])
+    answer = site.get("/audit?run=a", Accept="text/html")
+    assert (303, "/sign-in?next=%2Faudit%3Frun%3Da") == (answer.status, answer.headers["location"])
+
+
+def test_whoever_sends_a_form_once_signed_out_is_told_that_nothing_was_done_and_not_led_away_from_what_they_typed(site):
+    answer = site.post("/runs/a/cancel", b"note=long", Accept="text/html", Sec_Fetch_Site="same-origin")
+    assert (401, True) == (answer.status, answer.headers["www-authenticate"].startswith("Bearer"))
+    page = answer.body.decode()
+    assert "Nothing was done. Sign in in another tab" in page
+    assert 'href="/sign-in" target="_blank"' in page
+    assert "Back to the run" not in page
 
 
 @pytest.mark.parametrize(

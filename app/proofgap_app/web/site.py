@@ -105,16 +105,15 @@ async def _problem(around: Surroundings, request: Request, error: Exception) -> 
     problem = problem_of(error, instance=place_of(request.scope), trace_id=trace_id)
     if not is_for_people(request):
         return answer(problem, headers_of(error))
-    if problem.code is Code.UNAUTHENTICATED:
+    if problem.code is Code.UNAUTHENTICATED and request.method in {"GET", "HEAD"}:
         return _sign_in_first(request)
     return await run_sync(pages.error_page, request, problem, around, headers_of(error))
 
 
 def _sign_in_first(request: Request) -> Response:
-    """Send somebody to sign in, and back to the page that they wanted; back to the start where they sent something."""
-    wanted = request.url.path if request.method in {"GET", "HEAD"} else "/"
-    query = f"?{request.url.query}" if request.url.query and wanted != "/" else ""
-    return RedirectResponse(f"/sign-in?{urlencode({'next': wanted + query})}", HTTPStatus.SEE_OTHER)
+    """Send somebody to sign in, and back to the page that they wanted."""
+    query = f"?{request.url.query}" if request.url.query else ""
+    return RedirectResponse(f"/sign-in?{urlencode({'next': request.url.path + query})}", HTTPStatus.SEE_OTHER)
 
 
 def is_for_people(request: Request) -> bool:

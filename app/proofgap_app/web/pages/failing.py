@@ -25,6 +25,7 @@ _NO_RUN = (
     "The two cases look the same on purpose."
 )
 
+_SIGNED_OUT = "Nothing was done. Sign in in another tab, then go back from here and send it again: most browsers still hold what you typed."
 
 _IN_SIGHT = frozenset(
     {
@@ -55,6 +56,7 @@ def page(path: str, problem: Problem, top: Frame | None) -> Response:
         detail=detail,
         log=addresses.run(run, "events") if run is not None and has_log else None,
         run=run if problem.status in _IN_SIGHT else None,
+        is_signed_out=problem.code is Code.UNAUTHENTICATED,
         remedy=_remedy(problem),
     )
     return HTMLResponse(html, problem.status)
@@ -71,6 +73,8 @@ def frame_for(request: Request, problem: Problem, around: Surroundings) -> Frame
 
 
 def _remedy(problem: Problem) -> str:
+    if problem.code is Code.UNAUTHENTICATED:
+        return _SIGNED_OUT
     if problem.errors or problem.allowed is not None:  # these bring their own; the general one is for programs
         return ""
     if problem.trace_id is None:
