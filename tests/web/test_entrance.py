@@ -133,6 +133,7 @@ def test_whoever_sends_a_form_once_signed_out_is_told_that_nothing_was_done_and_
     assert (401, True) == (answer.status, answer.headers["www-authenticate"].startswith("Bearer"))
     page = answer.body.decode()
     assert "Nothing was done. Sign in in another tab" in page
+    assert "Send a token" not in page
     assert 'href="/sign-in" target="_blank"' in page
     assert "Back to the run" not in page
 

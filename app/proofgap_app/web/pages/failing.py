@@ -46,6 +46,8 @@ def page(path: str, problem: Problem, top: Frame | None) -> Response:
         title, detail = "No restore run to show", _NO_RUN
     elif run is not None and problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
         title, detail = "Decision could not be computed", "Nothing is shown in its place; the log of the run stands."
+    elif problem.code is Code.UNAUTHENTICATED:
+        title, detail = "You are signed out", _SIGNED_OUT
     may_read_log = top is not None and bool(top.roles & MAY[Action.READ_LOG])
     has_log = problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR and may_read_log
     html = render(
@@ -73,9 +75,9 @@ def frame_for(request: Request, problem: Problem, around: Surroundings) -> Frame
 
 
 def _remedy(problem: Problem) -> str:
-    if problem.code is Code.UNAUTHENTICATED:
-        return _SIGNED_OUT
-    if problem.errors or problem.allowed is not None:  # these bring their own; the general one is for programs
+    if (
+        problem.errors or problem.allowed is not None or problem.code is Code.UNAUTHENTICATED
+    ):  # these bring their own; the general one is for programs
         return ""
     if problem.trace_id is None:
         return MEANINGS[problem.code].remedy
