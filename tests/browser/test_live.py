@@ -46,6 +46,20 @@ def test_a_newer_decision_is_shown_in_place_and_takes_away_neither_focus_nor_dia
     assert page.locator(".events .what").first.inner_text() == "Decision projected"
 
 
+@pytest.mark.parametrize(
+    "name", ["Ask the worker to stop", "Download as JSON", "All events", "Take out everything about this run"]
+)
+def test_whoever_uses_the_keyboard_is_not_thrown_back_by_each_report_of_a_worker(visit, moving, ledger, name):
+    run_id, _ = moving
+    page = visit(addresses.run(run_id), live=True)
+    expect(page.locator("#live")).to_have_text("Live")
+    where = page.locator("main").get_by_text(name, exact=True)
+    where.focus()
+    ledger.fire(run_id, RunEvent.REPORT, ADA, items=[Item(key="a", result=ItemResult.SUCCEEDED)])
+    expect(page.get_by_text("1 of 48 items so far")).to_be_visible()
+    expect(where).to_be_focused()
+
+
 def test_a_report_that_changes_no_label_is_shown_and_not_announced(visit, moving, ledger):
     run_id, _ = moving
     page = visit(addresses.run(run_id), live=True)

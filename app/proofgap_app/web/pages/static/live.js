@@ -33,16 +33,18 @@
   const asked = new Map(), silent = new Set(); // of each place that is polled: what is under way; which of them did not answer
   let busy = false, again = false, behind = false, told = 0;
 
+  /* What stands on the new page where the focus was: by its id, else by its words; a number of an event may differ. */
+  const counterpart = (old) => (old.id && find(old.id)) || [...document.querySelectorAll(old.tagName)].find((one) => one.textContent === old.textContent);
   const swap = (page) => {
     if (seq(page) <= seq(document)) return;
-    const focused = document.activeElement?.id, before = label();
+    const focused = document.activeElement, before = label();
     for (const part of page.querySelectorAll("[data-part]")) {
       const old = document.querySelector(`[data-part="${part.dataset.part}"]`);
       if (old) old.replaceWith(document.adoptNode(part));
     }
     Object.assign(live.dataset, page.getElementById("live")?.dataset);
     offer();
-    if (focused) find(focused)?.focus({ preventScroll: true });
+    if (focused && !focused.isConnected) (counterpart(focused) || find("main")).focus({ preventScroll: true });
     document.title = page.title;
     if (label() !== before) say(label());
   };
