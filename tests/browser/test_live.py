@@ -60,6 +60,18 @@ def test_whoever_uses_the_keyboard_is_not_thrown_back_by_each_report_of_a_worker
     expect(where).to_be_focused()
 
 
+def test_the_focus_stays_on_its_run_when_the_list_moves_also_among_runs_of_one_name(visit, moving, ledger):
+    run_id, _ = moving
+    page = visit("/runs", live=True)
+    expect(page.locator("#live")).to_have_text("Live")
+    link = page.locator(f'a[href="{addresses.run(run_id)}"]')
+    link.focus()
+    newer = Maker(ledger).new()
+    expect(page.locator(f'a[href="{addresses.run(newer)}"]')).to_be_visible()
+    assert link.inner_text() == page.locator(f'a[href="{addresses.run(newer)}"]').inner_text()
+    expect(link).to_be_focused()
+
+
 def test_a_report_that_changes_no_label_is_shown_and_not_announced(visit, moving, ledger):
     run_id, _ = moving
     page = visit(addresses.run(run_id), live=True)

@@ -33,8 +33,9 @@
   const asked = new Map(), silent = new Set(); // of each place that is polled: what is under way; which of them did not answer
   let busy = false, again = false, behind = false, told = 0;
 
-  /* What stands on the new page where the focus was: by its id, else by its words; a number of an event may differ. */
-  const counterpart = (old) => (old.id && find(old.id)) || [...document.querySelectorAll(old.tagName)].find((one) => one.textContent === old.textContent);
+  /* What stands on the new page where the focus was: by its id, else what says the same and leads to the same. */
+  const isAlike = (one, old) => one.textContent === old.textContent && one.getAttribute("href") === old.getAttribute("href");
+  const counterpart = (old) => (old.id ? find(old.id) : [...document.querySelectorAll(old.tagName)].find((one) => isAlike(one, old)));
   const swap = (page) => {
     if (seq(page) <= seq(document)) return;
     const focused = document.activeElement, before = label();
