@@ -214,6 +214,15 @@ def test_what_a_dry_run_would_have_done_is_not_listed_as_done(client, ledger):
     assert "48 items, metadata-only: 44 would be applied, 4 would fail" in said
 
 
+def test_the_log_of_a_run_holds_the_whole_of_what_somebody_wrote(client, ledger):
+    """The sheet and the trail cut it, and of a partial run no other page says why it ended."""
+    make = Maker(ledger)
+    run_id = make.running(environment=make.elsewhere())
+    make.fire(run_id, "complete_partially", exit_code=3, note="why and " * 400 + "the end")
+    assert "the end”" in text(client, addresses.run(run_id, "events"))
+    assert "the end”" not in text(client, addresses.run(run_id))
+
+
 @pytest.mark.parametrize(("end", "page"), [("fail", "failure"), ("block", "blocker")])
 def test_words_that_were_erased_are_said_to_be_erased_and_not_that_nobody_reported_any(client, ledger, end, page):
     make = Maker(ledger)

@@ -75,9 +75,8 @@ def frame_for(request: Request, problem: Problem, around: Surroundings) -> Frame
 
 
 def _remedy(problem: Problem) -> str:
-    if (
-        problem.errors or problem.allowed is not None or problem.code is Code.UNAUTHENTICATED
-    ):  # these bring their own; the general one is for programs
+    brings_its_own = problem.errors or problem.allowed is not None or problem.code is Code.UNAUTHENTICATED
+    if brings_its_own:  # the general one is for programs
         return ""
     if problem.trace_id is None:
         return MEANINGS[problem.code].remedy

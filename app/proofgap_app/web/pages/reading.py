@@ -97,7 +97,7 @@ def events(call: Call, query: From) -> Response:
     following = (
         None if part.next is None else addresses.with_query(addresses.run(run_id, "events"), start=str(part.next + 1))
     )
-    rows = trail.rows(run_id, part.events)
+    rows = trail.rows(run_id, part.events, is_log=True)
     return answered("events.html", frame=frame(call, around.roles), run_id=run_id, rows=rows, following=following)
 
 

@@ -123,7 +123,7 @@ def sheet(shown: Shown, came_from: str | None, *, is_past: bool = False) -> Shee
 
 
 def _note(shown: Shown) -> str | None:
-    """Give the words of whoever ended the run as far as the first screen has room; the whole is behind the action."""
+    """Give the words of whoever ended the run as far as the first screen has room; the whole is in its log."""
     if shown.note is None or shown.holds_environment:
         return None
     return words.short(redacted(shown.note), _NOTE_SHOWN_MAX)

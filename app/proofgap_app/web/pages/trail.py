@@ -53,10 +53,11 @@ class Row(NamedTuple):
     page: str
 
 
-def rows(run_id: str, events: Iterable[HistoryEvent]) -> tuple[Row, ...]:
-    """Give a row for each event of a run; its number leads into the log of the run."""
+def rows(run_id: str, events: Iterable[HistoryEvent], *, is_log: bool = False) -> tuple[Row, ...]:
+    """Give a row for each event of a run; its number leads into the log of the run, where nothing is cut (``is_log``)."""
     log = addresses.run(run_id, "events")
-    return tuple(_row(event, addresses.event(log, event.event_id)) for event in events)
+    length_max = None if is_log else _DETAIL_MAX
+    return tuple(_row(event, addresses.event(log, event.event_id), length_max) for event in events)
 
 
 def cells(row: Row) -> tuple[str, ...]:
@@ -86,7 +87,7 @@ def came_from(events: Iterable[HistoryEvent], status: str) -> str | None:
     return None
 
 
-def _row(event: HistoryEvent, page: str) -> Row:
+def _row(event: HistoryEvent, page: str, length_max: int | None = _DETAIL_MAX) -> Row:
     entry = event.entry
     at = words.known_moment(entry.get("at_us"))
     what, detail, is_code = ("Payload pruned", "", False) if event.is_pruned else _told(event)
@@ -97,7 +98,7 @@ def _row(event: HistoryEvent, page: str) -> Row:
         "" if at is None else words.day(at),
         _kind(entry.get("type")),
         what,
-        words.short(detail, _DETAIL_MAX),
+        detail if length_max is None else words.short(detail, length_max),
         is_code,
         _actor(entry.get("actor")),
         page,
