@@ -190,6 +190,15 @@ def test_a_run_that_has_ended_is_tried_again_as_a_new_one(client, ledger, runs):
     assert "has ended" in as_(client, "olga").get(addresses.run(runs["failed"], "cancel")).body.decode()
 
 
+def test_whoever_clicks_twice_tries_a_run_again_once(client, runs):
+    path = addresses.run(runs["failed"], "retry")
+    first, again, anew = (
+        send(client, path, **sent).headers["location"]
+        for sent in [fields_of(client, path)] * 2 + [fields_of(client, path)]
+    )
+    assert (first == again, first == anew) == (True, False)
+
+
 def test_that_somebody_reviewed_evidence_is_recorded_and_changes_no_decision(client, ledger, runs):
     run_id = runs["completed_with_evidence"]
     before, snapshot = record(ledger, run_id), record(ledger, run_id).evidence[0].id

@@ -76,6 +76,18 @@ def test_whatever_the_command_line_can_say_of_a_restore_is_on_record_of_a_draft_
     assert (prepared.select, prepared.preview.created) == (("etc/*", "srv/*"), 1)
 
 
+def test_whoever_clicks_twice_makes_one_run_and_whoever_changes_something_or_asks_anew_makes_another(
+    client, ledger, wanted
+):
+    once = fields(form(client))["once"]
+    first, again = (send(client, "/new", **wanted, once=once).headers["location"] for _ in range(2))
+    changed = send(client, "/new", **(wanted | {"purpose": "another"}), once=once).headers["location"]
+    anew = send(client, "/new", **wanted, once=fields(form(client))["once"]).headers["location"]
+    assert (first, len({first, changed, anew})) == (again, 3)
+    wrong = send(client, "/new", **(wanted | {"target": ""}), once=once).body.decode()
+    assert fields(wrong)["once"] == once
+
+
 def test_the_options_that_a_driver_declares_are_fields_and_go_on_record(client, ledger, tmp_path):
     page = form(client, f"scope={SCOPE}&driver=restic")
     assert "Take the latest snapshot of this host" in text_of(page)

@@ -94,7 +94,7 @@ PAGES = {
 
 FORMS = {
     "prepare_run": (), "queue_run": ("version", "confirm"), "approve_plan": ("version",), "reject_plan": ("version",),
-    "cancel_run": ("version",), "review_evidence": ("snapshot",),
+    "cancel_run": ("version",), "retry_run": ("once",), "review_evidence": ("snapshot",),
 }  # fmt: skip
 """What each form of a page about a run sends."""
 
@@ -133,7 +133,7 @@ def form(world, route, run):
     if run not in {UNKNOWN, *world.runs.values()}:
         found = world.ledger.peek(run, ADA)
         version, environment = str(found.version), found.environment
-    sent = {"version": version, "confirm": environment, "snapshot": world.runs["snapshot"]}
+    sent = {"version": version, "confirm": environment, "snapshot": world.runs["snapshot"], "once": f"o{next(NUMBERS)}"}
     return {name: sent[name] for name in FORMS[route.name]}
 
 

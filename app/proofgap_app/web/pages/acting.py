@@ -127,7 +127,10 @@ def ask_retry(call: Call) -> Response:
 
 def retry_run(call: Call) -> Response:
     """Create a new run that tries again."""
-    return _shown(call.ledger.retry(run_named(call), call.actor).run_id)
+    run_id = run_named(call)
+    call.ledger.peek(run_id, call.actor)
+    key = forms.key_of(read_form(call, Sent).once, run_id)
+    return _shown(call.ledger.retry(run_id, call.actor, key=key).run_id)
 
 
 def review_evidence(call: Call) -> Response:

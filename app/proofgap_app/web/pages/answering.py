@@ -35,6 +35,7 @@ class Sent(Struct):
     overwrite: str = ""
     snapshot: str = ""
     stop: str = ""
+    once: str = ""
 
 
 class Act(NamedTuple):

@@ -87,7 +87,8 @@ def create_draft(call: Call) -> Response:
     try:
         wanted = _settled(call, wanting.details_of(sent))
         new_run = NewRun(workspace=scope[0], environment=scope[1], is_dry_run=bool(sent.get("dry")), details=wanted)
-        run_id = call.ledger.create(new_run, call.actor).run_id
+        key = forms.key_of(sent.get(forms.ONCE, ""), new_run)
+        run_id = call.ledger.create(new_run, call.actor, key=key).run_id
     except BadInputError as error:
         return _asked(call, sent, {wanting.place_of(error, _options(sent)): forms.said(error)})
     return RedirectResponse(addresses.run(run_id), HTTPStatus.SEE_OTHER)

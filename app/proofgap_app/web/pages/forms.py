@@ -7,9 +7,11 @@ ledger's to say, when the form is sent. Refuses to carry anything out (`acting`)
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from secrets import token_urlsafe
 from typing import NamedTuple
 
 from proofgap.access import MAY, Action
+from proofgap.audit import digest
 from proofgap.errors import BadInputError
 from proofgap.facts import TERMINAL_RUN_STATUSES, RunStatus
 from proofgap.records import RunRecord, SnapshotRecord
@@ -46,6 +48,20 @@ class Form(NamedTuple):
 
 
 _NOTE = Field("note", "Why, in your words", help="It can be erased later: the log holds a commitment to it only.")
+
+
+ONCE = "once"
+"""The name of a field that no two pages have alike: what makes a run is sent twice by whoever clicks twice, and done once."""
+
+
+def once(value: str = "") -> Field:
+    """Give that field, for a new page or for one that comes back."""
+    return Field(ONCE, kind="hidden", value=value or token_urlsafe())
+
+
+def key_of(value: str, wanted: object) -> str | None:
+    """Give the idempotency key of what was wanted on a page, by what that field held; ``None``: there was none."""
+    return digest({"once": value, "wanted": wanted}) if value else None
 
 
 def _version(record: RunRecord) -> Field:
@@ -142,7 +158,7 @@ def cancel(record: RunRecord) -> Form | None:
 def retry(record: RunRecord) -> Form:
     """Ask for a new run that tries again."""
     notes = ("A new draft is made of the same backup, target and selection. This run stays as it is.",)
-    return Form("Retry as a new run", addresses.run(record.id, "retry"), "Retry", (), notes)
+    return Form("Retry as a new run", addresses.run(record.id, "retry"), "Retry", (once(),), notes)
 
 
 def review(record: RunRecord, snapshot: SnapshotRecord) -> Form:

@@ -13,7 +13,7 @@ from proofgap.errors import BadInputError
 from proofgap.records import RunDetails
 from proofgap.text import check_text, shown
 from proofgap_app.web.pages import addresses, words
-from proofgap_app.web.pages.forms import Field, Form, said
+from proofgap_app.web.pages.forms import ONCE, Field, Form, once, said
 from proofgap_app.worker.record import options_of
 
 OPTION = "option."
@@ -24,7 +24,7 @@ TOOL = "tool"
 
 _FIXED = (
     *("scope", "driver", TOOL, "backup", "target", "select", "manifest", "password_file", "purpose"),
-    *("overwrite", "expects_nothing", "dry"),
+    *("overwrite", "expects_nothing", "dry", ONCE),
 )
 _PATHS = ("manifest", "password_file")
 _TEXTS = ("backup", "target", "driver", "purpose", *_PATHS)
@@ -40,10 +40,12 @@ def form_of(values: Mapping[str, str], options: Mapping[str, str], faults: Mappi
         faults: what is wrong with what was sent, by the names of the fields.
 
     """
-    hidden = tuple(Field(name, kind="hidden", value=values.get(name, "")) for name in ("scope", "driver"))
+    known = tuple(Field(name, kind="hidden", value=values.get(name, "")) for name in ("scope", "driver"))
     filled = tuple(_filled(field, values, faults) for field in _fields(values.get("driver", ""), options))
     notes = ("A draft is made; nothing is written yet.",)
-    return Form("What, and where to", addresses.NEW, "Create draft", (*hidden, *filled), notes)
+    return Form(
+        "What, and where to", addresses.NEW, "Create draft", (*known, once(values.get(ONCE, "")), *filled), notes
+    )
 
 
 def _fields(driver: str, options: Mapping[str, str]) -> Iterator[Field]:
@@ -112,7 +114,7 @@ def place_of(error: BadInputError, options: Mapping[str, str]) -> str:
     if name.rstrip("s") == "option":
         about = max((key for key in options if error.problem.startswith(key)), key=len, default="")
         return OPTION + about if about else ""
-    return name if name in _FIXED and name not in {"driver", TOOL} else ""  # which is chosen beside the form
+    return name if name in _FIXED and name not in {"driver", TOOL, ONCE} else ""  # which is chosen beside the form
 
 
 def lines_of(text: str) -> tuple[str, ...]:
