@@ -49,6 +49,9 @@ _WANTED = (
 CHOSEN = frozenset({"manifest", "select", "overwrite", "options", "password_file", "expects_nothing"})
 """The facts that say what of a backup is restored, and how: each choice replaces all of them."""
 
+_STAYS = ("backup", "target", "driver")
+"""The facts that decide on the plan and stay where a scope does not name them."""
+
 _FOUND = _RECOVERY_POINT | {
     *("plan_digest", "selected", "expects_nothing", "source_completeness", "target_fingerprint"),
     *("backup", "marker", "tool", "unit"),
@@ -212,20 +215,7 @@ def _details(record: RunRecord, event: RunEvent, given: RunDetails, moment: Mome
     before = record.details
     match event:
         case RunEvent.SCOPE:
-            before = replace(
-                _unseen(before),
-                selected=None,
-                expects_nothing=False,
-                source_completeness=None,
-                manifest=None,
-                select=(),
-                overwrite=False,
-                options=(),
-                password_file=None,
-                prepared_by=(),
-                prepared_for=(),
-            )
-            before = _prepared(_without_foreign_point(before, given), moment)
+            before = _prepared(_without_foreign_point(_anew(before, given), given), moment)
         case RunEvent.CHECK:
             before = _prepared(_unseen(before), moment)
         case RunEvent.PREVIEW:
@@ -244,6 +234,24 @@ def _details(record: RunRecord, event: RunEvent, given: RunDetails, moment: Mome
             pass
     merged: RunDetails = merge(before, given)
     return merged
+
+
+def _anew(details: RunDetails, given: RunDetails) -> RunDetails:
+    """Forget what was chosen and prepared; but nobody whose choice of backup, target or driver stays, as it is not named anew."""
+    is_taken_over = all(getattr(given, name) or not getattr(details, name) for name in _STAYS)
+    return replace(
+        _unseen(details),
+        selected=None,
+        expects_nothing=False,
+        source_completeness=None,
+        manifest=None,
+        select=(),
+        overwrite=False,
+        options=(),
+        password_file=None,
+        prepared_by=() if is_taken_over else details.prepared_by,
+        prepared_for=() if is_taken_over else details.prepared_for,
+    )
 
 
 def _prepared(details: RunDetails, moment: Moment) -> RunDetails:

@@ -147,6 +147,19 @@ def test_whoever_made_the_token_that_prepared_the_plan_cannot_approve_it_either(
     assert try_to("approve", run_in("previewed", details={"prepared_by": ("tk_ci_1",)}), actor="bob") == "previewed"
 
 
+THEIRS = {"backup": "/b", "target": "/t", "driver": "files"}
+
+
+@pytest.mark.parametrize("left_out", [*THEIRS, None])
+def test_a_new_scope_frees_whoever_prepared_before_only_where_it_names_all_that_would_stay(left_out):
+    """Else somebody's own choice of a target is made anybody's by the next change of the selection, and they say yes to it."""
+    record = run_in("scoped", details=THEIRS | {"prepared_by": ("bob", "tk_ci_1"), "prepared_for": ("ada",)})
+    given = RunDetails(**{name: value for name, value in THEIRS.items() if name != left_out}, select=("a/*",))
+    details = move(record, RunEvent.SCOPE, given, moment=moment(actor="eve"), hooks=Told()).record.details
+    kept = (("bob", "eve", "tk_ci_1"), ("ada",)) if left_out else (("eve",), ())
+    assert (details.prepared_by, details.prepared_for) == kept
+
+
 @pytest.mark.parametrize("details", [preview(plan_digest=None), {"preview": None}])
 def test_a_preview_that_names_no_plan_cannot_be_approved(details):
     assert try_to("approve", run_in("previewed", details=details), actor="bob") == "preview_names_a_plan"
