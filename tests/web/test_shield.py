@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import socket
 import time
 from contextlib import closing, suppress
@@ -156,6 +157,25 @@ def test_what_is_no_http_or_two_requests_in_one_is_refused_and_the_connection_en
     assert answer[:12] in {b"HTTP/1.1 400", b"HTTP/1.1 401", b""}
     assert 1 >= answer.count(b"HTTP/1.1 ")
     assert b"running" not in answer
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET /healthz HTTP/1.1\r\n\r\n",  # no host
+        b"POST /sign-out HTTP/1.1\r\n" + HOST + b"Content-Length: -1\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",  # a TLS client
+    ],
+)
+def test_what_is_no_http_is_answered_as_a_problem_with_the_headers_of_every_answer(site, sent):
+    head, _, body = raw(site, sent).partition(b"\r\n\r\n")
+    status, *lines = head.decode().split("\r\n")
+    pairs = [line.lower().split(": ", 1) for line in lines]
+    assert "HTTP/1.1 400 " == status
+    assert len(pairs) == len(dict(pairs))
+    assert {name: value.lower() for name, value in HEADERS.items()}.items() <= dict(pairs).items()
+    assert ("no-store", "close") == (dict(pairs)["cache-control"], dict(pairs)["connection"])
+    assert "malformed-request" == json.loads(body)["code"]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """How a site meets the network: a socket, and a server that waits for nobody for ever.
 
 uvicorn gives time to a connection between two requests, and waits for ever in the middle of its headers, and for a
-client that takes in no answer; `Protocol` does not. On the way down, streams are told first, so that no reader of one holds the server up.
+client that takes in no answer; `Protocol` does not. It also answers what is no HTTP by itself, and so without the headers of the site. On the way down, streams are told first, so that no reader of one holds the server up.
 
 Owns the server. Refuses to know what it serves.
 """
@@ -15,12 +15,15 @@ from collections.abc import Callable
 from types import FrameType
 from typing import ClassVar
 
+import h11
 from starlette.applications import Starlette
 from typing_extensions import override
 from uvicorn import Config
 from uvicorn import Server as UvicornServer
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
+from proofgap_app.web.problems import Code, HttpError, answer, problem_of
+from proofgap_app.web.shield import headers_of_site
 from proofgap_app.web.site_settings import SiteSettings
 
 _BACKLOG = 128
@@ -32,6 +35,7 @@ class Protocol(H11Protocol):
 
     head_seconds_max: ClassVar[float] = 10.0
     stuck_seconds_max: ClassVar[float] = 30.0
+    site_headers: ClassVar[list[tuple[bytes, bytes]]] = []
     _late: asyncio.TimerHandle | None = None
     _stuck: asyncio.TimerHandle | None = None
 
@@ -50,6 +54,17 @@ class Protocol(H11Protocol):
         super().handle_events()
         if self._is_answering():
             self._be_patient()
+
+    @override
+    def send_400_response(self, msg: str) -> None:
+        """Answer what cannot be read, as a problem and with the headers of every answer; the connection ends."""
+        refused = answer(
+            problem_of(HttpError(Code.MALFORMED_REQUEST, msg)), {"cache-control": "no-store", "connection": "close"}
+        )
+        start = h11.Response(status_code=refused.status_code, headers=[*refused.raw_headers, *self.site_headers])
+        for event in (start, h11.Data(data=bytes(refused.body)), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
@@ -148,8 +163,12 @@ def configured(site: Starlette, settings: SiteSettings) -> Config:
     """Say how the server is to serve a site."""
     limits = settings.limits
     logging.getLogger("uvicorn.error").disabled = True  # what fails is logged by the shield, in our form
-    patience = {"head_seconds_max": limits.head_seconds_max, "stuck_seconds_max": limits.stuck_seconds_max}
-    protocol = type("BoundProtocol", (Protocol,), patience)
+    given = {
+        "head_seconds_max": limits.head_seconds_max,
+        "stuck_seconds_max": limits.stuck_seconds_max,
+        "site_headers": headers_of_site(settings),
+    }
+    protocol = type("BoundProtocol", (Protocol,), given)
     return Config(
         site,
         http=protocol,

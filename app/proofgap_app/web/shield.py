@@ -77,14 +77,19 @@ def log_refusal(error: Exception, scope: Scope) -> None:
         _LOG.warning("web.refused", code=code_of(error), method=scope.get("method"), path=place_of(scope))
 
 
+def headers_of_site(settings: SiteSettings) -> list[tuple[bytes, bytes]]:
+    """Give the headers that go out with every answer."""
+    secure = {"strict-transport-security": f"max-age={_YEAR_SECONDS}; includeSubDomains"}
+    headers = _HEADERS | (secure if settings.is_secure else {})
+    return [(name.encode(), value.encode()) for name, value in headers.items()]
+
+
 class Outside:
     """Puts the headers on every answer, and answers for what nobody else caught."""
 
     def __init__(self, app: ASGIApp, settings: SiteSettings) -> None:
         """Wrap an application."""
-        secure = {"strict-transport-security": f"max-age={_YEAR_SECONDS}; includeSubDomains"}
-        headers = _HEADERS | (secure if settings.is_secure else {})
-        self.app, self.headers = app, [(name.encode(), value.encode()) for name, value in headers.items()]
+        self.app, self.headers = app, headers_of_site(settings)
         self.names = {name for name, _ in self.headers}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
