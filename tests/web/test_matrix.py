@@ -199,6 +199,8 @@ def test_a_row_says_what_the_roles_of_the_core_say(key):
             )  # a list of what is visible
         elif is_let_in:
             assert Role(role) in may, name
+        elif row[name] == "403":
+            assert Role(role) not in may, name
 
 
 @pytest.mark.parametrize(
