@@ -47,6 +47,17 @@ def test_markup_of_ours_stays_as_it_is():
     assert printed("{{ value }}", value=Markup("<i>1</i>")) == "<i>1</i>"
 
 
+def test_what_says_how_it_is_written_as_markup_is_written_like_that_and_not_as_its_text():
+    class Drawn:
+        def __html__(self):
+            return "<i>1</i>"
+
+        def __str__(self):
+            return HOSTILE
+
+    assert printed("{{ value }}", value=Drawn()) == "<i>1</i>"
+
+
 def test_a_name_that_is_not_there_is_an_error():
     with pytest.raises(UndefinedError, match="unknown"):
         printed("{{ unknown }}")

@@ -56,7 +56,7 @@ def _fit(value: object) -> object:
 
 def _html(value: Any) -> str:  # noqa: ANN401 - whatever a template prints
     """Give a value as it may stand in a page, in one step."""
-    return str(value) if hasattr(value, "__html__") else escape(safe(str(value)))
+    return str(value.__html__()) if hasattr(value, "__html__") else escape(safe(str(value)))
 
 
 class _Generator(CodeGenerator):
