@@ -50,7 +50,9 @@ class Shown(Struct):
     record: RunRecord
     decision: Decision
     viewer: Viewer
-    facts_digest: str  # of everything that the decision was made from
+    facts_digest: (
+        str | None
+    )  # of all that the decision was made from; None: some of that may be withheld from this viewer
     event_id: int
     at_us: int
     note: str | None = None
@@ -63,7 +65,7 @@ class ListedRun(Struct):
 
     record: RunRecord
     decision: Decision
-    facts_digest: str
+    facts_digest: str  # as the event of the list names it; not to be shown to whom evidence is withheld
 
 
 class Listing(Struct):

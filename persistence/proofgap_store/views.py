@@ -150,7 +150,7 @@ def showing(connection: Connection, run_id: str, asked: Asked) -> Writing[Shown]
             record=as_seen(record, viewer),
             decision=projection.decision,
             viewer=viewer,
-            facts_digest=projection.facts_digest,
+            facts_digest=projection.facts_digest if found.roles & MAY[Action.READ_EVIDENCE] else None,
             event_id=written[0].event_id,
             at_us=asked.at_us,
             note=note,

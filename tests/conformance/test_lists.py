@@ -110,9 +110,8 @@ def test_a_row_of_a_list_says_what_showing_the_run_says(ledger):
     for actor in (ADA, VERA):
         for row in ledger.list_runs(actor.id, actor).rows:
             shown = ledger.show(row.record.id, actor.id, actor)
-            assert (row.record, row.decision, row.facts_digest) == (
-                *(shown.record, shown.decision, shown.facts_digest),
-            )
+            assert (row.record, row.decision) == (shown.record, shown.decision)
+            assert shown.facts_digest == (None if actor is VERA else row.facts_digest)
 
 
 def test_an_empty_list_showed_nothing_so_nothing_is_logged(ledger):

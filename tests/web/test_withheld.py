@@ -100,3 +100,26 @@ def test_which_worker_executes_a_run_is_told_to_whoever_may_view_its_operation_r
             assert (found["operation_run_id"] is not None, told) == (sees, {"worker", "claim"} if sees else set())
     assert worker.id not in world.as_("vera").get(f"/runs/{run}", Accept="text/html").body.decode()
     assert 404 == world.as_("sam").get(f"{ROOT}/{run}").status
+
+
+SEES_ALL_FACTS = {"ada": True, "olga": True, "wim": False, "udo": True, "vera": False}
+
+
+@pytest.mark.parametrize("name", SEES_ALL_FACTS)
+def test_a_digest_of_all_facts_is_for_whoever_may_see_them_all_since_it_changes_with_evidence_that_is_withheld(
+    world, name
+):
+    """Nothing else that they read moves when somebody begins to collect evidence."""
+    ledger, client = world.ledger, world.as_(name)
+    run, digests = live(ledger, "completed"), []
+    for _ in range(2):
+        page = client.get(f"/runs/{run}", Accept="text/html").body.decode()
+        event = client.get(f"{ROOT}/{run}/decision").json["event_id"]
+        past = client.get(f"/runs/{run}/decisions/{event}", Accept="text/html").body.decode()
+        found = client.get(f"/runs/{run}/decisions/{event}/decision.json").json["facts_digest"]
+        logged = ledger.audit.get(event, Actor(id="ada")).entry["data"]["facts_digest"]
+        assert [logged in page, logged in past, found == logged] == [SEES_ALL_FACTS[name]] * 3
+        digests.append(logged)
+        ledger.begin_evidence(run, ADA)
+    assert digests[0] != digests[1]
+    assert SEES_ALL_FACTS[name] or found is None

@@ -18,9 +18,13 @@ from proofgap_app.web.pages import run
 from proofgap_store import HistoryEvent, Shown
 
 
-def page(event: HistoryEvent, *, imported: bool) -> run.RunPage:
-    """Give the page of a logged decision; ``imported`` never changes, and says that nobody recorded how the run came there."""
+def page(event: HistoryEvent, *, imported: bool, may_read_evidence: bool) -> run.RunPage:
+    """Give the page of a logged decision, for somebody who may read evidence or may not.
+
+    ``imported`` never changes, and says that nobody recorded how the run came there.
+    """
     shown = shown_then(event)
+    shown = shown if may_read_evidence else msgspec.structs.replace(shown, facts_digest=None)
     shown = msgspec.structs.replace(shown, record=msgspec.structs.replace(shown.record, imported=imported))
     is_view = event.entry["data"]["trigger"] == "show"
     told = (
@@ -30,15 +34,15 @@ def page(event: HistoryEvent, *, imported: bool) -> run.RunPage:
     return run.past_page(shown, told)
 
 
-def document(event: HistoryEvent) -> dict[str, Any]:
-    """Give a logged decision as a document."""
+def document(event: HistoryEvent, *, may_read_evidence: bool) -> dict[str, Any]:
+    """Give a logged decision as a document; the digest of its facts only to whom none of them is withheld: it tells that there are some."""
     entry, data = event.entry, event.entry["data"]
     return {
         "run": entry["run"],
         "viewer": data["viewer"]["id"],
         "as_of": utc_text(instant(entry["at_us"])),
         "event_id": event.event_id,
-        "facts_digest": data["facts_digest"],
+        "facts_digest": data["facts_digest"] if may_read_evidence else None,
         "decision": data["decision"],
     }
 

@@ -18,7 +18,7 @@ from proofgap_app.web.pages import addresses, past, run, trail
 from proofgap_app.web.pages.frames import answered, event_named, frame, refuse_prefetch, run_named
 from proofgap_app.web.replies import cursor, reply
 from proofgap_app.web.table import Handler, Route, Scope
-from proofgap_store import LoggedEvent
+from proofgap_store import Around, LoggedEvent
 from proofgap_store.questions import PrunedError
 
 _HTML = ("text/html",)
@@ -64,7 +64,12 @@ def past_decision(call: Call) -> Response:
     run_id, event = run_named(call), _shown_once(call)
     around = call.ledger.desk.around(run_id, call.actor.id)
     top = frame(call, around.roles, (event.entry["ws"], event.entry["env"]))
-    return answered("run.html", frame=top, page=past.page(event, imported=around.record.imported))
+    page = past.page(event, imported=around.record.imported, may_read_evidence=_may_read_evidence(around))
+    return answered("run.html", frame=top, page=page)
+
+
+def _may_read_evidence(around: Around) -> bool:
+    return bool(around.roles & MAY[Action.READ_EVIDENCE])
 
 
 def _shown_once(call: Call) -> LoggedEvent:
@@ -84,9 +89,10 @@ def _shown_once(call: Call) -> LoggedEvent:
 def past_decision_json(call: Call) -> Response:
     """Give a decision as it was shown, for programs and for keeping."""
     event = _shown_once(call)
-    return reply(
-        past.document(event), headers={"content-disposition": f'attachment; filename="decision-{event.event_id}.json"'}
-    )
+    around = call.ledger.desk.around(run_named(call), call.actor.id)
+    name = f'attachment; filename="decision-{event.event_id}.json"'
+    document = past.document(event, may_read_evidence=_may_read_evidence(around))
+    return reply(document, headers={"content-disposition": name})
 
 
 def events(call: Call, query: From) -> Response:

@@ -18,6 +18,7 @@ from proofgap_app.web.pages.sheet import Sheet, sheet
 from proofgap_store import HistoryEvent, Shown
 
 _INDENT = 2
+_RULE, _DIGEST = "Decided by rule", "Digest of the facts"
 
 
 class Link(NamedTuple):
@@ -84,7 +85,7 @@ def past_page(shown: Shown, told: str) -> RunPage:
         sheet=sheet(shown, None, is_past=True),
         title=heading,
         full_title=heading,
-        diagnostics=page.diagnostics[1:3],
+        diagnostics=tuple(row for row in page.diagnostics if row[0] in {_RULE, _DIGEST}),
         version=None,
         is_live=False,
         past=told,
@@ -112,8 +113,9 @@ def _diagnostics(shown: Shown) -> Iterator[tuple[str, str]]:
     """Give what is needed to find out how a decision came about; what is not known is left to "not reported"."""
     record, decision, details = shown.record, shown.decision, shown.record.details
     yield "Status, version", f"{_status(record)}, version {record.version}"
-    yield "Decided by rule", f"{decision.rule}: {RULES[decision.rule]} (rule set {decision.rules_version})"
-    yield "Digest of the facts", shown.facts_digest
+    yield _RULE, f"{decision.rule}: {RULES[decision.rule]} (rule set {decision.rules_version})"
+    if shown.facts_digest is not None:
+        yield _DIGEST, shown.facts_digest
     yield "Workspace, environment", f"{record.workspace}, {record.environment}"
     facts = {
         "Backup": details.backup,
