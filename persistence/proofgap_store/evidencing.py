@@ -6,9 +6,11 @@ legal (`proofgap.moves`) and what a call must look like (`ledger`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from proofgap.access import Action
+from proofgap.admission import admitted
 from proofgap.audit import digest
 from proofgap.effects import summary
 from proofgap.facts import SnapshotEvent
@@ -23,6 +25,9 @@ from proofgap_store.read import Found, run_of_snapshot
 from proofgap_store.shapes import Receipt
 from proofgap_store.transitions import Attempt, Call, Plan, carry_out, check_rows
 
+FOUND_LENGTH_MAX = 65_536
+"""What is found in a backup may have longer names, in characters, than what people write."""
+
 _HOOKS = ProjectForRecord()
 
 
@@ -33,6 +38,18 @@ class Finding(NamedTuple):
     event: SnapshotEvent
     given: SnapshotDetails
     checks: tuple[Check, ...]
+
+
+def sound(given: SnapshotDetails, checks: Sequence[Check]) -> tuple[SnapshotDetails, tuple[Check, ...]]:
+    """Give what was found, if it is fit and says nothing that its checks contradict; asked before a snapshot is begun, nothing is begun.
+
+    Raises:
+        BadInputError: it is not.
+
+    """
+    fit = admitted("given", given), admitted("checks", tuple(checks), length_max=FOUND_LENGTH_MAX)
+    summary(*fit)
+    return fit
 
 
 def begin(gate: Gate, run_id: str, captured_at_us: int | None, call: Call, token: str | None) -> Receipt:

@@ -46,7 +46,6 @@ from proofgap_store.transitions import Attempt, Call, record_refusal
 from proofgap_store.verification import Anchors, Depth, Verification
 from proofgap_store.verifying import verify, verify_file
 
-_FOUND_LENGTH_MAX = 65_536  # what is found in a backup may have longer names than what people write
 _NOTHING_GIVEN = RunDetails()
 _NOTHING_FOUND = SnapshotDetails()
 
@@ -158,7 +157,7 @@ class Ledger:
 
         """
         event, given = known(RunEvent, "event", event), admitted("given", given)
-        found = without_secrets(admitted("items", tuple(items), length_max=_FOUND_LENGTH_MAX))
+        found = without_secrets(admitted("items", tuple(items), length_max=evidencing.FOUND_LENGTH_MAX))
         check_report(event, given, found)
         call = self._call(actor, at_us, key, "fire", run_id, event, given, found, expected_version)
         call = call._replace(note=None if note is None else check_words("note", note))
@@ -224,8 +223,7 @@ class Ledger:
 
         """
         event = known(SnapshotEvent, "event", event)
-        given = admitted("given", given)
-        found = admitted("checks", tuple(checks), length_max=_FOUND_LENGTH_MAX)
+        given, found = evidencing.sound(given, checks)
         call = self._call(actor, at_us, key, "fire_evidence", snapshot_id, event, given, found)
         return evidencing.fire(self._gate, evidencing.Finding(snapshot_id, event, given, found), call, token)
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.conformance.lives import ADA, UDO
-from tests.web.world import created
+from tests.web.world import created, led
 
 ROOT = "/v1/workspaces/default/restore-runs"
 
@@ -140,6 +140,8 @@ def test_a_guard_that_says_no_is_named(world):
         ({"event": "scope", "given": {"counts": {"total": -1}}}, "/given/counts/total"),
         ({"event": "scope", "note": "bell\u0007"}, "/note"),
         ({"event": "scope", "given": {"backup": "a\u202eb"}}, "/given/backup"),
+        ({"event": "scope", "given": {"counts": {"total": 1}}}, "/given/counts"),
+        ({"event": "scope", "given": {"options": ["compact"]}}, "/given/options"),
         ([], ""),
     ],
 )
@@ -149,6 +151,43 @@ def test_what_is_wrong_with_a_body_is_named_by_its_place(world, body, pointer):
     answer = world.as_("olga").post(f"{ROOT}/{run}/transitions", body, **sent)
     assert (422, "invalid-request") == (answer.status, answer.json["code"]), answer
     assert [pointer] == [mistake["pointer"] for mistake in answer.json["errors"]] or not pointer
+
+
+@pytest.mark.parametrize(
+    ("details", "pointer"),
+    [({"backup": "a\u202eb"}, "/details/backup"), ({"requested_by": "ada"}, "/details/requested_by")],
+)
+def test_what_is_wrong_with_a_new_run_is_named_by_its_place_in_the_body(world, details, pointer):
+    sent = {"environment": "local", "details": details}
+    answer = world.as_("olga").post(ROOT, sent, Idempotency_Key=key())
+    assert (422, [pointer]) == (answer.status, [mistake["pointer"] for mistake in answer.json["errors"]])
+
+
+PASSED = {"subject": "a", "method": "sha256", "level": "L2", "result": "passed"}
+
+
+@pytest.mark.parametrize(
+    ("sent", "pointer"),
+    [
+        ({"checks": [PASSED | {"result": "failed"}], "details": {"verdict": "match"}}, "/details/verdict"),
+        ({"checks": [PASSED], "details": {"level": "L6"}}, "/details/level"),
+        ({"checks": [PASSED], "details": {"checks_total": 1}}, "/details/checks_total"),
+        ({"checks": [PASSED | {"subject": "a\u202eb"}]}, "/checks/subject"),
+    ],
+)
+def test_evidence_that_is_refused_leaves_none_behind_that_seems_to_be_under_way(world, sent, pointer):
+    run, client = led(world.ledger, "completed"), world.as_("wim")
+    answer = client.send("PUT", f"{ROOT}/{run}/evidence/odd", sent)
+    assert (422, [pointer]) == (answer.status, [mistake["pointer"] for mistake in answer.json["errors"]])
+    assert [] == world.as_("olga").get(f"{ROOT}/{run}/evidence").json["items"]
+    assert 201 == client.send("PUT", f"{ROOT}/{run}/evidence/odd", {"checks": [PASSED]}).status
+
+
+def test_evidence_that_is_over_already_is_closed_as_failed(world):
+    run, client = led(world.ledger, "completed"), world.as_("wim")
+    answer = client.send("PUT", f"{ROOT}/{run}/evidence/old", {"checks": [PASSED], "details": {"expires_at_us": 1}})
+    assert (422, "/details/expires_at_us") == (answer.status, answer.json["errors"][0]["pointer"])
+    assert ["failed"] == [row["status"] for row in world.as_("olga").get(f"{ROOT}/{run}/evidence").json["items"]]
 
 
 @pytest.mark.parametrize(

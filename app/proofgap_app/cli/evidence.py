@@ -24,6 +24,7 @@ from proofgap_app.cli.progress import ProgressBars
 from proofgap_app.cli.receipts import answer
 from proofgap_app.worker.gathering import Sample, collect
 from proofgap_store import Ledger, Receipt
+from proofgap_store.evidencing import sound
 
 app = App(
     name="evidence",
@@ -92,6 +93,7 @@ def add(
         raise BadInputError("--checks", "holds no comparison", "Hand in at least one line.")
     given = checked(SnapshotDetails(**{name: getattr(finding, name) for name in Finding.__slots__}))
     captured_at_us = None if captured_at is None else microseconds(moment("--captured-at", captured_at))
+    sound(given, found)  # before anything is begun: what is refused changes nothing
     with opened(access) as ledger:
         actor = me()
         begun = ledger.begin_evidence(run, actor, captured_at_us=captured_at_us)
@@ -104,7 +106,7 @@ def _activate(ledger: Ledger, snapshot: str, actor: Actor, found: tuple[Snapshot
     ledger.fire_evidence(snapshot, SnapshotEvent.GENERATE, actor)
     try:
         return ledger.fire_evidence(snapshot, SnapshotEvent.ACTIVATE, actor, given=given, checks=checks)
-    except RefusedError:
+    except (RefusedError, BadInputError):
         ledger.fire_evidence(snapshot, SnapshotEvent.FAIL, actor)
         raise
 

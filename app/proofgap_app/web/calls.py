@@ -5,6 +5,7 @@ Owns how names and values of a query, a form and a JSON body become records. Ref
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -34,6 +35,7 @@ JSON = "application/json"
 NDJSON = "application/x-ndjson"
 FORM = "application/x-www-form-urlencoded"
 _FIELDS_MAX = 100
+_HANDED_IN = re.compile(r"^(new\.)?(details\.|given\.)?")
 S = TypeVar("S", bound=Struct)
 
 
@@ -267,6 +269,23 @@ def _converted(found: object, shape: type[S], *, is_text: bool, within: str = ""
         raise BadInputError(
             within + (place or _unknown(problem)), shown(problem, length_max=200), "Correct it; nothing is guessed."
         ) from None
+
+
+@contextmanager
+def facts_at(place: str, shape: type[Struct]) -> Iterator[None]:
+    """Name a fact that is refused by its place in the body: the ledger knows it by its name, whoever handed it in.
+
+    Raises:
+        BadInputError: as it came, with that place.
+
+    """
+    try:
+        yield
+    except BadInputError as error:
+        name = _HANDED_IN.sub("", error.field)
+        if re.split(r"[.[]", name)[0] not in shape.__struct_fields__:
+            raise
+        raise BadInputError(f"{place}.{name}", error.problem, error.remedy) from error
 
 
 def _unknown(problem: str) -> str:

@@ -29,11 +29,12 @@ from proofgap.records import Check, RunRecord, SnapshotDetails, SnapshotRecord, 
 from proofgap.text import shown
 from proofgap_app.web.api import receipts
 from proofgap_app.web.api.runs import ONE, looked_up
-from proofgap_app.web.calls import Call
+from proofgap_app.web.calls import Call, facts_at
 from proofgap_app.web.problems import Code
 from proofgap_app.web.replies import path_of, reply
 from proofgap_app.web.table import Route, Scope
 from proofgap_store import Receipt
+from proofgap_store.evidencing import sound
 
 _CHECKS_MAX = 10_000
 
@@ -109,7 +110,8 @@ def put_evidence(call: Call, body: EvidenceWanted) -> Response:
         raise BadInputError("checks", f"holds {len(body.checks)} comparisons", f"Send at most {_CHECKS_MAX}.")
     name = call.named("snapshot")
     record = looked_up(call).record
-    begun, last = _added(call, (record.id, name), body)
+    with facts_at("details", SnapshotDetails):
+        begun, last = _added(call, (record.id, name), body)
     found = Put(snapshot_id=begun.subject, status=SnapshotStatus(last.status), event_id=last.event_id)
     place = f"{path_of(ONE, ws=call.workspace, run=record.id)}/evidence/{begun.subject}"
     status = HTTPStatus.OK if last.replayed else HTTPStatus.CREATED
@@ -119,6 +121,7 @@ def put_evidence(call: Call, body: EvidenceWanted) -> Response:
 def _added(call: Call, named: tuple[str, str], body: EvidenceWanted) -> tuple[Receipt, Receipt]:
     """Walk a snapshot through its life; each step has the snapshot's name for its key, so that a retry goes on with it."""
     (run, name), ledger, actor, token = named, call.ledger, call.actor, receipts.fence_of(call)
+    sound(body.details, body.checks)  # before anything is begun: what is refused changes nothing
 
     def key(step: str) -> str:
         return f"{run}/{name}/{step}"
@@ -136,7 +139,7 @@ def _added(call: Call, named: tuple[str, str], body: EvidenceWanted) -> tuple[Re
             key=key("activate"),
             token=token,
         )
-    except RefusedError:
+    except (RefusedError, BadInputError):
         ledger.fire_evidence(begun.subject, SnapshotEvent.FAIL, actor, key=key("fail"), token=token)
         raise
     return begun, last

@@ -22,7 +22,7 @@ from proofgap.wording import DecisionState
 from proofgap_app.web import replies
 from proofgap_app.web.api import receipts
 from proofgap_app.web.api.receipts import Fired
-from proofgap_app.web.calls import Call, Name, form_of
+from proofgap_app.web.calls import Call, Name, facts_at, form_of
 from proofgap_app.web.problems import Code
 from proofgap_app.web.table import Route, Scope
 from proofgap_store import ListedRun, Look, NewRun, Query
@@ -95,7 +95,8 @@ def create(call: Call, body: RunWanted) -> Response:
         is_dry_run=body.is_dry_run,
         details=body.details,
     )
-    receipt = call.ledger.create(new, call.actor, key=key)
+    with facts_at("details", RunDetails):
+        receipt = call.ledger.create(new, call.actor, key=key)
     place = replies.path_of(ONE, ws=call.workspace, run=receipt.run_id)
     return receipts.answer(receipt, {"location": place})
 

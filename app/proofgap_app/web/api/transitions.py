@@ -18,7 +18,7 @@ from proofgap_app.web import replies
 from proofgap_app.web.api import receipts
 from proofgap_app.web.api.receipts import Fired
 from proofgap_app.web.api.runs import ONE, looked_up
-from proofgap_app.web.calls import Call
+from proofgap_app.web.calls import Call, facts_at
 from proofgap_app.web.problems import Code
 from proofgap_app.web.table import Route, Scope
 from proofgap_store import LoggedEvent
@@ -73,16 +73,18 @@ def fire(call: Call, body: EventWanted) -> Response:
     key = receipts.key_of(call)
     version = receipts.version_of(call)
     run = looked_up(call).record.id
-    receipt = call.ledger.fire(
-        run,
-        body.event,
-        call.actor,
-        given=body.given,
-        key=key,
-        expected_version=version,
-        note=body.note,
-        token=receipts.fence_of(call),
-    )
+    token = receipts.fence_of(call)
+    with facts_at("given", RunDetails):
+        receipt = call.ledger.fire(
+            run,
+            body.event,
+            call.actor,
+            given=body.given,
+            key=key,
+            expected_version=version,
+            note=body.note,
+            token=token,
+        )
     return receipts.answer(receipt, {})
 
 
