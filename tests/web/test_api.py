@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
+import time
+from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from itertools import count
@@ -357,6 +360,22 @@ def test_an_auditor_reads_the_log_by_its_exact_bytes_and_misses_nothing(world):
     assert seen[0]["leaf"] == sha256(b"\x00" + entry).hexdigest()
     kinds = udo.get("/v1/workspaces/default/audit-events?kind=restore.run.created&limit=200").json["items"]
     assert {"restore.run.created"} == {event["entry"]["type"] for event in kinds}
+
+
+@pytest.mark.parametrize("asked", ["bytes=0-10", "bytes=0-1,3-4", "bytes=999999999-", "bytes=abc", "lines=1-2"])
+def test_an_export_is_given_whole_whatever_part_of_it_is_asked_for_and_leaves_no_file_behind(
+    world, asked, tmp_path, monkeypatch
+):
+    """That it was given is an event, which names the digest of all of it; a range that is none kept the file here for ever."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    answer = world.as_("udo").get("/v1/workspaces/default/audit-events/export", Range=asked)
+    assert (200, "none") == (answer.status, answer.headers["accept-ranges"])
+    digest = b64encode(sha256(answer.body).digest()).decode()
+    assert f"sha-256=:{digest}:" == answer.headers["repr-digest"]
+    ends = time.monotonic() + 5  # it goes when the answer has ended, which the client may see a little earlier
+    while [*tmp_path.iterdir()] and time.monotonic() < ends:
+        time.sleep(0.01)
+    assert [] == [*tmp_path.iterdir()]
 
 
 def test_the_log_is_taken_out_as_a_file_by_an_event(world):

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
-from starlette.background import BackgroundTask
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 
 from proofgap.access import Action
 from proofgap.audit import EventType
@@ -25,6 +24,7 @@ from proofgap_app.web.api.transitions import event_number
 from proofgap_app.web.calls import NDJSON, Call, form_of
 from proofgap_app.web.problems import Code
 from proofgap_app.web.table import Route, Scope
+from proofgap_app.web.whole import Whole
 from proofgap_store import Export, LoggedEvent, LogQuery, Manifest, Opening
 
 PATH = "/v1/workspaces/{ws}/audit-events"
@@ -85,8 +85,7 @@ def export(call: Call, query: ExportAsked) -> Response:
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    task = BackgroundTask(shutil.rmtree, folder, ignore_errors=True)
-    return FileResponse(file, media_type=NDJSON, headers=_told(manifest), background=task)
+    return Whole(file, NDJSON, _told(manifest))
 
 
 def _told(manifest: Manifest) -> dict[str, str]:

@@ -13,8 +13,7 @@ from shutil import rmtree
 from tempfile import mkdtemp
 from threading import Lock
 
-from starlette.background import BackgroundTask
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 
 from proofgap.access import Action
 from proofgap.errors import NotFoundError
@@ -23,6 +22,7 @@ from proofgap_app.web.pages import addresses, audit
 from proofgap_app.web.pages.frames import answered, event_named, frame_anywhere, run_named
 from proofgap_app.web.problems import Code, HttpError
 from proofgap_app.web.table import Route, Scope
+from proofgap_app.web.whole import Whole
 from proofgap_store import LogPage
 
 _HTML = ("text/html",)
@@ -86,8 +86,7 @@ def bundle(call: Call) -> Response:
     except BaseException:
         rmtree(folder, ignore_errors=True)
         raise
-    task = BackgroundTask(rmtree, folder, ignore_errors=True)
-    return FileResponse(file, headers=_named(f"bundle-{made.event_id}.zip"), media_type=_ZIP, background=task)
+    return Whole(file, _ZIP, _named(f"bundle-{made.event_id}.zip"))
 
 
 def _download(content: bytes, name: str, media: str) -> Response:
