@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 import tempfile
 import time
 from base64 import b64encode
@@ -12,6 +14,8 @@ from urllib.parse import quote
 
 import pytest
 
+from proofgap.facts import ItemResult, RunEvent
+from proofgap.records import Item
 from tests.conformance.lives import ADA, UDO
 from tests.web.world import created, led
 
@@ -406,3 +410,31 @@ def test_a_name_in_any_script_is_answered_for_and_can_be_gone_on_from(world):
     assert made[1].json["run"] == page.json["items"][0]["run"]["id"]
     following = page.headers["link"].partition(">")[0].lstrip("<")
     assert made[0].json["run"] == ada.get(following).json["items"][0]["run"]["id"]
+
+
+def test_a_list_of_items_is_gone_on_from_an_item_with_the_longest_name_that_a_file_may_have(world):
+    run = led(world.ledger, "running")
+    names = sorted(f"{number}/{'ü' * 2_047}" for number in range(3))
+    world.ledger.fire(run, RunEvent.REPORT, ADA, items=[Item(key=name, result=ItemResult.FAILED) for name in names])
+    path, seen, asked = f"{ROOT}/{run}/item-outcomes", [], "?limit=1"
+    while asked:
+        page = world.as_("olga").get(path + asked)
+        assert 200 == page.status, page.json
+        seen += [item["key"] for item in page.json["items"]]
+        asked = page.json["next"] and f"?limit=1&after={page.json['next']}"
+    assert names == seen
+
+
+def test_the_page_of_items_is_gone_on_from_the_longest_name_of_a_file_too(world):
+    run = led(world.ledger, "running")
+    names = [f"{number:03}/{'a' * 4_092}" for number in range(120)]
+    items = [Item(key=name, result=ItemResult.FAILED) for name in names]
+    world.ledger.fire(run, RunEvent.REPORT, ADA, items=items)
+    olga, following, seen = world.as_("olga"), f"/runs/{run}/items", []
+    while following:
+        found = olga.get(following, Accept="text/html")
+        assert 200 == found.status
+        page = found.body.decode()
+        seen += re.findall(r">(\d{3})/aaa", page)
+        following = next((html.unescape(link) for link in re.findall(r'href="([^"]*after=[^"]*)"', page)), None)
+    assert [name[:3] for name in names] == list(dict.fromkeys(seen))

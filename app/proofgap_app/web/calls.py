@@ -20,7 +20,7 @@ from starlette.requests import Request
 from proofgap.audit import Actor
 from proofgap.errors import BadInputError
 from proofgap.facts import Struct
-from proofgap.text import ID_LENGTH_MAX, check_id, check_text, shown
+from proofgap.text import ID_LENGTH_MAX, TEXT_LENGTH_MAX, check_id, check_text, shown
 from proofgap_app.web.bell import Bell
 from proofgap_app.web.metrics import Metrics
 from proofgap_app.web.problems import Code, HttpError
@@ -30,6 +30,9 @@ from proofgap_store import Ledger
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=ID_LENGTH_MAX)]
 """An id or a name; that it is fit text is checked where it enters (`proofgap.text`)."""
+
+PLACE, PLACE_LENGTH_MAX = "after", 6_000
+"""What names a place in a list, and how long it may be: it may hold the name of a file, of up to 4,096 bytes, as Base64."""
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
@@ -178,7 +181,7 @@ def form_fields(call: Call) -> dict[str, str]:
 def _read_pairs(sent: bytes, shape: type[S]) -> S:
     pairs = _pairs(sent)
     for name, value in pairs:
-        check_text(shown(name), value)
+        check_text(shown(name), value, length_max=PLACE_LENGTH_MAX if name == PLACE else TEXT_LENGTH_MAX)
     found = _converted(dict(pairs), shape, is_text=True)
     for name, value in pairs:
         if getattr(found, name) is None:  # the word null is no null

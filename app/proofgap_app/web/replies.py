@@ -15,7 +15,7 @@ import msgspec
 from starlette.responses import Response
 
 from proofgap.errors import BadInputError
-from proofgap_app.web.calls import JSON, Call
+from proofgap_app.web.calls import JSON, PLACE_LENGTH_MAX, Call
 
 LIMIT = 50
 """How many rows a page of a list has, unless asked otherwise."""
@@ -23,7 +23,7 @@ LIMIT = 50
 Limit = Annotated[int, msgspec.Meta(ge=1, le=200)]
 """How many rows a page of a list may have."""
 
-Cursor = Annotated[str, msgspec.Meta(min_length=1, max_length=400, pattern="^[A-Za-z0-9_-]+$")]
+Cursor = Annotated[str, msgspec.Meta(min_length=1, max_length=PLACE_LENGTH_MAX, pattern="^[A-Za-z0-9_-]+$")]
 """A place in a list, as the page before gave it."""
 
 _ENCODER = msgspec.json.Encoder()
