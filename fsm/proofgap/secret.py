@@ -92,10 +92,10 @@ def refuse_in_place(field: str, place: str) -> None:
         raise BadInputError(field, "holds a password or another secret", _REMEDY)
 
 
-def refuse_in_option(key: str, value: str) -> None:
+def refuse_in_option(key: str, value: str, *, field: str = "option") -> None:
     """Refuse an option that is, or holds, a secret. Raises `BadInputError`, as above."""
     if is_secret_name(key) or holds_secret(value):
-        raise BadInputError("option", f"{shown(key)} is, or holds, a secret", _REMEDY)
+        raise BadInputError(field, f"{shown(key)} is, or holds, a secret", _REMEDY)
 
 
 def refuse_secrets(given: RunDetails) -> None:
@@ -113,7 +113,7 @@ def refuse_in_options(options: tuple[str, ...]) -> None:
             raise BadInputError(
                 "options", "hold one that is no KEY=VALUE", "Write each with a name and an equals sign."
             )
-        refuse_in_option(key, value)
+        refuse_in_option(key, value, field="options")
 
 
 def redacted(text: str) -> str:

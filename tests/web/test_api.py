@@ -149,6 +149,7 @@ def test_a_guard_that_says_no_is_named(world):
         ({"event": "scope", "given": {"backup": "a\u202eb"}}, "/given/backup"),
         ({"event": "scope", "given": {"counts": {"total": 1}}}, "/given/counts"),
         ({"event": "scope", "given": {"options": ["compact"]}}, "/given/options"),
+        ({"event": "scope", "given": {"options": ["password=x"]}}, "/given/options"),
         ([], ""),
     ],
 )
