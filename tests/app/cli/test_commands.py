@@ -366,6 +366,14 @@ def test_checks_that_hold_nothing_are_refused_before_a_snapshot_is_begun(cli):
     assert cli.ok("evidence", "list", run_id).out == ""
 
 
+def test_evidence_that_its_checks_contradict_is_refused_before_a_snapshot_is_begun(cli):
+    run_id = cli.in_state("completed_proof_incomplete")
+    check = b'{"subject": "a", "method": "sha256", "level": "L2", "result": "failed"}'
+    refused = cli("evidence", "add", run_id, "--checks", "-", "--verdict", "match", stdin=check)
+    assert (refused.code, "verdict: is match, but checks failed" in refused.err) == (2, True)
+    assert cli.ok("evidence", "list", run_id).out == ""
+
+
 def test_evidence_that_checked_nothing_is_refused_and_closed_as_failed(cli):
     run_id = cli.in_state("completed_proof_incomplete")
     refused = cli("evidence", "add", run_id)
