@@ -162,8 +162,7 @@ class Fleet:
 
         def look(connection: Connection) -> Queue:
             held = environments.held(connection, actor.id)
-            seen = environments.seen(connection, actor.id)
-            active = (workers.as_seen(connection, found, seen) for found in workers.active(connection))
+            active = (workers.as_seen(connection, found, actor.id) for found in workers.active(connection))
             return Queue(
                 waiting=environments.waiting(connection, actor.id, _WAITING_MAX),
                 held=held,

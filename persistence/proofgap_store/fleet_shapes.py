@@ -60,7 +60,10 @@ class NewWorker(Struct, omit_defaults=True):
 
 
 class WorkerInfo(Struct):
-    """A worker as it is known. ``beat_at_us`` and ``lease_until_us`` are ``None`` once it has no lease any more."""
+    """A worker as it is known. ``beat_at_us`` and ``lease_until_us`` are ``None`` once it has no lease any more.
+
+    ``running`` is ``None`` where whoever asks is not told what a worker executes: as it is for operation runs.
+    """
 
     id: str
     principal: str  # who registered it: nobody else works in its name
@@ -68,7 +71,7 @@ class WorkerInfo(Struct):
     state: WorkerState
     beat_at_us: int | None
     lease_until_us: int | None
-    running: tuple[str, ...] = ()
+    running: tuple[str, ...] | None = ()
 
 
 class Claim(Struct):

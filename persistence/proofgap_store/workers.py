@@ -223,20 +223,25 @@ def active(connection: Connection) -> tuple[WorkerInfo, ...]:
     return tuple(_info(row) for row in rows(connection, _ACTIVE))
 
 
-def as_seen(connection: Connection, worker: WorkerInfo, seen_by: Sequence[tuple[str, str]]) -> WorkerInfo | None:
-    """Give of a worker what those see who see these scopes: its labels and runs there; ``None``: it serves none of them."""
+def as_seen(connection: Connection, worker: WorkerInfo, principal: str) -> WorkerInfo | None:
+    """Give of a worker what somebody sees: its labels where they see runs, and its runs where they may read the log, which names it.
+
+    ``None``: it serves nothing that they see.
+    """
+    seen_by, told = seen(connection, principal), seen(connection, principal, Action.READ_LOG)
     places = served(seen(connection, worker.principal, Action.EXECUTE), worker.wanted.environments)
     if not any(_overlap(place, mine) for place in places for mine in seen_by):
         return None
     labels = tuple(
         label for label in worker.wanted.environments if any(_overlap(scope_of(label), mine) for mine in seen_by)
     )
-    running = [
+    running = tuple(
         row["id"]
         for row in rows(connection, _PLACES, runs=canonical(worker.running).decode())
-        if any(_overlap((row["workspace"], row["environment"]), mine) for mine in seen_by)
-    ]
-    return replace(worker, wanted=replace(worker.wanted, environments=labels), running=tuple(running))
+        if any(_overlap((row["workspace"], row["environment"]), mine) for mine in told)
+    )
+    is_told = any(_overlap(place, mine) for place in places for mine in told)
+    return replace(worker, wanted=replace(worker.wanted, environments=labels), running=running if is_told else None)
 
 
 def _overlap(one: tuple[str, str], other: tuple[str, str]) -> bool:

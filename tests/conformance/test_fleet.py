@@ -320,11 +320,12 @@ def test_nobody_works_in_the_name_of_another_one_s_worker(ledger):
 
 
 def test_of_a_worker_only_those_see_anything_who_see_a_place_that_it_serves_and_only_of_that_place(ledger):
-    """Labels and runs name environments of other workspaces, and what goes on there."""
-    place, other = ("hidden", "prod"), Actor(id="hana")
+    """Labels and runs name environments of other workspaces, and what goes on there; what it executes is for who sees operation runs."""
+    place, other, hand = ("hidden", "prod"), Actor(id="hana"), Actor(id="hugo")
     ledger.access.declare_environment(place, ADA)
     ledger.access.grant(WIM.id, Role.WORKER, place, ADA)
     ledger.access.grant(other.id, Role.VIEWER, place, ADA)
+    ledger.access.grant(hand.id, Role.OPERATOR, place, ADA)
     both = worker(ledger, environments=("hidden/prod", "default/local"))
     theirs = worker(ledger, environments=("hidden/prod",))
     run_id = live(ledger, "queued", workspace=place[0], environment=place[1])
@@ -334,8 +335,9 @@ def test_of_a_worker_only_those_see_anything_who_see_a_place_that_it_serves_and_
         found = {row.id: row for row in ledger.fleet.queue(actor).workers if row.id in {both, theirs}}
         return {name: (row.wanted.environments, row.running) for name, row in found.items()}
 
-    assert seen(VERA) == {both: (("default/local",), ())}
-    assert seen(other) == {both: (("hidden/prod",), ()), theirs: (("hidden/prod",), (run_id,))}
+    assert seen(VERA) == {both: (("default/local",), None)}
+    assert seen(other) == {both: (("hidden/prod",), None), theirs: (("hidden/prod",), None)}
+    assert seen(hand) == {both: (("hidden/prod",), ()), theirs: (("hidden/prod",), (run_id,))}
     ledger.fire(run_id, RunEvent.FAIL, WIM, token=claim.token)
 
 

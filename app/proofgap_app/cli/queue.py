@@ -119,4 +119,5 @@ def _waiting(row: Waiting) -> tuple[object, ...]:
 def _worker(row: WorkerInfo) -> tuple[object, ...]:
     serves = ", ".join(row.wanted.environments) or "all its environments"
     beat = None if row.beat_at_us is None else moment(row.beat_at_us)
-    return "worker", row.id, serves, row.wanted.name, f"{len(row.running)} of {row.wanted.concurrency}", beat
+    busy = None if row.running is None else f"{len(row.running)} of {row.wanted.concurrency}"
+    return "worker", row.id, serves, row.wanted.name, busy, beat
