@@ -90,7 +90,7 @@ def test_sources_of_another_place_are_not_there(ledger):
         ("app", RunDetails(backup="/a", target="/t"), "target"),
         ("app", RunDetails(backup="/a", selected=3), "selected"),
         ("app", RunDetails(backup="sftp://me:canary@host/repo"), "backup"),
-        ("app", RunDetails(backup="/a", options=("password=canary",)), "option"),
+        ("app", RunDetails(backup="/a", options=("password=canary",)), "options"),
     ],
     ids=["name", "backup", "target", "selected", "secret", "secret-option"],
 )
