@@ -120,12 +120,17 @@ def test_a_run_that_names_no_target_is_not_prepared_and_stays_as_it_is(client, l
     assert (answer.status, record(ledger, run_id).status, log_since(ledger, before)) == (422, "draft", [])
 
 
-def test_where_approvals_are_needed_a_second_person_gives_them_and_the_first_cannot(client, ledger):
+def draft_that_needs_approval(ledger):
+    """Create a draft as olga where otto could approve it; give who makes runs, and its id."""
     ledger.access.declare_environment((HOME[0], "strict"), ADA, approvals_required=1)
     for actor in (OLGA, OTTO):
         ledger.access.grant(actor.id, "operator", (HOME[0], "strict"), ADA)
     make = Maker(ledger)
-    run_id = make.new(environment="strict", actor=OLGA)
+    return make, make.new(environment="strict", actor=OLGA)
+
+
+def test_where_approvals_are_needed_a_second_person_gives_them_and_the_first_cannot(client, ledger):
+    make, run_id = draft_that_needs_approval(ledger)
     make.fire(run_id, "scope", OLGA)
     make.fire(run_id, "check", OLGA, plan_digest="p1")
     make.fire(run_id, "preview", OLGA, preview=PreviewFacts(created=1))
@@ -145,11 +150,7 @@ def test_where_approvals_are_needed_a_second_person_gives_them_and_the_first_can
 
 @pytest.mark.parametrize("prepared", [("scope",), ("check",), ("preview",), ("scope", "check", "preview")])
 def test_whoever_prepared_a_plan_is_no_second_person_to_it_until_somebody_else_prepares_it_anew(ledger, prepared):
-    ledger.access.declare_environment((HOME[0], "strict"), ADA, approvals_required=1)
-    for actor in (OLGA, OTTO):
-        ledger.access.grant(actor.id, "operator", (HOME[0], "strict"), ADA)
-    make = Maker(ledger)
-    run_id = make.new(environment="strict", actor=OLGA)
+    make, run_id = draft_that_needs_approval(ledger)
     steps = {"scope": {}, "check": {"plan_digest": "p1"}, "preview": {"preview": PreviewFacts(created=1)}}
     for event, given in steps.items():
         make.fire(run_id, event, OTTO if event in prepared else OLGA, **given)

@@ -150,12 +150,17 @@ def planned(ledger, run, actor):
     ledger.fire(run, RunEvent.PREVIEW, actor, given=RunDetails(preview=PreviewFacts(plan_digest="d1")))
 
 
-def test_whoever_made_the_token_that_asked_for_a_run_is_no_second_person(ledger):
-    """They know its secret: else one person asks by a token, and says yes in person."""
+def token_where_eve_may_approve(ledger):
+    """Make a token of ada's where approvals are needed; give it, and who acts by it."""
     ledger.access.grant("eve", Role.ADMIN, HOME, ADA)
     issued = ledger.sessions.create_token(wanted(ledger, Role.OPERATOR), ADA)
-    token = Actor(id=issued.token, kind="token", via="api")
     ledger.access.declare_environment(HOME, ADA, approvals_required=1)
+    return issued, Actor(id=issued.token, kind="token", via="api")
+
+
+def test_whoever_made_the_token_that_asked_for_a_run_is_no_second_person(ledger):
+    """They know its secret: else one person asks by a token, and says yes in person."""
+    issued, token = token_where_eve_may_approve(ledger)
     first = ledger.create(NewRun(), token).run_id
     fire(ledger, first, "cancel", actor=token)
     for run in (ledger.create(NewRun(), token).run_id, ledger.retry(first, token).run_id):
@@ -178,10 +183,7 @@ def test_whoever_made_the_token_that_asked_for_a_run_is_no_second_person(ledger)
 
 def test_whoever_made_the_token_that_prepared_a_run_is_no_second_person_to_it(ledger):
     """Else one person turns somebody else's draft into a plan of their own by a token, and says yes in person."""
-    ledger.access.grant("eve", Role.ADMIN, HOME, ADA)
-    issued = ledger.sessions.create_token(wanted(ledger, Role.OPERATOR), ADA)
-    token = Actor(id=issued.token, kind="token", via="api")
-    ledger.access.declare_environment(HOME, ADA, approvals_required=1)
+    issued, token = token_where_eve_may_approve(ledger)
     run = ledger.create(NewRun(), OLGA).run_id
     planned(ledger, run, token)
     found = ledger.peek(run, OLGA).details
