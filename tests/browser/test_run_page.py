@@ -58,6 +58,15 @@ def test_a_state_fits_the_first_screen_a_narrow_one_and_one_sheet_of_paper_and_b
     _prints_on_one_page(page)
 
 
+@pytest.mark.parametrize("state", EIGHT)
+def test_a_decision_as_it_was_shown_fits_the_first_screen_too_beside_what_says_so(visit, runs, state):
+    page = visit(addresses.run(runs[state]))
+    page.locator("#event").click()
+    assert page.locator("p.problem").is_visible()
+    assert bottom(page, "#decision") <= SHEET_BOTTOM_MAX
+    assert bottom(page, "#next") <= BUTTON_BOTTOM_MAX
+
+
 @pytest.mark.parametrize("note", ["W" * 4000, "the machine was switched off by mistake " * 9])
 def test_however_long_the_words_of_whoever_ended_a_run_are_its_sheet_fits_the_first_screen(visit, ledger, note):
     make = Maker(ledger)
