@@ -53,6 +53,10 @@ _KINDS = {"-": Kind.FILE, "d": Kind.DIRECTORY, "l": Kind.SYMLINK}
 _PERMISSIONS = "rwxrwxrwx"
 _WHERE_EXECUTED = "where the restore is executed."
 _REMEDIES = {
+    "newer than repository": (
+        "This machine has seen a newer state of it, or of a copy with the same id. To restore from this older one all the same, "
+        f"set BORG_CACHE_DIR and BORG_SECURITY_DIR to empty directories {_WHERE_EXECUTED}"
+    ),
     "passphrase": "Hand in its passphrase: --password-file FILE.",
     "permission denied": "Execute as somebody who may read it; one that must not be written to needs --option no-lock=yes.",
     "lock": "Wait until whoever holds the lock is done; if nobody is, run borg break-lock. Or --option no-lock=yes.",
@@ -210,7 +214,7 @@ def reason_in_line(line: str) -> str:
     >>> reason_in_line('Enter passphrase: {"type": "log_message", "levelname": "ERROR", "message": "none is set."}')
     'none is set.'
     """
-    start = line.find('{"type"')
+    start = line.find('{"')
     if start < 0:
         return "" if _OF_A_PROMPT.search(line) else line.strip()
     try:

@@ -66,6 +66,13 @@ def kit(request: pytest.FixtureRequest) -> Kit:
 
 
 @pytest.fixture
+def own_memory(environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let borg remember for this test alone what it writes: to it all copies are one repository, and older ones a fraud."""
+    for variable in ("BORG_CACHE_DIR", "BORG_SECURITY_DIR"):
+        monkeypatch.setenv(variable, str(tmp_path / "seen" / variable))
+
+
+@pytest.fixture
 def shell(tmp_path: Path) -> Shell:
     """Give a command line with a ledger of its own."""
     return Shell(tmp_path)

@@ -119,7 +119,8 @@ def verified(shell: Shell, backup: Backup, *, exact: bool = True) -> Told:
     """Tell what is on record, after holding the counts against the target, and the log against itself."""
     told = shell.last()
     assert shell.inside("audit", "verify").code == 0
-    assert (told.details.unit, str(told.details.tool).split()[0]) == ("file", str(backup.path).partition(":")[0])
+    tool = str(backup.path).partition(":")[0]
+    assert (told.details.unit, str(told.details.tool).split()[0]) == ("file", tool), (told.run, told.decision)
     if told.items:
         assert str(told.details.counts_source) == "metadata"
         succeeded = {item.key for item in told.items if item.result == "succeeded"}

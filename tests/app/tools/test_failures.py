@@ -256,6 +256,25 @@ def test_a_question_of_borg_that_nobody_answers_blocks_the_run_with_what_is_to_b
     assert "GetPassWarning" not in ran.err
 
 
+@pytest.mark.usefixtures("own_memory")
+def test_a_copy_that_is_older_than_what_borg_has_seen_blocks_the_run_until_borg_forgets(
+    shell: Shell, borg: Kit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """borg knows repositories by their id, which copies share; who restores from the older one is told how."""
+    older = borg.copy(tmp_path)
+    (tmp_path / "newer").mkdir()
+    newer = borg.copy(tmp_path / "newer")
+    call("borg", "create", f"{place_of(newer)}::later", ".", folder=tmp_path / "newer")
+    ran = shell.restore_inside(older)
+    assert (ran.code, shell.last().ended[2]) == (15, "validation")
+    assert "newer than repository" in ran.err
+    assert "question_env_answer" not in ran.err
+    for variable in re.findall(r"BORG_[A-Z]+_DIR", ran.err):
+        monkeypatch.setenv(variable, str(tmp_path / "empty" / variable))
+    shell.restore_inside(older)
+    assert verified(shell, older).ended == ("completed_with_evidence", "completed", None)
+
+
 def test_a_lock_that_somebody_has_left_behind_fails_the_run_with_what_is_to_be_done(
     shell: Shell, restic: Kit, tmp_path: Path
 ):
@@ -317,6 +336,7 @@ def test_an_empty_selection_is_blocked_though_the_tool_would_exit_with_zero(shel
     assert (told.items, told.evidence, shell.target.exists()) == ([], [], False)
 
 
+@pytest.mark.usefixtures("own_memory")
 def test_a_backup_whose_own_run_was_incomplete_stays_marked(shell: Shell, kit: Kit, tmp_path: Path):
     """The snapshot does not say it: all that it has is restored, and what it lacks is known from the backup run alone."""
     backup = kit.copy(tmp_path)
