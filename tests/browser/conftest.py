@@ -79,14 +79,22 @@ def visit(chromium, site, runs):
             "request",
             lambda asked: None if asked.url.startswith((site, "data:", "blob:")) else faults.append(asked.url),
         )
-        page.goto(site + path)
-        page.evaluate("document.fonts.ready")
+        with arriving(page):
+            page.goto(site + path)
         return page
 
     yield see
     for context in opened:
         context.close()
     assert faults == []
+
+
+@contextmanager
+def arriving(page) -> Iterator[None]:
+    """See that what is done leads to another page, which has its styles and fonts before anybody looks at it."""
+    with page.expect_navigation():
+        yield
+    page.evaluate("document.fonts.ready")
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from proofgap_app.web.pages import addresses
 from proofgap_app.web.pages.wanting import values_of
 from proofgap_app.web.site_settings import SignIn
 from proofgap_app.worker.record import requested
-from tests.browser.conftest import narrow
+from tests.browser.conftest import arriving, narrow
 from tests.browser.reading import tags_of, text_of
 from tests.browser.site import as_, identify
 from tests.browser.test_acting import FORM, record, send
@@ -271,7 +271,8 @@ def test_a_run_is_created_by_keyboard_without_script_on_a_narrow_screen_and_erro
     page = visit("/new?scope=default/local&driver=restic", "olga", java_script_enabled=False)
     page.get_by_role("textbox", name="Backup").focus()
     page.keyboard.type("/nothing/here")
-    page.get_by_role("button", name="files", exact=True).press("Enter")
+    with arriving(page):
+        page.get_by_role("button", name="files", exact=True).press("Enter")
     assert page.locator("#new-backup").input_value() == "/nothing/here"
     assert page.locator("#new-option\\.tag").count() == 0
     page.get_by_role("textbox", name="Backup").focus()
@@ -279,15 +280,16 @@ def test_a_run_is_created_by_keyboard_without_script_on_a_narrow_screen_and_erro
         page.keyboard.press("Tab")
         page.keyboard.type(text)
     page.keyboard.press("Tab")
-    page.keyboard.press("Enter")  # in a field of one line: the form is sent
+    with arriving(page):
+        page.keyboard.press("Enter")  # in a field of one line: the form is sent
     assert "does not exist" in page.locator("#new-backup-fault").inner_text()
     page.faults.clear()  # the browser notes that the answer is 422
     assert page.locator("#new-select").input_value().strip() == "etc/*"
     with narrow(page, 320):
         assert page.locator("#new-backup").is_visible()
     page.locator("#new-backup").fill(wanted["backup"])
-    page.keyboard.press("Enter")
-    page.wait_for_url("**/runs/rr_*")
+    with arriving(page):
+        page.keyboard.press("Enter")
     assert "Continue preparation" in page.locator("#next").inner_text()
 
 
@@ -295,8 +297,9 @@ def test_the_form_with_what_is_wrong_in_it_breaks_no_rule_and_fits_a_narrow_scre
     page = visit("/new?scope=default/local&driver=restic", "olga")
     page.evaluate("document.querySelector('form[action=\"/new\"]').noValidate = true")
     page.locator("#new-backup").fill("restic:" + "x" * 300)
-    page.get_by_role("button", name="Create draft").click()
-    page.locator("#faults").wait_for()
+    with arriving(page):
+        page.get_by_role("button", name="Create draft").click()
+    assert page.locator("#faults").is_visible()
     page.faults.clear()  # the browser notes that the answer is 422
     found = Axe().run(page, options={"runOnly": RULES})
     assert [(broken["id"], broken["nodes"][0]["html"]) for broken in found.response["violations"]] == []

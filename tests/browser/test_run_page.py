@@ -11,7 +11,7 @@ from axe_playwright_python.sync_playwright import Axe
 from proofgap.facts import EndReason
 from proofgap.records import Machine, RunDetails
 from proofgap_app.web.pages import addresses
-from tests.browser.conftest import narrow
+from tests.browser.conftest import arriving, narrow
 from tests.browser.site import as_
 from tests.browser.world import STATES, Maker
 from tests.conformance.lives import ADA, facts, lines
@@ -61,7 +61,8 @@ def test_a_state_fits_the_first_screen_a_narrow_one_and_one_sheet_of_paper_and_b
 @pytest.mark.parametrize("state", EIGHT)
 def test_a_decision_as_it_was_shown_fits_the_first_screen_too_beside_what_says_so(visit, runs, state):
     page = visit(addresses.run(runs[state]))
-    page.locator("#event").click()
+    with arriving(page):
+        page.locator("#event").click()
     assert page.locator("p.problem").is_visible()
     assert bottom(page, "#decision") <= SHEET_BOTTOM_MAX
     assert bottom(page, "#next") <= BUTTON_BOTTOM_MAX
@@ -75,7 +76,8 @@ def test_however_long_the_words_of_whoever_ended_a_run_are_its_sheet_fits_the_fi
     for shown in (run_id, make.lost(note)):
         page = visit(addresses.run(shown))
         assert bottom(page, "#decision") <= SHEET_BOTTOM_MAX
-        page.locator("#next").click()
+        with arriving(page):
+            page.locator("#next").click()
         assert note.strip() in page.locator("main").inner_text()
 
 
@@ -160,8 +162,9 @@ def test_the_keyboard_goes_the_way_that_people_read(visit, runs):
     page.keyboard.press("Enter")
     assert page.locator("#raw").is_visible()
     page.locator("#next").focus()
-    page.keyboard.press("Enter")
-    page.wait_for_url("**/items")
+    with arriving(page):
+        page.keyboard.press("Enter")
+    assert page.url.endswith("/items")
 
 
 def test_a_page_is_light(client, runs):
@@ -178,8 +181,10 @@ def test_everything_works_without_javascript(visit, runs):
     assert page.locator("#print").is_hidden()
     page.locator("#diagnostics-head").click()
     assert page.locator("#raw").is_visible()
-    page.locator("#next").click()
-    page.get_by_role("link", name="Failed 3").click()
+    with arriving(page):
+        page.locator("#next").click()
+    with arriving(page):
+        page.get_by_role("link", name="Failed 3").click()
     assert page.locator("tbody tr").count() == 3
 
 
