@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import pytest
 
+from proofgap_app.web.bell import Bell
 from proofgap_store import Ledger
 from tests.conformance.lives import ADA
 from tests.web.serving import served
@@ -18,3 +21,26 @@ def world(tmp_path_factory):
         runs = populate(ledger)
         with served(ledger, named, poll_seconds=0.05) as client:
             yield World(ledger, client, runs)
+
+
+class Waits(NamedTuple):
+    """Who began to wait, and who waits no longer: each by the event after which they waited."""
+
+    begun: list[int]
+    over: list[int]
+
+
+@pytest.fixture
+def waits(monkeypatch):
+    """Give what grows whenever somebody begins to wait, or ends."""
+    waits, wait = Waits([], []), Bell.wait
+
+    async def counted(self, after, seconds):
+        waits.begun.append(after)
+        try:
+            await wait(self, after, seconds)
+        finally:
+            waits.over.append(after)
+
+    monkeypatch.setattr(Bell, "wait", counted)
+    return waits

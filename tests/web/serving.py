@@ -33,8 +33,11 @@ class Client(NamedTuple):
     port: int
     headers: dict[str, str] = {}  # noqa: RUF012 - never changed
 
-    def send(self, method: str, path: str, body: object = None, **headers: str) -> Answer:
-        """Send one request; a body that is no bytes is written as JSON. Header names: - is written _."""
+    @contextmanager
+    def asking(
+        self, method: str, path: str, body: object = None, **headers: str
+    ) -> Iterator[http.client.HTTPConnection]:
+        """Send one request, and leave when the block ends, whether it was answered or not."""
         sent = {"Host": f"127.0.0.1:{self.port}", **self.headers}
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
         if body is not None and not isinstance(body, bytes):
@@ -43,12 +46,17 @@ class Client(NamedTuple):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
             connection.request(method, path, body, sent)
+            yield connection
+        finally:
+            connection.close()
+
+    def send(self, method: str, path: str, body: object = None, **headers: str) -> Answer:
+        """Send one request; a body that is no bytes is written as JSON. Header names: - is written _."""
+        with self.asking(method, path, body, **headers) as connection:
             answer = connection.getresponse()
             return Answer(
                 answer.status, {name.lower(): answer.getheader(name) for name in answer.headers}, answer.read()
             )
-        finally:
-            connection.close()
 
     def get(self, path: str, **headers: str) -> Answer:
         return self.send("GET", path, **headers)

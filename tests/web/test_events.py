@@ -13,10 +13,10 @@ import pytest
 from proofgap.access import Role
 from proofgap.facts import RunEvent
 from proofgap_app.web.api import events
-from proofgap_app.web.bell import Bell
 from proofgap_app.web.people import identify
 from proofgap_app.web.site_settings import Limits
 from proofgap_store import Ledger, NewToken
+from tests.app.restoring import wait_for
 from tests.conformance.lives import ADA, live, prove, settle
 from tests.web.serving import served
 from tests.web.world import created, named
@@ -197,19 +197,6 @@ def test_streams_of_one_principal_are_few_and_a_server_that_stops_ends_them():
             stream.close()
 
 
-@pytest.fixture
-def waits(monkeypatch):
-    """Give a list that grows whenever somebody begins to wait."""
-    begun, wait = [], Bell.wait
-
-    async def counted(self, after, seconds):
-        begun.append(after)
-        await wait(self, after, seconds)
-
-    monkeypatch.setattr(Bell, "wait", counted)
-    return begun
-
-
 def test_however_many_wait_for_news_they_keep_nobody_out(waits):
     with Ledger.open("sqlite://", owner=ADA.id) as ledger:
         settle(ledger)
@@ -223,13 +210,27 @@ def test_however_many_wait_for_news_they_keep_nobody_out(waits):
             ]
             for number, one in enumerate(waiting, start=1):
                 one.start()
-                while len(waits) + len(answers) < number:
+                while len(waits.begun) + len(answers) < number:
                     time.sleep(0.01)
             found = ada.get("/healthz").status
             live(ledger, "draft")
             for one in waiting:
                 one.join()
     assert (200, [200] * 4) == (found, answers)
+
+
+def test_whoever_leaves_while_they_wait_takes_nobodys_place(waits):
+    """A list whose reader has gone on would else keep the next ones from following, for as long as it would have waited."""
+    with Ledger.open("sqlite://", owner=ADA.id) as ledger:
+        settle(ledger)
+        limits = Limits(streams_of_principal_max=1)
+        with served(ledger, named, limits=limits, poll_seconds=0.05) as client:
+            ada = client._replace(headers={"Authorization": "Bearer ada"})
+            after = ada.get(f"{ROOT}/events?limit=200").json["next"]
+            with ada.asking("GET", f"{ROOT}/events?wait=30&after={after}"):
+                wait_for(lambda: bool(waits.begun))
+                assert 429 == ada.get(f"{ROOT}/events").status
+            wait_for(lambda: ada.get(f"{ROOT}/events").status == 200, seconds=20)
 
 
 def test_whoever_loses_the_session_while_they_wait_is_told_nothing(waits):
@@ -247,7 +248,7 @@ def test_whoever_loses_the_session_while_they_wait_is_told_nothing(waits):
             answers = []
             waiting = Thread(target=lambda: answers.append(ada.get(f"{ROOT}/events?wait=30&after={after}")))
             waiting.start()
-            while not waits:
+            while not waits.begun:
                 time.sleep(0.01)
             gone.append(True)
             live(ledger, "draft")

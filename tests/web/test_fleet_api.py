@@ -7,6 +7,7 @@ from threading import Thread
 import pytest
 
 from proofgap.facts import RunEvent
+from tests.app.restoring import wait_for
 from tests.conformance.lives import ADA
 from tests.web.world import led
 
@@ -86,6 +87,17 @@ def test_a_claim_waits_for_a_run_and_says_so(world, worker):
         found[0].json["run"]["id"],
     )
     end(wim, found[0].json)
+
+
+def test_a_worker_that_leaves_while_it_waits_is_given_nothing(world, worker, waits):
+    """What it would have been given, it would not know of, until its lease had run out."""
+    wim, named = worker
+    run = led(world.ledger, "previewed")
+    with wim.asking("POST", f"{ROOT}/claims", {"worker": named, "run": run}, Prefer="wait=30"):
+        wait_for(lambda: waits.begun[-1:] == [world.ledger.feed.settled()])
+    wait_for(lambda: len(waits.over) == len(waits.begun), seconds=20)
+    world.ledger.fire(run, RunEvent.QUEUE, ADA)
+    assert "queued" == wim.get(f"{ROOT}/restore-runs/{run}").json["status"]
 
 
 def test_a_heartbeat_says_what_is_to_be_stopped_and_what_is_not_its_own(world, worker):

@@ -5,6 +5,7 @@ Owns how names and values of a query, a form and a JSON body become records. Ref
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -110,15 +111,26 @@ class Call:
             raise HttpError(Code.UNAUTHENTICATED, "This needs somebody who is signed in.", CHALLENGE)
         return self.principal.actor
 
-    @contextmanager
-    def aside(self) -> Iterator[None]:
-        """Step out of the crowd of requests that are under way, until the block ends: for whoever only waits."""
+    async def is_heard_after(self, seconds: float, event_id: int) -> bool:
+        """Wait for something new after an event, aside from the crowd of those that are under way.
+
+        Tells whether whoever asks is still there: who has left waits no longer, and takes nobody's place.
+        """
         seat: Seat = self.request.scope[SEAT]
         seat.leave()
+        leaving = asyncio.create_task(self._left())
+        ringing = asyncio.create_task(self.bell.wait(event_id, seconds))
         try:
-            yield
+            await asyncio.wait({leaving, ringing}, return_when=asyncio.FIRST_COMPLETED)
+            return not leaving.done()
         finally:
+            leaving.cancel()
+            ringing.cancel()
             seat.take()
+
+    async def _left(self) -> None:
+        while (await self.request.receive())["type"] != "http.disconnect":
+            pass
 
     def demand_known(self) -> None:
         """Ask again who this is: whoever waits or follows a stream outlives tokens and sessions.

@@ -78,8 +78,8 @@ async def poll(call: Call, query: NewsAsked) -> Response:
                 return _news(found)
             wanted = msgspec.structs.replace(wanted, after=found.next)
             if not found.more:
-                with call.aside():
-                    await call.bell.wait(found.next, left)
+                if not await call.is_heard_after(left, found.next):
+                    return _news(found)
                 await run_sync(call.demand_known)
                 upto = call.bell.reached
 

@@ -179,10 +179,8 @@ async def claim(call: Call, body: ClaimWanted) -> Response:
             if found is not None:
                 return replies.reply(found, HTTPStatus.CREATED, headers)
             left = end - loop.time()
-            if left <= 0 or call.bell.is_closed or await call.request.is_disconnected():
+            if left <= 0 or call.bell.is_closed or not await call.is_heard_after(left, reached):
                 return Response(status_code=HTTPStatus.NO_CONTENT, headers=headers)
-            with call.aside():
-                await call.bell.wait(reached, left)
             await run_sync(call.demand_known)
 
 
