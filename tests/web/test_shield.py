@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import socket
 import time
 from contextlib import closing, suppress
@@ -108,6 +109,28 @@ def test_a_problem_is_one_of_the_codes_and_its_type_leads_to_a_page(site):
     page = site.get(answer.json["type"])
     assert (200, "404 not-found") == (page.status, page.body.decode().splitlines()[0])
     assert {*MEANINGS} == {*Code}
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Sec_Fetch_Site": "cross-site"}, 403),
+        ({"Content_Length": "10001"}, 413),
+        ({"Host": "evil.example"}, 421),
+        ({"Host": "[<script>"}, 421),
+        ({"Host": "127.0.0.1:<b>"}, 421),
+    ],
+)
+def test_whoever_looks_with_a_browser_is_told_by_a_page_what_kept_them_out_and_a_program_by_a_problem(
+    site, headers, status
+):
+    """Nobody has asked who they are by then, so no page says it; what they sent is not in it either."""
+    page, problem = site.post("/sign-out", Accept="text/html", **headers), site.post("/sign-out", **headers)
+    assert (status, status, "text/html; charset=utf-8") == (page.status, problem.status, page.headers["content-type"])
+    assert HEADERS == {name: page.headers.get(name) for name in HEADERS}
+    said = page.body.decode()
+    assert f"<h1>{problem.json['title']}</h1>" in said
+    assert [text for text in ("evil.example", "<script>", "<b>", "ada") if text in said] == []
 
 
 @pytest.mark.parametrize(
@@ -266,6 +289,10 @@ def test_what_nobody_thought_of_is_answered_logged_under_its_id_and_tells_nothin
         assert HEADERS == {name: answer.headers.get(name) for name in HEADERS}
         assert b"hunter2" not in answer.body
         assert answer.json["trace_id"] in capsys.readouterr().err
+        page = client.get("/explode", Accept="text/html")
+        assert (500, HEADERS) == (page.status, {name: page.headers.get(name) for name in HEADERS})
+        assert b"hunter2" not in page.body
+        assert f"<code>{re.search('trace_id=([0-9a-f]+)', capsys.readouterr().err)[1]}</code>" in page.body.decode()
         with pytest.raises(http.client.IncompleteRead):
             client.get("/half")
         assert 200 == client.get("/fine").status
@@ -289,11 +316,17 @@ def test_more_requests_at_once_than_it_takes_are_sent_away_for_a_second(site, mo
         for _ in held:
             assert begun.acquire(timeout=10)
         answer = site.get("/healthz")
+        page = site.get("/sign-in", Accept="text/html")
     finally:
         go_on.set()
         for one in held:
             one.join()
     assert ("unavailable", "1") == (answer.json["code"], answer.headers["retry-after"])
+    assert (503, "1", True) == (
+        page.status,
+        page.headers["retry-after"],
+        b"<h1>The ledger cannot be used now</h1>" in page.body,
+    )
     assert 200 == site.get("/healthz").status
 
 

@@ -55,7 +55,7 @@ def _person(ledger: Ledger, settings: SiteSettings, cookie: str, request: Reques
     found = ledger.sessions.session(cookie, settings.session_idle_seconds_max, is_used=is_used)
     if found is None:
         return None
-    via = "api" if request.url.path.startswith(API) else "page"
+    via = "api" if request.scope["path"].startswith(API) else "page"
     return Principal(Actor(id=found.principal, via=via, name=found.name), Means.SESSION, found.id)
 
 

@@ -1,7 +1,7 @@
 """What stands before every route: which requests come in at all, and which headers go out with every answer.
 
-Plain ASGI, each layer one question. From the outside in: headers on every answer and a last answer for what nobody
-caught (`Outside`), how many at once (`Crowd`), whose name the request calls (`Names`), from which site it was sent
+Plain ASGI, each layer one question. From the outside in: headers on every answer, and the answer to what was refused or
+what nobody caught (`Outside`), how many at once (`Crowd`), whose name the request calls (`Names`), from which site it was sent
 (`SameSite`), how much of a body and how slowly (`Bodies`).
 
 Owns these layers. Refuses to know routes and people.
@@ -17,11 +17,12 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 from starlette.datastructures import Headers
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proofgap_app import tracing
 from proofgap_app.settings import is_debugging
-from proofgap_app.web.problems import Code, HttpError, answer, code_of, headers_of, is_failure, problem_of
+from proofgap_app.web.problems import Code, HttpError, Problem, code_of, is_failure, problem_of
 from proofgap_app.web.site_settings import SiteSettings
 
 _WATCHED = frozenset({Code.UNAUTHENTICATED, Code.SIGN_IN_FAILED, Code.CROSS_SITE, Code.WRONG_HOST})
@@ -41,14 +42,17 @@ _YEAR_SECONDS = 31_536_000
 _LOG = structlog.get_logger("proofgap")
 
 
-async def refuse(error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer with the problem of an error; a failure of the server is logged under the id that the answer names."""
+Answers = Callable[[Scope, Exception], Response]
+"""Makes the answer to an error that no route has answered for."""
+
+
+def told(error: Exception, scope: Scope) -> Problem:
+    """Give the problem of an error; a failure of the server is logged under the id that the problem names."""
     trace_id = failure_id() if is_failure(code_of(error)) else None
     if trace_id is not None:
         log_failure(error, scope, trace_id)
     log_refusal(error, scope)
-    problem = problem_of(error, instance=place_of(scope), trace_id=trace_id)
-    await answer(problem, headers_of(error))(scope, receive, send)
+    return problem_of(error, instance=place_of(scope), trace_id=trace_id)
 
 
 def place_of(scope: Scope) -> str:
@@ -85,11 +89,11 @@ def headers_of_site(settings: SiteSettings) -> list[tuple[bytes, bytes]]:
 
 
 class Outside:
-    """Puts the headers on every answer, and answers for what nobody else caught."""
+    """Puts the headers on every answer, and answers for what a layer refused and nobody else caught."""
 
-    def __init__(self, app: ASGIApp, settings: SiteSettings) -> None:
+    def __init__(self, app: ASGIApp, settings: SiteSettings, answers: Answers) -> None:
         """Wrap an application."""
-        self.app, self.headers = app, headers_of_site(settings)
+        self.app, self.headers, self.answers = app, headers_of_site(settings), answers
         self.names = {name for name, _ in self.headers}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -115,7 +119,7 @@ class Outside:
             if has_begun:  # the client must see that the answer is not whole: the connection is cut
                 log_failure(error, scope, failure_id())
                 raise
-            await refuse(error, scope, receive, send_with_headers)
+            await self.answers(scope, error)(scope, receive, send_with_headers)
 
     def _complete(self, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         own = [pair for pair in headers if pair[0] not in self.names]
@@ -162,9 +166,7 @@ class Crowd:
             await self.app(scope, receive, send)
             return
         if self.requests >= self.requests_max:
-            busy = HttpError(Code.UNAVAILABLE, "Too many requests are under way.", {"retry-after": "1"})
-            await refuse(busy, scope, receive, send)
-            return
+            raise HttpError(Code.UNAVAILABLE, "Too many requests are under way.", {"retry-after": "1"})
         seat = scope[SEAT] = Seat(self)
 
         async def send_and_leave(message: Message) -> None:
@@ -191,25 +193,23 @@ class Names:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
-        if scope["type"] == "http" and (error := self._refusal(scope, Headers(scope=scope))):
-            await refuse(error, scope, receive, send)
-            return
+        if scope["type"] == "http":
+            self._check(scope, Headers(scope=scope))
         await self.app(scope, receive, send)
 
-    def _refusal(self, scope: Scope, headers: Headers) -> HttpError | None:
+    def _check(self, scope: Scope, headers: Headers) -> None:
         if scope["http_version"] not in _VERSIONS:
-            return HttpError(Code.MALFORMED_REQUEST, "This server speaks HTTP/1.1.", {"connection": "close"})
+            raise HttpError(Code.MALFORMED_REQUEST, "This server speaks HTTP/1.1.", {"connection": "close"})
         head = [scope["raw_path"], scope["query_string"], *(part for pair in headers.raw for part in pair)]
         if sum(map(len, head)) > self.head_bytes_max:  # the reader of HTTP holds only what comes in pieces against it
-            return HttpError(Code.TOO_LARGE, f"Headers may have {self.head_bytes_max} bytes.", {"connection": "close"})
+            raise HttpError(Code.TOO_LARGE, f"Headers may have {self.head_bytes_max} bytes.", {"connection": "close"})
         named = headers.getlist("host")
         if len(named) != 1 or named[0].lower() not in self.hosts:
-            return HttpError(Code.WRONG_HOST, "The Host header does not name this site.")
+            raise HttpError(Code.WRONG_HOST, "The Host header does not name this site.")
         if (
             "transfer-encoding" in headers and "content-length" in headers
         ):  # RFC 9112, section 6.1: an attempt to smuggle
-            return HttpError(Code.MALFORMED_REQUEST, "The length of the body is given twice.", {"connection": "close"})
-        return None
+            raise HttpError(Code.MALFORMED_REQUEST, "The length of the body is given twice.", {"connection": "close"})
 
 
 class SameSite:
@@ -222,9 +222,7 @@ class SameSite:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
         if scope["type"] == "http" and scope["method"] not in _SAFE and not self._is_own(Headers(scope=scope)):
-            error = HttpError(Code.CROSS_SITE, "A request that changes something must come from this site.")
-            await refuse(error, scope, receive, send)
-            return
+            raise HttpError(Code.CROSS_SITE, "A request that changes something must come from this site.")
         await self.app(scope, receive, send)
 
     def _is_own(self, headers: Headers) -> bool:
@@ -254,11 +252,7 @@ class Bodies:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        try:
-            body = await self._arrived(scope, receive)
-        except HttpError as error:
-            await refuse(error, scope, receive, send)
-            return
+        body = await self._arrived(scope, receive)
         if body is not None:
             await self.app(scope, _replayed(body, receive), send)
 
@@ -325,5 +319,5 @@ def _replayed(body: bytes, receive: Receive) -> Callable[[], Awaitable[Message]]
     return replay
 
 
-LAYERS = (Outside, Crowd, Names, SameSite, Bodies)
-"""Every layer, from the outside in."""
+LAYERS = (Crowd, Names, SameSite, Bodies)
+"""Every layer behind `Outside`, from the outside in."""

@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
+from starlette.types import Scope
 
 from proofgap.errors import ProofgapError
 from proofgap_app.web import api, entrance, openid, pages
@@ -27,8 +28,8 @@ from proofgap_app.web.bell import Bell
 from proofgap_app.web.calls import Identify, Surroundings
 from proofgap_app.web.metrics import Metrics
 from proofgap_app.web.openapi import document
-from proofgap_app.web.problems import Code, HttpError, answer, code_of, headers_of, is_failure, problem_of
-from proofgap_app.web.shield import LAYERS, failure_id, log_failure, log_refusal, place_of
+from proofgap_app.web.problems import Code, HttpError, answer, headers_of
+from proofgap_app.web.shield import LAYERS, Outside, told
 from proofgap_app.web.site_settings import SiteSettings
 from proofgap_app.web.table import Route, mounted
 from proofgap_app.web.traced import Traced
@@ -77,6 +78,7 @@ def create_site(ledger: Ledger, settings: SiteSettings, identify: Identify) -> S
         routes=mounted(routes, around),
         middleware=[
             Middleware(Traced, settings=settings),
+            Middleware(Outside, settings=settings, answers=_refused),
             *(Middleware(layer, settings=settings) for layer in LAYERS),
         ],
         exception_handlers={ProofgapError: partial(_problem, around), HTTPException: partial(_unserved, around)},
@@ -98,16 +100,20 @@ async def _unserved(around: Surroundings, request: Request, error: Exception) ->
 
 
 async def _problem(around: Surroundings, request: Request, error: Exception) -> Response:
-    trace_id = failure_id() if is_failure(code_of(error)) else None
-    if trace_id is not None:
-        log_failure(error, request.scope, trace_id)
-    log_refusal(error, request.scope)
-    problem = problem_of(error, instance=place_of(request.scope), trace_id=trace_id)
+    problem = told(error, request.scope)
     if not is_for_people(request):
         return answer(problem, headers_of(error))
     if problem.code is Code.UNAUTHENTICATED and request.method in {"GET", "HEAD"}:
         return _sign_in_first(request)
-    return await run_sync(pages.error_page, request, problem, around, headers_of(error))
+    return await run_sync(pages.error_page, request, problem, headers_of(error), around)
+
+
+def _refused(scope: Scope, error: Exception) -> Response:
+    """Answer for what never came to a route, or failed as nobody thought: the ledger is not asked who met it."""
+    request, problem = Request(scope), told(error, scope)
+    if not is_for_people(request):
+        return answer(problem, headers_of(error))
+    return pages.error_page(request, problem, headers_of(error))
 
 
 def _sign_in_first(request: Request) -> Response:
@@ -118,4 +124,5 @@ def _sign_in_first(request: Request) -> Response:
 
 def is_for_people(request: Request) -> bool:
     """Tell whether a page is wanted: whatever is not made for programs, from whoever takes HTML."""
-    return not request.url.path.startswith(_OF_PROGRAMS) and "text/html" in request.headers.get("accept", "")
+    path: str = request.scope["path"]  # the address as a whole may be anything: the name of the host is part of it
+    return not path.startswith(_OF_PROGRAMS) and "text/html" in request.headers.get("accept", "")

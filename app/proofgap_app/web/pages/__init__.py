@@ -34,9 +34,12 @@ def router(_settings: SiteSettings) -> Sequence[Route]:
     )
 
 
-def error_page(request: Request, problem: Problem, around: Surroundings, headers: Mapping[str, str]) -> Response:
-    """Give the page of a problem, with its status and its headers; it asks the ledger who met it."""
-    page = failing.page(request.url.path, problem, failing.frame_for(request, problem, around))
+def error_page(
+    request: Request, problem: Problem, headers: Mapping[str, str], around: Surroundings | None = None
+) -> Response:
+    """Give the page of a problem, with its status and its headers; ``around``: to ask the ledger who met it."""
+    frame = None if around is None else failing.frame_for(request, problem, around)
+    page = failing.page(request.scope["path"], problem, frame)
     page.headers.update(headers)
     return page
 
