@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from contextlib import contextmanager
-from threading import Event, Thread
+from threading import Event, Semaphore, Thread
 
 import msgspec
 import pytest
@@ -217,6 +217,38 @@ def test_however_many_wait_for_news_they_keep_nobody_out(waits):
             for one in waiting:
                 one.join()
     assert (200, [200] * 4) == (found, answers)
+
+
+def test_news_wakes_all_who_wait_and_keeps_nobody_out_meanwhile(waits, monkeypatch):
+    """All of them look at the log at once: as many as may wait, which is more than there may be requests."""
+    with Ledger.open("sqlite://", owner=ADA.id) as ledger:
+        settle(ledger)
+        looking, go_on, news = Semaphore(0), Event(), type(ledger.feed).news
+
+        def slow(self, wanted, actor, *, upto=None):
+            if upto is not None:  # whoever has waited
+                looking.release()
+                go_on.wait()
+            return news(self, wanted, actor, upto=upto)
+
+        monkeypatch.setattr(type(ledger.feed), "news", slow)
+        with served(ledger, named, limits=Limits(requests_max=2), poll_seconds=0.05) as client:
+            ada = client._replace(headers={"Authorization": "Bearer ada"})
+            after = ada.get(f"{ROOT}/events?limit=200").json["next"]
+            poll = f"{ROOT}/events?wait=30&after={after}"
+            waiting = [Thread(target=ada.get, args=(poll,)) for _ in range(2)]
+            for number, one in enumerate(waiting, start=1):
+                one.start()
+                wait_for(lambda number=number: len(waits.begun) == number)
+            try:
+                live(ledger, "draft")
+                assert all(looking.acquire(timeout=10) for _ in waiting)
+                found = ada.get("/healthz").status
+            finally:
+                go_on.set()
+                for one in waiting:
+                    one.join()
+    assert 200 == found
 
 
 def test_whoever_leaves_while_they_wait_takes_nobodys_place(waits):

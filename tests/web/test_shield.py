@@ -87,6 +87,9 @@ CLOSE = b"Connection: close\r\n"
         ("POST", "/sign-out", {"Sec_Fetch_Site": "cross-site"}, 403),
         ("POST", "/sign-out", {"Authorization": "Bearer ada", "Content_Length": "10001"}, 413),
         ("OPTIONS", "/healthz", {"Origin": "https://evil.example"}, 405),
+        ("OPTIONS", "*", {"Accept": "text/html"}, 404),
+        ("CONNECT", "evil.example:443", {"Accept": "text/html"}, 404),
+        ("GET", "*", {"Accept": "text/html", "Host": "evil.example"}, 421),
     ],
 )
 def test_every_answer_bears_the_same_headers_whatever_its_status(site, method, path, headers, status):

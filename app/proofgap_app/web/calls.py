@@ -112,8 +112,9 @@ class Call:
         return self.principal.actor
 
     async def is_heard_after(self, seconds: float, event_id: int) -> bool:
-        """Wait for something new after an event, aside from the crowd of those that are under way.
+        """Wait for something new after an event; from then on aside from the crowd of those that are under way.
 
+        News wakes all who wait at once: so they do not come back into the crowd, where they would keep everybody out.
         Tells whether whoever asks is still there: who has left waits no longer, and takes nobody's place.
         """
         seat: Seat = self.request.scope[SEAT]
@@ -126,7 +127,6 @@ class Call:
         finally:
             leaving.cancel()
             ringing.cancel()
-            seat.take()
 
     async def _left(self) -> None:
         while (await self.request.receive())["type"] != "http.disconnect":

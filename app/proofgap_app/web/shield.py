@@ -151,7 +151,7 @@ class Seat:
 
 
 class Crowd:
-    """Lets so many requests work at once; whoever only waits, and a stream that has begun, counts no longer.
+    """Lets so many requests work at once; whoever has begun to wait for news, and a stream that has begun, counts no longer.
 
     Those have a limit of their own (`bell`): however many wait, they keep nobody out.
     """

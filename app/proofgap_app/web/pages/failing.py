@@ -84,6 +84,7 @@ def _remedy(problem: Problem) -> str:
 
 
 def _run_of(path: str) -> str | None:
-    """Give the run that a path is about, if any."""
-    _, runs, *rest = path.split("/")
-    return addresses.text_of(rest[0]) if f"/{runs}" == addresses.RUNS and rest and rest[0] else None
+    """Give the run that a path is about, if any; what is sent as a path need not be one, such as ``*``."""
+    before, _, below = path.partition(f"{addresses.RUNS}/")
+    run = "" if before else below.partition("/")[0]
+    return addresses.text_of(run) if run else None
