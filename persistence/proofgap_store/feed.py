@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import msgspec
+
+from proofgap.admission import admitted
 from proofgap.audit import Actor
 from proofgap_store import denials, following, questions, tree
 from proofgap_store.engine import Connection
@@ -37,13 +40,18 @@ class Feed:
         Args:
             wanted: what to follow.
             actor: who follows.
-            upto: how far the log is known to be settled, for whoever asked that just now; else it is asked here.
+            upto: how far the log is known to be settled, for whoever asked that just now; else it is asked here, and a
+                place behind that end, such as one from before the ledger was restored, is the end.
 
         Raises:
+            BadInputError: what is wanted is not acceptable.
             NotFoundError: a run is wanted that is not there, or not visible.
 
         """
+        wanted = admitted("following", wanted)
         end = self.settled() if upto is None else upto
+        if upto is None:
+            wanted = msgspec.structs.replace(wanted, after=min(wanted.after, end))
         return self.gate.read(lambda connection: following.news(connection, wanted, actor.id, end), (actor.id,))
 
     def look(self, run: str, actor: Actor) -> Look:

@@ -14,6 +14,7 @@ from proofgap.access import Role
 from proofgap.facts import RunEvent
 from proofgap_app.web.api import events
 from proofgap_app.web.people import identify
+from proofgap_app.web.replies import cursor
 from proofgap_app.web.site_settings import Limits
 from proofgap_store import Ledger, NewToken
 from tests.app.restoring import wait_for
@@ -81,6 +82,17 @@ def test_a_stream_goes_on_where_the_last_one_ended(world):
     receipt = world.ledger.fire(run, RunEvent.SCOPE, ADA)
     with following(world.as_("olga"), f"{ROOT}/restore-runs/{run}/stream", Last_Event_ID=str(before)) as stream:
         assert receipt.event_id == int(stream.message()["id"])
+
+
+def test_whoever_comes_from_before_the_ledger_was_restored_hears_what_is_new(world):
+    """They name an event that is not there any more: were it waited for, they would hear nothing, and take that for quiet."""
+    run, olga = created(world), world.as_("olga")
+    gone = world.ledger.feed.settled() + 1_000
+    place = olga.get(f"{ROOT}/events?after={cursor(str(gone))}").json["next"]
+    with following(olga, f"{ROOT}/restore-runs/{run}/stream", Last_Event_ID=str(gone)) as stream:
+        receipt = world.ledger.fire(run, RunEvent.SCOPE, ADA)
+        assert receipt.event_id == int(stream.message()["id"])
+    assert [{"run": run, "event_id": receipt.event_id}] == olga.get(f"{ROOT}/events?after={place}").json["items"]
 
 
 def test_a_stream_says_that_it_is_there_also_while_other_runs_move(world, monkeypatch):

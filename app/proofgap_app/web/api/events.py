@@ -101,13 +101,12 @@ async def stream(call: Call, query: StreamAsked) -> Response:
 
 
 def _from_here(call: Call, query: StreamAsked) -> Following:
+    """Say from where on: the place that was handed in, and the end of the log where it holds no such place (any more)."""
     run = looked_up(call).record.id
-    sent = call.header("last-event-id") or ""
-    if is_number(sent):
-        return Following(workspace=call.workspace, run=run, after=int(sent))
     end = call.ledger.feed.settled()  # one that is still on its way may have a smaller number than what was seen
-    after = end if query.after is None else min(end, event_number(query.after))
-    return Following(workspace=call.workspace, run=run, after=after)
+    sent = call.header("last-event-id") or ""
+    place = int(sent) if is_number(sent) else end if query.after is None else event_number(query.after)
+    return Following(workspace=call.workspace, run=run, after=min(end, place))
 
 
 async def _messages(call: Call, wanted: Following) -> AsyncIterator[bytes]:
