@@ -10,12 +10,14 @@ from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from itertools import count
+from threading import Event, Semaphore
 from urllib.parse import quote
 
 import pytest
 
 from proofgap.facts import ItemResult, RunEvent
 from proofgap.records import Item
+from proofgap_store import exporting
 from tests.conformance.lives import ADA, UDO
 from tests.web.world import created, led
 
@@ -381,6 +383,31 @@ def test_an_export_is_given_whole_whatever_part_of_it_is_asked_for_and_leaves_no
     while [*tmp_path.iterdir()] and time.monotonic() < ends:
         time.sleep(0.01)
     assert [] == [*tmp_path.iterdir()]
+
+
+def test_exports_are_written_for_few_at_once_so_that_they_take_no_thread_from_everybody(world, tmp_path, monkeypatch):
+    """Of a long log each takes a minute, and goes on also where its client gave up and came again."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    path, begun, go_on, write = "/v1/workspaces/default/audit-events/export", Semaphore(0), Event(), exporting.export
+
+    def slow(*given):
+        begun.release()
+        assert go_on.wait(30)
+        return write(*given)
+
+    monkeypatch.setattr(exporting, "export", slow)
+    udo = world.as_("udo")
+    with ThreadPoolExecutor(2) as pool:
+        held = [pool.submit(udo.get, path) for _ in range(2)]
+        try:
+            assert all(begun.acquire(timeout=10) for _ in held)
+            third, barred = udo.get(path), world.as_("vera").get(path)
+            files = len([*tmp_path.iterdir()])
+        finally:
+            go_on.set()
+        assert [200, 200] == [one.result().status for one in held]
+    assert (429, "10", 403, 2) == (third.status, third.headers["retry-after"], barred.status, files)
+    assert 200 == udo.get(path).status
 
 
 def test_the_log_is_taken_out_as_a_file_by_an_event(world):

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from threading import Lock
 from typing import Annotated, Any, NamedTuple, TypeVar
 from urllib.parse import parse_qsl
 
@@ -23,6 +22,7 @@ from proofgap.errors import BadInputError
 from proofgap.facts import Struct
 from proofgap.text import ID_LENGTH_MAX, TEXT_LENGTH_MAX, check_id, check_text, shown
 from proofgap_app.web.bell import Bell
+from proofgap_app.web.few import Few
 from proofgap_app.web.metrics import Metrics
 from proofgap_app.web.problems import Code, HttpError
 from proofgap_app.web.shield import SEAT, Seat
@@ -64,7 +64,10 @@ Identify = Callable[[Request], Principal | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What every handler works with; ``described`` gives the OpenAPI document."""
+    """What every handler works with; ``described`` gives the OpenAPI document.
+
+    What takes long, and works in the threads of the server all the while, is for few at once.
+    """
 
     ledger: Ledger
     settings: SiteSettings
@@ -72,7 +75,9 @@ class Surroundings:
     metrics: Metrics
     identify: Identify
     described: Callable[[], dict[str, Any]]
-    verifying: Lock = field(default_factory=Lock)  # held by the one request that verifies the log
+    verifying: Few = field(default_factory=lambda: Few(1, "The log is being verified already.", 10))
+    exporting: Few = field(default_factory=lambda: Few(2, "Others take the log out just now.", 10))
+    signing_in: Few = field(default_factory=lambda: Few(4, "Many people sign in just now.", 5))  # by the provider
 
 
 @dataclass(frozen=True, slots=True)

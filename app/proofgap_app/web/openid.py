@@ -12,12 +12,9 @@ from __future__ import annotations
 
 import hmac
 from base64 import b64decode, urlsafe_b64encode
-from collections.abc import Iterator
-from contextlib import contextmanager
 from http import HTTPStatus
 from http.cookies import SimpleCookie
 from secrets import token_urlsafe
-from threading import BoundedSemaphore
 from typing import Any, NoReturn
 
 import msgspec
@@ -37,8 +34,6 @@ CALLBACK = "/sign-in/callback"
 _SECONDS_MAX = 600
 _TIMEOUT_SECONDS = 10.0
 _LEEWAY_SECONDS = 60
-_ASKING_MAX = 4  # of the threads of the server, which are three times as many
-_ASKING = BoundedSemaphore(_ASKING_MAX)
 _ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 """Signatures of a key that only the provider has: none, and none that is made with the secret of this site."""
 
@@ -80,7 +75,7 @@ class Discovered(msgspec.Struct, frozen=True, kw_only=True):
 def begin(call: Call, query: Begun) -> Response:
     """Send somebody to the provider."""
     provider = _provider(call)
-    with _one_of_few():
+    with call.around.signing_in.one():
         found = discover(provider)
     pending = Pending(state=token_urlsafe(), nonce=token_urlsafe(), verifier=token_urlsafe(48), next=local(query.next))
     with _client(call.settings, provider) as client:
@@ -93,28 +88,12 @@ def begin(call: Call, query: Begun) -> Response:
 def answered(call: Call, query: Answered) -> Response:
     """Let somebody in whom the provider vouches for."""
     provider, pending = _provider(call), _pending(call)
-    with _one_of_few():
+    with call.around.signing_in.one():
         claims = _vouched(call, provider, pending, query)
     entrance = call.ledger.sessions.begin(_person(claims, provider), call.settings.session_seconds_max)
     response = let_in(call, entrance, pending.next)
     response.headers.append("set-cookie", _remembered(call.settings, None))
     return response
-
-
-@contextmanager
-def _one_of_few() -> Iterator[None]:
-    """Ask the provider: anybody can make this server do so, so it takes few of the threads that others work in.
-
-    Raises:
-        HttpError: as many ask already as may.
-
-    """
-    if not _ASKING.acquire(blocking=False):
-        raise HttpError(Code.RATE_LIMITED, "Many people sign in just now.", {"retry-after": "5"})
-    try:
-        yield
-    finally:
-        _ASKING.release()
 
 
 def _vouched(call: Call, provider: SignIn, pending: Pending, query: Answered) -> dict[str, Any]:

@@ -75,13 +75,15 @@ def list_events(call: Call, query: EventsAsked) -> Response:
 
 def export(call: Call, query: ExportAsked) -> Response:
     """Take the events of a workspace out into a file, and send it; that this was done is an event."""
+    call.ledger.audit.is_all(call.actor)  # whoever audits nothing is refused here
     folder = Path(tempfile.mkdtemp(prefix="proofgap-export-"))
     try:
         file = folder / "audit-events.jsonl"
         wanted = Export(
             file=str(file), query=LogQuery(workspace=call.workspace, run=query.run, environment=query.environment)
         )
-        manifest = call.ledger.audit.export(wanted, call.actor)
+        with call.around.exporting.one():
+            manifest = call.ledger.audit.export(wanted, call.actor)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -129,7 +131,7 @@ ROUTES = (
         asks=(Action.AUDIT,),
         summary="Take the log of a workspace out as JSON lines; an audit event",
         media=(NDJSON,),
-        problems=(Code.FORBIDDEN,),
+        problems=(Code.FORBIDDEN, Code.VERSION_MISMATCH, Code.RATE_LIMITED),
         is_event=True,
     ),
 )

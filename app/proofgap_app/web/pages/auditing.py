@@ -5,13 +5,10 @@ Owns how these requests are answered. Reading the log records nothing; taking a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
-from threading import Lock
 
 from starlette.responses import Response
 
@@ -20,13 +17,11 @@ from proofgap.errors import NotFoundError
 from proofgap_app.web.calls import Call
 from proofgap_app.web.pages import addresses, audit
 from proofgap_app.web.pages.frames import answered, event_named, frame_anywhere, run_named
-from proofgap_app.web.problems import Code, HttpError
 from proofgap_app.web.table import Route, Scope
 from proofgap_app.web.whole import Whole
 from proofgap_store import LogPage
 
 _HTML = ("text/html",)
-_VERIFY_AGAIN_SECONDS = "10"
 _TEXT, _ZIP = "text/plain; charset=utf-8", "application/zip"
 
 
@@ -47,25 +42,9 @@ def event(call: Call) -> Response:
 def verify(call: Call) -> Response:
     """Verify the whole log, held against the head file, and show what was found; where, to whoever audits all of it."""
     is_all = call.ledger.audit.is_all(call.actor)  # whoever audits nothing is refused here
-    with _alone(call.around.verifying):
+    with call.around.verifying.one():
         found = call.ledger.verify()
     return answered("verified.html", frame=frame_anywhere(call), page=audit.verify_page(found, is_all=is_all))
-
-
-@contextmanager
-def _alone(lock: Lock) -> Iterator[None]:
-    """Do what takes long, and reads all there is, for one at a time.
-
-    Raises:
-        HttpError: it is being done for somebody else.
-
-    """
-    if not lock.acquire(blocking=False):
-        raise HttpError(Code.RATE_LIMITED, "The log is being verified already.", {"retry-after": _VERIFY_AGAIN_SECONDS})
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def checkpoint(call: Call) -> Response:
