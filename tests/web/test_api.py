@@ -18,7 +18,7 @@ import pytest
 from proofgap.facts import ItemResult, RunEvent
 from proofgap.records import Item
 from proofgap_store import exporting
-from tests.conformance.lives import ADA, UDO
+from tests.conformance.lives import ADA, UDO, live
 from tests.web.world import created, led
 
 ROOT = "/v1/workspaces/default/restore-runs"
@@ -174,6 +174,17 @@ def test_what_is_wrong_with_a_new_run_is_named_by_its_place_in_the_body(world, d
 
 
 PASSED = {"subject": "a", "method": "sha256", "level": "L2", "result": "passed"}
+
+
+def test_evidence_that_has_the_name_of_another_is_a_conflict_and_the_name_may_be_as_long_as_any_id(world):
+    """A key that nobody sent was said to be used, or to be too long."""
+    run, wim, name = live(world.ledger, "completed"), world.as_("wim"), "n" * 200
+    path = f"{ROOT}/{run}/evidence/{name}"
+    assert [201, 200] == [wim.send("PUT", path, {"checks": [PASSED]}).status for _ in range(2)]
+    other = wim.send("PUT", path, {"checks": [{**PASSED, "subject": "another"}]})
+    assert (409, "conflict") == (other.status, other.json["code"])
+    assert "There is another comparison under the name" in other.json["detail"]
+    assert 1 == len(world.as_("olga").get(f"{ROOT}/{run}/evidence").json["items"])
 
 
 @pytest.mark.parametrize(

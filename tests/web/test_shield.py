@@ -333,6 +333,33 @@ def test_more_requests_at_once_than_it_takes_are_sent_away_for_a_second(site, mo
     assert 200 == site.get("/healthz").status
 
 
+def test_that_the_server_runs_is_said_also_while_all_its_threads_wait_for_the_ledger(monkeypatch):
+    """Somebody may write for long: whoever watches the server would else take it for dead, and end it."""
+    begun, go_on = Semaphore(0), Event()
+
+    def slow(*_given):
+        begun.release()
+        go_on.wait()
+        return {}
+
+    monkeypatch.setattr("proofgap_app.web.site.document", slow)
+    with Ledger.open("sqlite://", owner="ada") as ledger, served(ledger, named, limits=Limits(threads_max=2)) as site:
+        ada = site._replace(headers={"Authorization": "Bearer ada"})
+        held = [Thread(target=ada.get, args=("/openapi.json",)) for _ in range(2)]
+        for one in held:
+            one.start()
+        try:
+            assert all(begun.acquire(timeout=10) for _ in held)
+            with closing(socket.create_connection(("127.0.0.1", site.port), timeout=5)) as watching:
+                watching.sendall(f"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:{site.port}\r\n\r\n".encode())
+                found = watching.recv(12)
+        finally:
+            go_on.set()
+            for one in held:
+                one.join()
+    assert b"HTTP/1.1 200" == found
+
+
 def test_a_port_is_taken_once():
     with closing(serving.bound("127.0.0.1", 0)) as listener, pytest.raises(OSError, match="in use"):
         serving.bound("127.0.0.1", listener.getsockname()[1])

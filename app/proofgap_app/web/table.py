@@ -64,6 +64,7 @@ class Route:
     problems: tuple[str, ...] = ()  # codes beyond those that the scope brings
     headers: tuple[str, ...] = ()  # that a request may or must bring
     is_page: bool = False  # for people: left out of the OpenAPI document
+    is_at_once: bool = False  # asks neither the ledger nor who comes, so it needs no thread, and waits for none
     is_event: bool = False  # that it was given is recorded: it is given whole, or not at all, so there is no HEAD
 
     @property
@@ -98,6 +99,8 @@ def _endpoint(by_method: Mapping[str, Route], around: Surroundings) -> Callable[
         route = by_method["GET" if request.method == "HEAD" else request.method]
         request.scope[ROUTE] = route.path
         body = await request.body()
+        if route.is_at_once:
+            return _answered(route, request, body, around)
         if inspect.iscoroutinefunction(route.handler):
             call = await run_sync(_called, route, request, body, around)
             given = await run_sync(_given, route, call)

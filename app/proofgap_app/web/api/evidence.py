@@ -14,7 +14,8 @@ from http import HTTPStatus
 from starlette.responses import Response
 
 from proofgap.access import Action
-from proofgap.errors import BadInputError, NotFoundError, RefusedError
+from proofgap.audit import digest
+from proofgap.errors import BadInputError, KeyReusedError, NotFoundError, RefusedError
 from proofgap.facts import (
     Instant,
     OperationOutcome,
@@ -30,7 +31,7 @@ from proofgap.text import shown
 from proofgap_app.web.api import receipts
 from proofgap_app.web.api.runs import ONE, looked_up
 from proofgap_app.web.calls import Call, facts_at
-from proofgap_app.web.problems import Code
+from proofgap_app.web.problems import Code, HttpError
 from proofgap_app.web.replies import path_of, reply
 from proofgap_app.web.table import Route, Scope
 from proofgap_store import Receipt
@@ -110,21 +111,26 @@ def put_evidence(call: Call, body: EvidenceWanted) -> Response:
         raise BadInputError("checks", f"holds {len(body.checks)} comparisons", f"Send at most {_CHECKS_MAX}.")
     name = call.named("snapshot")
     record = looked_up(call).record
-    with facts_at("details", SnapshotDetails):
-        begun, last = _added(call, (record.id, name), body)
+    try:
+        with facts_at("details", SnapshotDetails):
+            begun, last = _added(call, (record.id, name), body)
+    except KeyReusedError:  # the keys are ours: nobody sent one
+        raise HttpError(Code.CONFLICT, f"There is another comparison under the name '{shown(name)}'.") from None
     found = Put(snapshot_id=begun.subject, status=SnapshotStatus(last.status), event_id=last.event_id)
     place = f"{path_of(ONE, ws=call.workspace, run=record.id)}/evidence/{begun.subject}"
     status = HTTPStatus.OK if last.replayed else HTTPStatus.CREATED
     return reply(found, status, {"location": place})
 
 
-def _added(call: Call, named: tuple[str, str], body: EvidenceWanted) -> tuple[Receipt, Receipt]:
+def _added(call: Call, place: tuple[str, str], body: EvidenceWanted) -> tuple[Receipt, Receipt]:
     """Walk a snapshot through its life; each step has the snapshot's name for its key, so that a retry goes on with it."""
-    (run, name), ledger, actor, token = named, call.ledger, call.actor, receipts.fence_of(call)
+    (run, name), ledger, actor, token = place, call.ledger, call.actor, receipts.fence_of(call)
     sound(body.details, body.checks)  # before anything is begun: what is refused changes nothing
 
+    named = digest([run, name])  # a name may be as long as any id, and a key no longer
+
     def key(step: str) -> str:
-        return f"{run}/{name}/{step}"
+        return f"{named}/{step}"
 
     captured_at_us = microseconds(_moment(body.captured_at))
     begun = ledger.begin_evidence(run, actor, captured_at_us=captured_at_us, key=key("begin"), token=token)
@@ -212,6 +218,6 @@ ROUTES = (
         gives=Put,
         status=HTTPStatus.CREATED,
         headers=(f"{receipts.FENCE}?",),
-        problems=(Code.GUARD_FAILED, Code.TRANSITION_NOT_ALLOWED, Code.KEY_REUSED, Code.FORBIDDEN, Code.NOT_FOUND),
+        problems=(Code.GUARD_FAILED, Code.TRANSITION_NOT_ALLOWED, Code.CONFLICT, Code.FORBIDDEN, Code.NOT_FOUND),
     ),
 )

@@ -33,7 +33,7 @@ class Readiness(Struct):
 
 
 def healthz(_call: Call) -> Response:
-    """Say that the server runs; the ledger is not looked at."""
+    """Say that the server runs; the ledger is not looked at, nor waited for where others wait for it."""
     return reply(State())
 
 
@@ -70,7 +70,10 @@ def openapi(call: Call) -> Response:
 
 
 ROUTES = (
-    Route(method="GET", path="/healthz", handler=healthz, scope=Scope.PUBLIC, summary="Whether the server runs", gives=State),
+    Route(
+        method="GET", path="/healthz", handler=healthz, scope=Scope.PUBLIC, summary="Whether the server runs", gives=State,
+        is_at_once=True,
+    ),
     Route(
         method="GET", path="/readyz", handler=readyz, scope=Scope.PUBLIC, summary="Whether the server can work", gives=Readiness,
         problems=(Code.UNAVAILABLE,),
