@@ -136,6 +136,13 @@ def test_whoever_looks_with_a_browser_is_told_by_a_page_what_kept_them_out_and_a
     assert [text for text in ("evil.example", "<script>", "<b>", "ada") if text in said] == []
 
 
+@pytest.mark.parametrize("headers", [{"Sec_Fetch_Site": "cross-site"}, {"Host": "evil.example"}])
+@pytest.mark.parametrize("accept", ["text/html", "*/*"])
+def test_what_is_refused_before_its_body_is_read_ends_the_connection(site, headers, accept):
+    """Else as much of it as somebody sends would be taken in, and thrown away."""
+    assert "close" == site.post("/sign-out", b"some of it", Accept=accept, **headers).headers["connection"]
+
+
 @pytest.mark.parametrize(
     "sent",
     [

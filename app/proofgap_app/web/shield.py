@@ -89,7 +89,7 @@ def headers_of_site(settings: SiteSettings) -> list[tuple[bytes, bytes]]:
 
 
 class Outside:
-    """Puts the headers on every answer, and answers for what a layer refused and nobody else caught."""
+    """Puts the headers on every answer, and answers for what a layer refused and nobody else caught: then the connection ends."""
 
     def __init__(self, app: ASGIApp, settings: SiteSettings, answers: Answers) -> None:
         """Wrap an application."""
@@ -119,7 +119,9 @@ class Outside:
             if has_begun:  # the client must see that the answer is not whole: the connection is cut
                 log_failure(error, scope, failure_id())
                 raise
-            await self.answers(scope, error)(scope, receive, send_with_headers)
+            answer = self.answers(scope, error)
+            answer.headers["connection"] = "close"  # what is left of its body is not read
+            await answer(scope, receive, send_with_headers)
 
     def _complete(self, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         own = [pair for pair in headers if pair[0] not in self.names]
@@ -199,17 +201,17 @@ class Names:
 
     def _check(self, scope: Scope, headers: Headers) -> None:
         if scope["http_version"] not in _VERSIONS:
-            raise HttpError(Code.MALFORMED_REQUEST, "This server speaks HTTP/1.1.", {"connection": "close"})
+            raise HttpError(Code.MALFORMED_REQUEST, "This server speaks HTTP/1.1.")
         head = [scope["raw_path"], scope["query_string"], *(part for pair in headers.raw for part in pair)]
         if sum(map(len, head)) > self.head_bytes_max:  # the reader of HTTP holds only what comes in pieces against it
-            raise HttpError(Code.TOO_LARGE, f"Headers may have {self.head_bytes_max} bytes.", {"connection": "close"})
+            raise HttpError(Code.TOO_LARGE, f"Headers may have {self.head_bytes_max} bytes.")
         named = headers.getlist("host")
         if len(named) != 1 or named[0].lower() not in self.hosts:
             raise HttpError(Code.WRONG_HOST, "The Host header does not name this site.")
         if (
             "transfer-encoding" in headers and "content-length" in headers
         ):  # RFC 9112, section 6.1: an attempt to smuggle
-            raise HttpError(Code.MALFORMED_REQUEST, "The length of the body is given twice.", {"connection": "close"})
+            raise HttpError(Code.MALFORMED_REQUEST, "The length of the body is given twice.")
 
 
 class SameSite:
@@ -261,9 +263,7 @@ class Bodies:
         if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
             return await self._gathered(receive)  # none was announced, so none is waited for
         if self.arriving >= self.limits.bodies_max:
-            raise HttpError(
-                Code.UNAVAILABLE, "Too many requests arrive just now.", {"retry-after": "1", "connection": "close"}
-            )
+            raise HttpError(Code.UNAVAILABLE, "Too many requests arrive just now.", {"retry-after": "1"})
         seat: Seat = scope[SEAT]
         seat.leave()
         self.arriving += 1
@@ -277,7 +277,7 @@ class Bodies:
         """Give the body; ``None``: the client is gone.
 
         Raises:
-            HttpError: it is too large, or too slow. What is left of it is not read: the connection ends.
+            HttpError: it is too large, or too slow.
 
         """
         announced = headers.get("content-length", "0")
@@ -287,7 +287,7 @@ class Bodies:
             async with asyncio.timeout(self.limits.body_seconds_max):
                 return await self._gathered(receive)
         except TimeoutError:
-            raise HttpError(Code.TOO_SLOW, "The body did not arrive in time.", {"connection": "close"}) from None
+            raise HttpError(Code.TOO_SLOW, "The body did not arrive in time.") from None
 
     async def _gathered(self, receive: Receive) -> bytes | None:
         body = bytearray()
@@ -302,8 +302,7 @@ class Bodies:
                 return bytes(body)
 
     def _too_large(self) -> HttpError:
-        most = f"A request may have {self.limits.body_bytes_max} bytes."
-        return HttpError(Code.TOO_LARGE, most, {"connection": "close"})
+        return HttpError(Code.TOO_LARGE, f"A request may have {self.limits.body_bytes_max} bytes.")
 
 
 def _replayed(body: bytes, receive: Receive) -> Callable[[], Awaitable[Message]]:
