@@ -27,7 +27,7 @@ class State(Struct):
 
 
 class Readiness(Struct):
-    """Whether the server can work; it can always show what is there, unless this answers 503."""
+    """Whether the server can work, as far as that is known without writing anything."""
 
     state: str = "ready"
 
@@ -38,7 +38,9 @@ def healthz(_call: Call) -> Response:
 
 
 def readyz(call: Call) -> Response:
-    """Say that the ledger can be read and written.
+    """Say that the ledger can be read, and that its guards stand, without which nothing is written.
+
+    Anybody may ask, so nothing is written for it: that a disk is full shows where something is to be (503).
 
     Raises:
         UnavailableError, GuardsError: it cannot.
