@@ -90,6 +90,40 @@ def tokened(folder) -> Iterator[tuple[Client, str, dict[str, object]]]:
             yield client, secret, {**found, "event_id": event_id}
 
 
+def test_the_headers_that_an_answer_bears_are_in_the_document(world, described):
+    """Beside those of every answer. That none of them is missing where it must be is what Schemathesis looks at."""
+    root, every = "/v1/workspaces/default", {*world.as_("ada").get("/healthz").headers}
+    runs, wim = f"{root}/restore-runs", world.as_("wim")
+    body, ended = {"environment": "local"}, world.runs["completed_with_evidence"]
+    asked = [
+        (f"{root}/claims", wim.post(f"{root}/claims", {"worker": "wk_none"})),
+        (runs, wim.post(runs, body, Idempotency_Key="headers")),
+        (runs, wim.post(runs, body, Idempotency_Key="headers")),
+        *((path, world.as_("udo").get(f"{path}?limit=1")) for path in (runs, f"{root}/audit-events")),
+        *(
+            (f"{runs}/{{run}}{part}", world.as_("udo").get(f"{runs}/{ended}{part}"))
+            for part in ("", "/decision", "/transitions", "/item-outcomes")
+        ),
+        (f"{root}/audit-events/export", world.as_("udo").get(f"{root}/audit-events/export")),
+        (f"{root}/queue", world.client.get(f"{root}/queue")),
+    ]
+    borne = [(path, answer.status, {*answer.headers} - every) for path, answer in asked]
+    said = {
+        (path, status): {name.lower() for name in response.get("headers", {})}
+        for path, methods in described["paths"].items()
+        for operation in methods.values()
+        for status, response in operation["responses"].items()
+    }
+    assert [] == [
+        (path, status, name)
+        for path, status, names in borne
+        for name in names - said[path.replace("default", "{ws}"), str(status)] - {"vary", "accept-ranges"}
+    ]
+    assert {"etag", "location", "link", "idempotent-replayed", "repr-digest", "www-authenticate"} <= {
+        name for *_, names in borne for name in names
+    }
+
+
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("phase", PHASES)
 def test_schemathesis_finds_no_difference_between_document_and_server(tmp_path, phase):

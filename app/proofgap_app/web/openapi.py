@@ -49,6 +49,21 @@ _HEADERS = {
 }
 
 
+_BROUGHT = {
+    "Content-Disposition": "What to call the file.",
+    "ETag": "The version of what is shown.",
+    "Idempotent-Replayed": "true, where the key had its answer already.",
+    "Link": "The next page, where there may be one (RFC 8288).",
+    "Location": "Where to read it.",
+    "Preference-Applied": "How many seconds were waited for at most.",
+    "Proofgap-Event": "The number of the event by which it was given out.",
+    "Repr-Digest": "The SHA-256 of the whole (RFC 9530).",
+    "Retry-After": "After how many seconds to come again.",
+    "WWW-Authenticate": "How to be known.",
+}
+_BY_STATUS = {401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}
+
+
 def document(routes: Sequence[Route], origin: str) -> dict[str, Any]:
     """Write the document of every route that is for programs."""
     shown = [route for route in routes if not route.is_page]
@@ -169,19 +184,34 @@ def _schema(shape: Any, named: dict[str, Any]) -> dict[str, Any]:  # noqa: ANN40
 
 def _responses(route: Route, named: dict[str, Any]) -> dict[str, Any]:
     content = {kind: {"schema": _schema(route.gives if kind == calls.JSON else None, named)} for kind in route.media}
-    found: dict[str, Any] = {str(int(route.status)): {"description": route.summary, "content": content}}
+    brought = _brought(*route.brings)
+    found: dict[str, Any] = {str(int(route.status)): {"description": route.summary, "content": content, **brought}}
     if "Prefer?" in route.headers:
-        found["204"] = {"description": "There is none."}
+        found["204"] = {"description": "There is none.", **brought}
     if "If-None-Match" in route.headers:
-        found["304"] = {"description": "The caller has this version already."}
+        found["304"] = {"description": "The caller has this version already.", **brought}
     if route.status == 201 and route.method == "PUT":  # noqa: PLR2004 - created; 200 where it was there
-        found["200"] = {"description": "It was there already, and is the same.", "content": content}
+        found["200"] = {"description": "It was there already, and is the same.", "content": content, **brought}
     for status, codes in sorted(_problems(route).items()):
         found[str(status)] = {
             "description": " Or: ".join(f"{code}: {MEANINGS[code].title}." for code in codes),
             "content": {MEDIA_TYPE: {"schema": named[_key(Problem)]}},
+            **(_brought(_BY_STATUS[status]) if status in _BY_STATUS else {}),
         }
     return found
+
+
+def _brought(*names: str) -> dict[str, Any]:
+    """Say which headers an answer bears, beside those of every answer; with ``?``: where they apply."""
+    found = {
+        name.rstrip("?"): {
+            "description": _BROUGHT[name.rstrip("?")],
+            "required": not name.endswith("?"),
+            "schema": _ANY_TEXT,
+        }
+        for name in names
+    }
+    return {"headers": found} if found else {}
 
 
 def _problems(route: Route) -> dict[int, list[Code]]:

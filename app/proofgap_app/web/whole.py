@@ -6,6 +6,7 @@ for (RFC 9110, section 14.2: a server may ignore Range). Refuses to know what is
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +25,11 @@ class Whole(FileResponse):
         """Say what to send, as what."""
         super().__init__(file, media_type=media, headers={**headers, "accept-ranges": "none"})
         self._folder = file.parent
+
+    @override
+    def set_stat_headers(self, stat_result: os.stat_result) -> None:
+        """Say how long it is; the file was made for this answer, so its date and a version made of that say nothing."""
+        self.headers["content-length"] = str(stat_result.st_size)
 
     @override
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -121,6 +121,7 @@ ROUTES = (
         asks=(Action.AUDIT,),
         summary="Read the log of a workspace, oldest first",
         gives=Events,
+        brings=("Link?",),
         problems=(Code.FORBIDDEN,),
     ),
     Route(
@@ -132,6 +133,7 @@ ROUTES = (
         summary="Take the log of a workspace out as JSON lines; an audit event",
         media=(NDJSON,),
         problems=(Code.FORBIDDEN, Code.VERSION_MISMATCH, Code.RATE_LIMITED),
+        brings=("Content-Disposition", "Repr-Digest", "Proofgap-Event"),
         is_event=True,
     ),
 )

@@ -89,6 +89,7 @@ ROUTES = (
         gives=DecisionShown,
         problems=(Code.NOT_FOUND,),
         headers=("If-None-Match",),
+        brings=("ETag",),
         is_event=True,
     ),
     Route(

@@ -218,6 +218,7 @@ ROUTES = (
         gives=Put,
         status=HTTPStatus.CREATED,
         headers=(f"{receipts.FENCE}?",),
+        brings=("Location",),
         problems=(Code.GUARD_FAILED, Code.TRANSITION_NOT_ALLOWED, Code.CONFLICT, Code.FORBIDDEN, Code.NOT_FOUND),
     ),
 )

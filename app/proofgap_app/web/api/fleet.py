@@ -272,6 +272,7 @@ ROUTES = (
         status=HTTPStatus.CREATED,
         problems=(Code.NOT_FOUND, Code.WORKER_LOST, Code.RATE_LIMITED),
         headers=("Prefer?",),
+        brings=("Preference-Applied?",),
     ),
     Route(
         method="GET",

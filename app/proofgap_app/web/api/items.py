@@ -98,6 +98,7 @@ ROUTES = (
             *(Code.FORBIDDEN, Code.NOT_FOUND),
         ),
         headers=(f"{receipts.KEY}?", f"{receipts.FENCE}?"),
+        brings=("ETag", "Idempotent-Replayed?"),
     ),
     Route(
         method="GET",
@@ -107,6 +108,7 @@ ROUTES = (
         asks=(Action.VIEW,),
         summary="Read outcomes of items, ordered by key",
         gives=Items,
+        brings=("Link?",),
         problems=(Code.NOT_FOUND,),
     ),
 )

@@ -175,6 +175,7 @@ ROUTES = (
         status=HTTPStatus.CREATED,
         problems=(Code.KEY_MISSING, Code.KEY_REUSED, Code.FORBIDDEN, Code.NOT_FOUND),
         headers=(receipts.KEY,),
+        brings=("ETag", "Location", "Idempotent-Replayed?"),
     ),
     Route(
         method="GET",
@@ -184,6 +185,7 @@ ROUTES = (
         asks=(Action.VIEW,),
         summary="List runs, newest first, each with its decision",
         gives=Runs,
+        brings=("Link?",),
         is_event=True,
     ),
     Route(
@@ -196,5 +198,6 @@ ROUTES = (
         gives=RunSeen,
         problems=(Code.NOT_FOUND,),
         headers=("If-None-Match",),
+        brings=("ETag",),
     ),
 )

@@ -144,6 +144,7 @@ ROUTES = (
             *(Code.TRANSITION_NOT_ALLOWED, Code.GUARD_FAILED, Code.FORBIDDEN, Code.NOT_FOUND),
         ),
         headers=(receipts.KEY, receipts.VERSION, f"{receipts.FENCE}?"),
+        brings=("ETag", "Idempotent-Replayed?"),
     ),
     Route(
         method="GET",
@@ -153,6 +154,7 @@ ROUTES = (
         asks=(Action.READ_LOG,),
         summary="Read what moved a run, and what was refused",
         gives=Transitions,
+        brings=("Link?",),
         problems=(Code.FORBIDDEN, Code.NOT_FOUND),
     ),
 )
