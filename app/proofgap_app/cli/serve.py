@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,6 +28,7 @@ PORT = 8470
 _PORT_MAX = 65_535
 _LINK_SECONDS = 600
 _SIGN_SECONDS = 5.0
+_LOOK_SECONDS = 30.0  # a third of the lease that workers have unless told otherwise
 _PATIENCE_SECONDS = 600.0
 _NEEDED = ("starlette", "uvicorn", "jinja2")
 
@@ -170,7 +171,8 @@ def _serve(ledger: Ledger, listening: Listening, provider: Provider, *, with_wor
         site = create_site(ledger, settings, identify(ledger, settings))
         server = serving.Server(serving.configured(site, settings), site.state.stop)
         _announce(ledger, settings.origin, has_provider=sign_in is not None, as_json=as_json)
-        with clerk.signing(ledger, _SIGN_SECONDS, output.note), _working(ledger) if with_worker else nullcontext():
+        lost = clerk.looking_for_lost(ledger, me(), _LOOK_SECONDS, output.note)  # a worker does so itself
+        with clerk.signing(ledger, _SIGN_SECONDS, output.note), _working(ledger) if with_worker else lost:
             server.run(sockets=[listener])
 
 
