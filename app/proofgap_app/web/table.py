@@ -63,9 +63,7 @@ class Route:
     media: tuple[str, ...] = (calls.JSON,)
     problems: tuple[str, ...] = ()  # codes beyond those that the scope brings
     headers: tuple[str, ...] = ()  # that a request may or must bring
-    brings: tuple[
-        str, ...
-    ] = ()  # headers that the answer bears beside those of every answer; with "?": where they apply
+    brings: tuple[str, ...] = ()  # headers of its answer beside those of every answer; with "?": where they apply
     is_page: bool = False  # for people: left out of the OpenAPI document
     is_at_once: bool = False  # asks neither the ledger nor who comes, so it needs no thread, and waits for none
     is_event: bool = False  # that it was given is recorded: it is given whole, or not at all, so there is no HEAD
