@@ -105,7 +105,7 @@ def test_a_narrow_screen_holds_the_other_snapshots_of_a_run_and_a_wide_one_break
     assert page.locator("text=superseded").is_visible()
     with narrow(page, 320):
         assert page.evaluate("document.documentElement.scrollWidth") <= 320
-    assert set(page.locator("thead th, td.word").evaluate_all(_LINES)) == {1}
+    assert set(page.locator("thead th, td.word, tbody th").evaluate_all(_LINES)) == {1}
 
 
 def test_the_sheet_of_a_lost_worker_fits_the_first_screen_too(visit, ledger):

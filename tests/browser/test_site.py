@@ -196,6 +196,44 @@ def test_the_page_of_a_preview_says_nothing_that_nobody_recorded_and_leads_to_wh
     assert "Approvals needed\nnot reported" in text_of(text(client, addresses.run(runs["imported"], "preview")))
 
 
+def test_a_dry_run_without_a_preview_says_so_and_its_action_leads_to_where_one_is_made(client, ledger):
+    run_id = Maker(ledger).new(dry=True)
+    assert "no preview is recorded yet" in text_of(text(client, addresses.run(run_id)), "decision")
+    preview = addresses.run(run_id, "preview")
+    assert f'href="{addresses.run(run_id, "preparation")}">Make the preview' in text(client, preview)
+    assert "Make the preview" not in text(client, preview, VERA.id)
+
+
+def test_a_dry_run_leads_to_the_form_of_the_restore_that_it_was_tried_for(client, runs):
+    preview = addresses.run(runs["dry_run"], "preview")
+    assert f'href="{addresses.new_like(runs["dry_run"])}"' in text(client, preview)
+    form = text(client, addresses.new_like(runs["dry_run"]))
+    assert 'value="/srv/shop"' in form
+    assert 'name="dry" value="yes">' in form  # it is not a dry run again, unless that is ticked
+    assert "New run that restores the same" not in text(client, preview, VERA.id)
+
+
+def test_no_run_before_is_called_restored_that_may_not_have_been(client, runs):
+    form = text(client, addresses.NEW + "?scope=" + "/".join(HOME))
+    assert "Earlier runs here" in form
+    assert "estored here" not in form
+
+
+@pytest.mark.parametrize("page", ["operation", "evidence"])
+def test_where_nobody_looked_at_the_target_each_page_leads_to_how_that_is_made_up_for(client, runs, page):
+    gap = f'href="{addresses.run(runs["completed_proof_incomplete"], "proof-gap")}"'
+    assert gap in text(client, addresses.run(runs["completed_proof_incomplete"], page))
+    for name in ("completed_with_evidence", "in_progress", "cancelled", "imported"):
+        assert "How evidence is added" not in text(client, addresses.run(runs[name], page))
+
+
+def test_the_way_to_close_a_gap_is_said_where_there_is_one(client, runs):
+    said = text_of(text(client, addresses.run(runs["completed_proof_incomplete"], "proof-gap")))
+    assert f"proofgap evidence collect {runs['completed_proof_incomplete']}" in said
+    for name in ("in_progress", "cancelled", "imported"):
+        assert "proofgap evidence" not in text_of(text(client, addresses.run(runs[name], "proof-gap")))
+
+
 def test_the_page_of_a_preparation_calls_no_step_done_that_nobody_recorded_as_done(client, runs, ledger):
     ledger.import_facts(lines(facts("old-3", "previewed")), ADA)
     for run_id in (runs["cancelled"], "old-3"):

@@ -42,7 +42,7 @@ def preview(record: RunRecord) -> About:
     made = "This is what the plan would do. A preview writes nothing, and proves nothing about the environment."
     parts = (
         Section("What the plan would do", would, ("No preview is recorded." if details.preview is None else made,)),
-        Section("What would be restored", _wanted(record), links=_again(record)),
+        Section("What would be restored", _wanted(record), links=_ways_on(record)),
     )
     return About(record.id, "Preview", "Preview", parts)
 
@@ -55,11 +55,13 @@ def _until(record: RunRecord) -> str | None:
     return words.moment(shown.expires_at_us)
 
 
-def _again(record: RunRecord) -> tuple[Link, ...]:
-    """Lead from a preview that may still be acted on, or was too old to be, to where it is made anew."""
-    if record.status is not RunStatus.PREVIEWED or record.imported:
-        return ()
-    return (Link("Preview again", addresses.run(record.id, "preparation"), Action.PREPARE),)
+def _ways_on(record: RunRecord) -> tuple[Link, ...]:
+    """Lead to where the preview is made, or made anew, and from a dry run to the restore that it was tried for."""
+    label = "Preview again" if record.status is RunStatus.PREVIEWED else "Make the preview"
+    may_move = record.status in _PREPARING and not record.imported
+    made = (Link(label, addresses.run(record.id, "preparation"), Action.PREPARE),) if may_move else ()
+    real = (Link("New run that restores the same", addresses.new_like(record.id), Action.CREATE),)
+    return (*made, *(real if record.is_dry_run else ()))
 
 
 def preparation(record: RunRecord) -> About:

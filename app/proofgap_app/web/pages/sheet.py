@@ -140,8 +140,11 @@ def hint(record: RunRecord, state: DecisionState) -> str | None:
             return f"Reason: {words.NOT_REPORTED if reason is None else words.plain(reason)}"
         case DecisionState.IN_PROGRESS:
             return _progress_hint(record)
+        case DecisionState.NOT_EXECUTED if record.is_dry_run:
+            is_early = record.status in {RunStatus.DRAFT, RunStatus.SCOPED, RunStatus.CHECKED}
+            return f"Dry run: {'no preview is recorded yet' if is_early else 'nothing is ever written'}"
         case _:
-            return "Dry run: nothing is ever written" if record.is_dry_run else None
+            return None
 
 
 def is_blocked(record: RunRecord) -> bool:
