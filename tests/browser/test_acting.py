@@ -135,6 +135,7 @@ def test_where_approvals_are_needed_a_second_person_gives_them_and_the_first_can
     make.fire(run_id, "check", OLGA, plan_digest="p1")
     make.fire(run_id, "preview", OLGA, preview=PreviewFacts(created=1))
     version = record(ledger, run_id).version
+    assert "Waits for 1 approval" in text_of(as_(client, OTTO.id).get(addresses.run(run_id)).body.decode())
     assert "1 approval by other people still missing." in text_of(
         as_(client, OTTO.id).get(addresses.run(run_id, "preview")).body.decode()
     )
@@ -145,6 +146,7 @@ def test_where_approvals_are_needed_a_second_person_gives_them_and_the_first_can
     assert "Do what detail names" not in text_of(refused.body.decode())
     assert send(client, addresses.run(run_id, "approve"), "otto", version=version).status == 303
     assert record(ledger, run_id).details.approvals[0].by == "otto"
+    assert "Waits for" not in text_of(as_(client, OTTO.id).get(addresses.run(run_id)).body.decode())
     assert send(client, addresses.run(run_id, "queue"), "otto", version=version + 1, confirm="strict").status == 303
 
 
@@ -191,6 +193,16 @@ def test_a_run_that_has_ended_is_tried_again_as_a_new_one(client, ledger, runs):
     new = answer.headers["location"].rpartition("/")[2]
     assert (record(ledger, new).details.retry_of, record(ledger, new).status) == (runs["failed"], "draft")
     assert "has ended" in as_(client, "olga").get(addresses.run(runs["failed"], "cancel")).body.decode()
+
+
+def test_a_retry_says_what_it_is_and_leads_to_the_run_that_it_retries(client, ledger, runs):
+    run_id = ledger.retry(runs["needs_review"], ADA).run_id
+    page = as_(client, "ada").get(addresses.run(run_id)).body.decode()
+    assert "Retry of a restore of nightly-2026-11-21.tar.gz into shop</h1>" in page
+    assert f'href="{addresses.run(runs["needs_review"])}">Run that this one retries' in page
+    before = as_(client, "ada").get(addresses.run(runs["needs_review"])).body.decode()
+    assert "etry of a restore" not in before
+    assert "Run that this one retries" not in before
 
 
 def test_whoever_clicks_twice_tries_a_run_again_once(client, runs):

@@ -140,11 +140,26 @@ def hint(record: RunRecord, state: DecisionState) -> str | None:
             return f"Reason: {words.NOT_REPORTED if reason is None else words.plain(reason)}"
         case DecisionState.IN_PROGRESS:
             return _progress_hint(record)
-        case DecisionState.NOT_EXECUTED if record.is_dry_run:
-            is_early = record.status in {RunStatus.DRAFT, RunStatus.SCOPED, RunStatus.CHECKED}
-            return f"Dry run: {'no preview is recorded yet' if is_early else 'nothing is ever written'}"
+        case DecisionState.NOT_EXECUTED:
+            return _preparation_hint(record)
         case _:
             return None
+
+
+def _preparation_hint(record: RunRecord) -> str | None:
+    """Say what is special about a run that is not executed: that it never is, or that it waits for other people."""
+    if record.is_dry_run:
+        is_early = record.status in {RunStatus.DRAFT, RunStatus.SCOPED, RunStatus.CHECKED}
+        return f"Dry run: {'no preview is recorded yet' if is_early else 'nothing is ever written'}"
+    missing = approvals_missing(record)
+    return (
+        f"Waits for {words.amount(missing, 'approval')}" if missing and record.status is RunStatus.PREVIEWED else None
+    )
+
+
+def approvals_missing(record: RunRecord) -> int:
+    """Tell how many other people must still approve a plan."""
+    return max(record.approvals_required - len(record.details.approvals), 0)
 
 
 def is_blocked(record: RunRecord) -> bool:
