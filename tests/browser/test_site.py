@@ -397,6 +397,32 @@ def test_a_filter_that_is_none_is_said_to_be_wrong(client, runs, query):
     assert "Traceback" not in text(client, f"/runs?{query}", status=422)
 
 
+@pytest.mark.parametrize("path", ["/runs?until=9999-12-31", "/audit?since=2256-01-01"])
+def test_a_day_that_is_too_far_ahead_is_said_to_be_so_in_the_words_of_the_form(client, runs, path):
+    name, _, day = path.partition("?")[2].partition("=")
+    said = text_of(text(client, path, status=422))
+    assert f"{name}: '{day}' is none. Write a day, such as 2026-11-21, up to the year 2254." in said
+
+
+def test_an_id_that_was_copied_with_the_spaces_around_it_finds_what_it_names(client, runs):
+    found = text(client, f"/audit?run=%20{runs['failed']}%20&actor=ada+", UDO.id)
+    assert runs["failed"] in text_of(found)
+    assert "No events match." not in found
+
+
+@pytest.mark.parametrize(
+    ("path", "way"),
+    [("/audit/verify", "/audit"), ("/runs/{run}/queue", "/runs/{run}"), ("/runs/nobody/queue", "/runs/nobody")],
+)
+def test_the_address_of_a_form_that_somebody_kept_says_that_there_is_nothing_to_see_and_leads_back(
+    client, runs, path, way
+):
+    page = text(client, path.format(run=runs["failed"]), UDO.id, 405)
+    assert "There is nothing to see at this address" in text_of(page)
+    assert "Nothing was done." in text_of(page)
+    assert f'href="{way.format(run=runs["failed"])}"' in page
+
+
 def test_a_list_without_runs_says_how_to_make_one(client, runs):
     assert "proofgap restore BACKUP --into TARGET" in text_of(text(client, "/runs", SAM.id))
 

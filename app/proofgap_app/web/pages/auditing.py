@@ -24,6 +24,7 @@ from proofgap_app.web.problems import Code, HttpError
 from proofgap_app.web.table import Route, Scope
 from proofgap_app.web.whole import Whole
 from proofgap_store import LogPage
+from proofgap_store.clock import now_us
 
 _HTML = ("text/html",)
 _VERIFY_AGAIN_SECONDS = "10"
@@ -49,7 +50,7 @@ def verify(call: Call) -> Response:
     is_all = call.ledger.audit.is_all(call.actor)  # whoever audits nothing is refused here
     with _alone(call.around.verifying):
         found = call.ledger.verify()
-    return answered("verified.html", frame=frame_anywhere(call), page=audit.verify_page(found, is_all=is_all))
+    return answered("verified.html", frame=frame_anywhere(call), page=audit.verify_page(found, now_us(), is_all=is_all))
 
 
 @contextmanager
