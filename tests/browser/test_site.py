@@ -404,6 +404,14 @@ def test_a_day_that_is_too_far_ahead_is_said_to_be_so_in_the_words_of_the_form(c
     assert f"{name}: '{day}' is none. Write a day, such as 2026-11-21, up to the year 2254." in said
 
 
+def test_an_event_that_records_a_decision_leads_to_that_decision(client, runs):
+    shown = int(re.search(r'data-seq="(\d+)"', text(client, addresses.run(runs["failed"])))[1])
+    for number, is_there in ((shown, True), (1, False)):
+        page = text(client, f"{addresses.AUDIT}/events/{number}")
+        assert ("Show the decision as it was then" in page) is is_there
+    assert f'href="{addresses.decision(runs["failed"], shown)}"' in text(client, f"{addresses.AUDIT}/events/{shown}")
+
+
 def test_an_id_that_was_copied_with_the_spaces_around_it_finds_what_it_names(client, runs):
     found = text(client, f"/audit?run=%20{runs['failed']}%20&actor=ada+", UDO.id)
     assert runs["failed"] in text_of(found)

@@ -61,6 +61,7 @@ class EventPage(NamedTuple):
     payload: tuple[str, ...]
     openings: tuple[Pair, ...]
     run_page: str | None
+    decision_page: str | None  # the decision that the event records, as it was shown
 
 
 class VerifyPage(NamedTuple):
@@ -142,7 +143,16 @@ def event_page(event: LoggedEvent) -> EventPage:
         tuple(text.split("\n")),
         tuple((path, opening.value) for path, opening in sorted(event.openings.items())),
         addresses.run(run) if isinstance(run, str) else None,
+        _decision_page(event),
     )
+
+
+def _decision_page(event: LoggedEvent) -> str | None:
+    match {} if event.is_pruned else event.entry:
+        case {"type": EventType.DECISION_PROJECTED, "run": str(run)}:
+            return addresses.decision(run, event.event_id)
+        case _:
+            return None
 
 
 def _moment(at_us: object) -> str:
