@@ -218,12 +218,13 @@ def test_that_somebody_reviewed_evidence_is_recorded_and_changes_no_decision(cli
     run_id = runs["completed_with_evidence"]
     before, snapshot = record(ledger, run_id), record(ledger, run_id).evidence[0].id
     first = last(ledger)
-    assert send(client, addresses.run(run_id, "review"), snapshot=snapshot, note="looked at all").status == 303
+    answer = send(client, addresses.run(run_id, "review"), snapshot=snapshot, note="looked at all")
+    assert (answer.status, answer.headers["location"].partition("#")[2]) == (303, "reviewed")
     (event,) = log_since(ledger, first)
     assert (event.type, event.data) == ("restore.evidence.reviewed", {"snapshot": snapshot, "verdict": "match"})
     assert "looked at all" not in event.payload
     assert record(ledger, run_id) == before
-    said = text_of(as_(client, "olga").get(addresses.run(run_id, "evidence")).body.decode())
+    said = text_of(as_(client, "olga").get(addresses.run(run_id, "evidence")).body.decode(), "reviewed")
     assert f"audit event {event.event_id}: “looked at all”" in said
     assert ledger.verify().counts == {}
 

@@ -17,6 +17,7 @@ from tests.browser.world import STATES, Maker
 from tests.conformance.lives import ADA, facts, lines
 
 SHEET_BOTTOM_MAX, BUTTON_BOTTOM_MAX = 660, 430
+LISTED_MAX = 100  # the height of a run in the list: two lines, and its id
 PAGE_BYTES_MAX = 30 * 1024
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 EIGHT = (*STATES, "legacy")
@@ -92,6 +93,9 @@ def test_the_longest_names_leave_the_sheet_on_the_first_screen_and_the_record_on
     wanted = RunDetails(backup="/srv/backups/" + "b" * 300, target="/srv/" + "t" * 300, driver="files")
     run_id = make.running(environment=make.elsewhere(), wanted=wanted)
     make.fire(run_id, "fail", end_reason=EndReason.TOOL_ABORTED, note="words " * 600)
+    listed = visit(f"/runs?text={run_id}").locator("tbody tr")
+    assert listed.bounding_box()["height"] <= LISTED_MAX
+    assert "t" * 300 in listed.locator("th a").get_attribute("title")
     _prints_on_one_page(visit(addresses.run(run_id)))
 
 

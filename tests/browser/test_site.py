@@ -11,7 +11,7 @@ from proofgap.access import Role
 from proofgap.audit import EventType
 from proofgap.claims import FORBIDDEN_CLAIMS
 from proofgap.facts import Counts, EndReason
-from proofgap_app.web.pages import addresses
+from proofgap_app.web.pages import addresses, words
 from proofgap_store import Erasure, LogPage, LogQuery
 from proofgap_store import engine as store_engine
 from proofgap_store.documents import DamagedError
@@ -194,6 +194,14 @@ def test_the_page_of_a_preview_says_nothing_that_nobody_recorded_and_leads_to_wh
         assert "May be acted on until\nnot reported" in said
         assert "Preview again" not in said
     assert "Approvals needed\nnot reported" in text_of(text(client, addresses.run(runs["imported"], "preview")))
+
+
+@pytest.mark.parametrize(("expires_at_us", "is_over"), [(1_795_227_587_000_000, True), (4_000_000_000_000_000, False)])
+def test_a_preview_that_is_too_old_to_be_acted_on_says_so(client, ledger, expires_at_us, is_over):
+    run_id = Maker(ledger).previewed(expires_at_us=expires_at_us)
+    said = text_of(text(client, addresses.run(run_id, "preview")))
+    assert f"May be acted on until\n{words.moment(expires_at_us)}" in said
+    assert ("that is over, and it is to be previewed again" in said) is is_over
 
 
 def test_a_dry_run_without_a_preview_says_so_and_its_action_leads_to_where_one_is_made(client, ledger):
@@ -433,6 +441,12 @@ def test_the_address_of_a_form_that_somebody_kept_says_that_there_is_nothing_to_
 
 def test_a_list_without_runs_says_how_to_make_one(client, runs):
     assert "proofgap restore BACKUP --into TARGET" in text_of(text(client, "/runs", SAM.id))
+    assert f'href="{addresses.NEW}"' not in text(client, "/runs", SAM.id)
+
+
+def test_a_list_without_runs_leads_whoever_may_make_one_to_its_form(tmp_path):
+    with open_world(tmp_path) as empty, serving(empty) as client:
+        assert f'as a <a href="{addresses.NEW}">new run</a>' in text(client, "/runs")
 
 
 def test_the_log_is_for_its_auditors(client, runs, ledger):

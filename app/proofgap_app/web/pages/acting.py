@@ -143,9 +143,8 @@ def review_evidence(call: Call) -> Response:
         if snapshot.status is not SnapshotStatus.ACTIVE:
             return too_late(call, around, overtaken.of_snapshot(around.record, snapshot, sent.note))
         call.ledger.desk.review(snapshot.id, call.actor, note=_note(sent))
-        return RedirectResponse(
-            addresses.with_query(addresses.run(run_id, "evidence"), snapshot=snapshot.id), HTTPStatus.SEE_OTHER
-        )
+        page = addresses.with_query(addresses.run(run_id, "evidence"), snapshot=snapshot.id)
+        return RedirectResponse(f"{page}#reviewed", HTTPStatus.SEE_OTHER)
 
     def form(record: RunRecord) -> forms.Form:
         return forms.review(record, _snapshot(record, form_fields(call).get("snapshot", "")))

@@ -102,7 +102,9 @@ def proof_gap(call: Call) -> Response:
 def preview(call: Call) -> Response:
     """Show what the plan would do."""
     around = _around(call)
-    return _about(call, around, preparing.preview(around.record)._replace(forms=tuple(forms.of_preview(around))))
+    return _about(
+        call, around, preparing.preview(around.record, now_us())._replace(forms=tuple(forms.of_preview(around)))
+    )
 
 
 def preparation(call: Call) -> Response:

@@ -49,6 +49,7 @@ class Row(NamedTuple):
     page: str
     run_id: str
     title: str
+    full_title: str
     scope: str
     state: DecisionState
     status: str
@@ -188,6 +189,7 @@ def _row(listed: ListedRun) -> Row:
         page=addresses.run(record.id),
         run_id=record.id,
         title=title(record, words.last_part),
+        full_title=title(record, str),
         scope=f"{record.workspace} / {record.environment}",
         state=decision.state,
         status=decision.status,
