@@ -196,6 +196,19 @@ def test_the_page_of_a_preview_says_nothing_that_nobody_recorded_and_leads_to_wh
     assert "Approvals needed\nnot reported" in text_of(text(client, addresses.run(runs["imported"], "preview")))
 
 
+@pytest.mark.parametrize(
+    ("result", "found"), [("passed", None), ("failed", "Found: mismatch"), ("skipped", "Found: inconclusive")]
+)
+def test_evidence_that_is_no_match_is_said_to_be_beside_the_action_to_who_may_see_it(client, ledger, result, found):
+    make = Maker(ledger)
+    run_id = make.running(environment=make.elsewhere())
+    make.fire(run_id, "complete", exit_code=0)
+    make.prove(run_id, result)
+    said = text_of(text(client, addresses.run(run_id)), "decision")
+    assert "Completed with evidence available" in said
+    assert re.findall("Found: .*", said) == ([] if found is None else [found])
+
+
 @pytest.mark.parametrize(("expires_at_us", "is_over"), [(1_795_227_587_000_000, True), (4_000_000_000_000_000, False)])
 def test_a_preview_that_is_too_old_to_be_acted_on_says_so(client, ledger, expires_at_us, is_over):
     run_id = Maker(ledger).previewed(expires_at_us=expires_at_us)

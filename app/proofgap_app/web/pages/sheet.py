@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from proofgap.facts import TERMINAL_RUN_STATUSES, EndReason, OperationOutcome, RunStatus
-from proofgap.records import RunRecord
+from proofgap.records import RunRecord, Verdict
 from proofgap.secret import redacted
 from proofgap.wording import DecisionState
 from proofgap_app.held import STILL_HELD, how_to_release
@@ -102,7 +102,7 @@ def sheet(shown: Shown, came_from: str | None, *, is_past: bool = False) -> Shee
         impact=decision.impact,
         action=decision.primary_next_action,
         action_page=addresses.run(record.id, PAGE_OF_ACTION[decision.primary_next_action]),
-        hint=None if is_past else hint(record, decision.state),
+        hint=None if is_past else hint(shown),
         note=_note(shown),
         attention=None if decision.attention is None else words.plain(decision.attention),
         held=facts.Line(STILL_HELD, how_to_release(f"{record.workspace}/{record.environment}"))
@@ -129,10 +129,10 @@ def _note(shown: Shown) -> str | None:
     return words.short(redacted(shown.note), _NOTE_SHOWN_MAX)
 
 
-def hint(record: RunRecord, state: DecisionState) -> str | None:
-    """Say beside the action what it is about, where the record knows: the blocker, the reason of a failure."""
-    reason = record.details.end_reason
-    match state:
+def hint(shown: Shown) -> str | None:
+    """Say beside the action what it is about, where the record knows: the blocker, a reason to fail, evidence that is no match."""
+    record, reason = shown.record, shown.record.details.end_reason
+    match shown.decision.state:
         case DecisionState.BLOCKED_OR_CANCELLED:
             kind = "Blocked" if is_blocked(record) else "Cancelled"
             return f"{kind}: {words.NOT_REPORTED if reason is None else words.plain(reason)}"
@@ -140,10 +140,19 @@ def hint(record: RunRecord, state: DecisionState) -> str | None:
             return f"Reason: {words.NOT_REPORTED if reason is None else words.plain(reason)}"
         case DecisionState.IN_PROGRESS:
             return _progress_hint(record)
+        case DecisionState.COMPLETED_WITH_EVIDENCE:
+            return _evidence_hint(shown)
         case DecisionState.NOT_EXECUTED:
             return _preparation_hint(record)
         case _:
             return None
+
+
+def _evidence_hint(shown: Shown) -> str | None:
+    """Say what was found, unless it is a match: available evidence is not to be taken for a good finding."""
+    snapshot = facts.seen_snapshot(shown)
+    verdict = None if snapshot is None else snapshot.details.verdict
+    return None if verdict is Verdict.MATCH else f"Found: {verdict or words.NOT_REPORTED}"
 
 
 def _preparation_hint(record: RunRecord) -> str | None:
