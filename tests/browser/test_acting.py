@@ -10,7 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 
 from proofgap.claims import FORBIDDEN_CLAIMS
 from proofgap.errors import RefusedError
-from proofgap.facts import RunEvent
+from proofgap.facts import EndReason, RunEvent
 from proofgap.records import PreviewFacts, RunDetails
 from proofgap_app.web.pages import addresses
 from proofgap_app.web.site_settings import SignIn
@@ -193,6 +193,17 @@ def test_a_run_that_has_ended_is_tried_again_as_a_new_one(client, ledger, runs):
     new = answer.headers["location"].rpartition("/")[2]
     assert (record(ledger, new).details.retry_of, record(ledger, new).status) == (runs["failed"], "draft")
     assert "has ended" in as_(client, "olga").get(addresses.run(runs["failed"], "cancel")).body.decode()
+
+
+def test_a_run_that_was_stopped_on_request_says_so_beside_its_action_and_others_state_no_reason(client, ledger, runs):
+    make = Maker(ledger)
+    run_id = make.running(environment=make.elsewhere())
+    make.fire(run_id, "request_cancel")
+    make.fire(run_id, "complete_partially", end_reason=EndReason.CANCEL_REQUESTED)
+    page = as_(client, "ada").get(addresses.run(run_id)).body.decode()
+    assert "Reason: cancel requested" in text_of(page, "decision")
+    other = as_(client, "ada").get(addresses.run(runs["needs_review"])).body.decode()
+    assert "Reason:" not in text_of(other, "decision")
 
 
 def test_a_retry_says_what_it_is_and_leads_to_the_run_that_it_retries(client, ledger, runs):

@@ -8,7 +8,7 @@ import re
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from proofgap.facts import EndReason
+from proofgap.facts import Counts, EndReason
 from proofgap.records import Machine, RunDetails
 from proofgap_app.web.pages import addresses
 from tests.browser.conftest import arriving, narrow
@@ -110,6 +110,22 @@ def test_a_narrow_screen_holds_the_other_snapshots_of_a_run_and_a_wide_one_break
     with narrow(page, 320):
         assert page.evaluate("document.documentElement.scrollWidth") <= 320
     assert set(page.locator("thead th, td.word, tbody th").evaluate_all(_LINES)) == {1}
+
+
+def test_what_was_not_applied_is_hollow_on_the_bar_as_beside_it_and_not_like_what_was(visit, ledger):
+    make = Maker(ledger)
+    run_id = make.running(environment=make.elsewhere())
+    counts = Counts(total=5000, succeeded=1000, non_applied=4000)
+    make.fire(run_id, "complete_partially", end_reason=EndReason.CANCEL_REQUESTED, counts=counts)
+    page = visit(addresses.run(run_id))
+    for colours in ("light", "dark"):
+        page.emulate_media(color_scheme=colours)
+        fill = {
+            kind: page.locator(f".bar .{kind}").evaluate("e => getComputedStyle(e).fill")
+            for kind in ("succeeded", "non_applied")
+        }
+        around = page.locator(".sheet").evaluate("e => getComputedStyle(e).backgroundColor")
+        assert fill["non_applied"] == around != fill["succeeded"]
 
 
 def test_the_sheet_of_a_lost_worker_fits_the_first_screen_too(visit, ledger):

@@ -130,22 +130,29 @@ def _note(shown: Shown) -> str | None:
 
 
 def hint(shown: Shown) -> str | None:
-    """Say beside the action what it is about, where the record knows: the blocker, a reason to fail, evidence that is no match."""
-    record, reason = shown.record, shown.record.details.end_reason
+    """Say beside the action what it is about, where the record knows: the blocker, why it ended so, evidence that is no match."""
     match shown.decision.state:
-        case DecisionState.BLOCKED_OR_CANCELLED:
-            kind = "Blocked" if is_blocked(record) else "Cancelled"
-            return f"{kind}: {words.NOT_REPORTED if reason is None else words.plain(reason)}"
-        case DecisionState.FAILED:
-            return f"Reason: {words.NOT_REPORTED if reason is None else words.plain(reason)}"
+        case DecisionState.BLOCKED_OR_CANCELLED | DecisionState.FAILED | DecisionState.NEEDS_REVIEW as state:
+            return _reason_hint(shown.record, state)
         case DecisionState.IN_PROGRESS:
-            return _progress_hint(record)
+            return _progress_hint(shown.record)
         case DecisionState.COMPLETED_WITH_EVIDENCE:
             return _evidence_hint(shown)
         case DecisionState.NOT_EXECUTED:
-            return _preparation_hint(record)
+            return _preparation_hint(shown.record)
         case _:
             return None
+
+
+def _reason_hint(record: RunRecord, state: DecisionState) -> str | None:
+    """Say why a run ended as it did; of one whose items tell that, only what was stated."""
+    stated = record.details.end_reason
+    if stated is None and state is DecisionState.NEEDS_REVIEW:
+        return None
+    kind = "Reason"
+    if state is DecisionState.BLOCKED_OR_CANCELLED:
+        kind = "Blocked" if is_blocked(record) else "Cancelled"
+    return f"{kind}: {words.NOT_REPORTED if stated is None else words.plain(stated)}"
 
 
 def _evidence_hint(shown: Shown) -> str | None:
