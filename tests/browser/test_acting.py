@@ -10,7 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 
 from proofgap.claims import FORBIDDEN_CLAIMS
 from proofgap.errors import RefusedError
-from proofgap.facts import RunEvent
+from proofgap.facts import EndReason, RunEvent
 from proofgap.records import PreviewFacts, RunDetails
 from proofgap_app.web.pages import addresses
 from proofgap_app.web.site_settings import SignIn
@@ -135,6 +135,7 @@ def test_where_approvals_are_needed_a_second_person_gives_them_and_the_first_can
     make.fire(run_id, "check", OLGA, plan_digest="p1")
     make.fire(run_id, "preview", OLGA, preview=PreviewFacts(created=1))
     version = record(ledger, run_id).version
+    assert "Waits for 1 approval" in text_of(as_(client, OTTO.id).get(addresses.run(run_id)).body.decode())
     assert "1 approval by other people still missing." in text_of(
         as_(client, OTTO.id).get(addresses.run(run_id, "preview")).body.decode()
     )
@@ -145,6 +146,7 @@ def test_where_approvals_are_needed_a_second_person_gives_them_and_the_first_can
     assert "Do what detail names" not in text_of(refused.body.decode())
     assert send(client, addresses.run(run_id, "approve"), "otto", version=version).status == 303
     assert record(ledger, run_id).details.approvals[0].by == "otto"
+    assert "Waits for" not in text_of(as_(client, OTTO.id).get(addresses.run(run_id)).body.decode())
     assert send(client, addresses.run(run_id, "queue"), "otto", version=version + 1, confirm="strict").status == 303
 
 
@@ -193,6 +195,27 @@ def test_a_run_that_has_ended_is_tried_again_as_a_new_one(client, ledger, runs):
     assert "has ended" in as_(client, "olga").get(addresses.run(runs["failed"], "cancel")).body.decode()
 
 
+def test_a_run_that_was_stopped_on_request_says_so_beside_its_action_and_others_state_no_reason(client, ledger, runs):
+    make = Maker(ledger)
+    run_id = make.running(environment=make.elsewhere())
+    make.fire(run_id, "request_cancel")
+    make.fire(run_id, "complete_partially", end_reason=EndReason.CANCEL_REQUESTED)
+    page = as_(client, "ada").get(addresses.run(run_id)).body.decode()
+    assert "Reason: cancel requested" in text_of(page, "decision")
+    other = as_(client, "ada").get(addresses.run(runs["needs_review"])).body.decode()
+    assert "Reason:" not in text_of(other, "decision")
+
+
+def test_a_retry_says_what_it_is_and_leads_to_the_run_that_it_retries(client, ledger, runs):
+    run_id = ledger.retry(runs["needs_review"], ADA).run_id
+    page = as_(client, "ada").get(addresses.run(run_id)).body.decode()
+    assert "Retry of a restore of nightly-2026-11-21.tar.gz into shop</h1>" in page
+    assert f'href="{addresses.run(runs["needs_review"])}">Run that this one retries' in page
+    before = as_(client, "ada").get(addresses.run(runs["needs_review"])).body.decode()
+    assert "etry of a restore" not in before
+    assert "Run that this one retries" not in before
+
+
 def test_whoever_clicks_twice_tries_a_run_again_once(client, runs):
     path = addresses.run(runs["failed"], "retry")
     first, again, anew = (
@@ -206,12 +229,13 @@ def test_that_somebody_reviewed_evidence_is_recorded_and_changes_no_decision(cli
     run_id = runs["completed_with_evidence"]
     before, snapshot = record(ledger, run_id), record(ledger, run_id).evidence[0].id
     first = last(ledger)
-    assert send(client, addresses.run(run_id, "review"), snapshot=snapshot, note="looked at all").status == 303
+    answer = send(client, addresses.run(run_id, "review"), snapshot=snapshot, note="looked at all")
+    assert (answer.status, answer.headers["location"].partition("#")[2]) == (303, "reviewed")
     (event,) = log_since(ledger, first)
     assert (event.type, event.data) == ("restore.evidence.reviewed", {"snapshot": snapshot, "verdict": "match"})
     assert "looked at all" not in event.payload
     assert record(ledger, run_id) == before
-    said = text_of(as_(client, "olga").get(addresses.run(run_id, "evidence")).body.decode())
+    said = text_of(as_(client, "olga").get(addresses.run(run_id, "evidence")).body.decode(), "reviewed")
     assert f"audit event {event.event_id}: “looked at all”" in said
     assert ledger.verify().counts == {}
 

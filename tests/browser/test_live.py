@@ -10,7 +10,7 @@ from proofgap.facts import ItemResult, RunEvent
 from proofgap.records import Item
 from proofgap_app.web.pages import addresses
 from proofgap_store import NewRun
-from tests.browser.world import Maker
+from tests.browser.world import Maker, items
 from tests.conformance.lives import ADA, HOME
 
 FAILED = "Restore failed"
@@ -79,6 +79,23 @@ def test_a_report_that_changes_no_label_is_shown_and_not_announced(visit, moving
     ledger.fire(run_id, RunEvent.REPORT, ADA, items=[Item(key="a", result=ItemResult.SUCCEEDED)])
     expect(page.get_by_text("1 of 48 items so far")).to_be_visible()
     assert page.locator("#announce").inner_text() == ""
+
+
+def test_the_progress_of_an_operation_is_live_and_keeps_the_focus(visit, moving, ledger):
+    make = Maker(ledger)
+    run_id = make.running(environment=make.elsewhere())
+    page = visit(addresses.run(run_id, "operation"), live=True)
+    expect(page.locator("#live")).to_have_text("Live")
+    page.get_by_role("link", name="Evidence").focus()
+    ledger.fire(run_id, RunEvent.REPORT, ADA, items=items(0, 0, 7))
+    expect(page.locator("main")).to_contain_text("7 of 48 items reported")
+    expect(page.get_by_role("link", name="Evidence")).to_be_focused()
+    make.fire(run_id, "complete_partially", exit_code=3)
+    expect(page.locator("main")).to_contain_text("partially succeeded")
+    expect(page.get_by_role("link", name="Stop this run")).to_have_count(0)
+    expect(page.get_by_role("link", name="How evidence is added")).to_have_count(1)
+    make.prove(run_id)
+    expect(page.get_by_role("link", name="How evidence is added")).to_have_count(0)
 
 
 def test_a_lost_stream_is_said_in_words_and_the_sheet_stays(visit, moving):

@@ -8,7 +8,7 @@ import re
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from proofgap.facts import EndReason
+from proofgap.facts import Counts, EndReason
 from proofgap.records import Machine, RunDetails
 from proofgap_app.web.pages import addresses
 from tests.browser.conftest import arriving, narrow
@@ -17,6 +17,7 @@ from tests.browser.world import STATES, Maker
 from tests.conformance.lives import ADA, facts, lines
 
 SHEET_BOTTOM_MAX, BUTTON_BOTTOM_MAX = 660, 430
+LISTED_MAX = 100  # the height of a run in the list: two lines, and its id
 PAGE_BYTES_MAX = 30 * 1024
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 EIGHT = (*STATES, "legacy")
@@ -92,6 +93,9 @@ def test_the_longest_names_leave_the_sheet_on_the_first_screen_and_the_record_on
     wanted = RunDetails(backup="/srv/backups/" + "b" * 300, target="/srv/" + "t" * 300, driver="files")
     run_id = make.running(environment=make.elsewhere(), wanted=wanted)
     make.fire(run_id, "fail", end_reason=EndReason.TOOL_ABORTED, note="words " * 600)
+    listed = visit(f"/runs?text={run_id}").locator("tbody tr")
+    assert listed.bounding_box()["height"] <= LISTED_MAX
+    assert "t" * 300 in listed.locator("th a").get_attribute("title")
     _prints_on_one_page(visit(addresses.run(run_id)))
 
 
@@ -105,7 +109,23 @@ def test_a_narrow_screen_holds_the_other_snapshots_of_a_run_and_a_wide_one_break
     assert page.locator("text=superseded").is_visible()
     with narrow(page, 320):
         assert page.evaluate("document.documentElement.scrollWidth") <= 320
-    assert set(page.locator("thead th, td.word").evaluate_all(_LINES)) == {1}
+    assert set(page.locator("thead th, td.word, tbody th").evaluate_all(_LINES)) == {1}
+
+
+def test_what_was_not_applied_is_hollow_on_the_bar_as_beside_it_and_not_like_what_was(visit, ledger):
+    make = Maker(ledger)
+    run_id = make.running(environment=make.elsewhere())
+    counts = Counts(total=5000, succeeded=1000, non_applied=4000)
+    make.fire(run_id, "complete_partially", end_reason=EndReason.CANCEL_REQUESTED, counts=counts)
+    page = visit(addresses.run(run_id))
+    for colours in ("light", "dark"):
+        page.emulate_media(color_scheme=colours)
+        fill = {
+            kind: page.locator(f".bar .{kind}").evaluate("e => getComputedStyle(e).fill")
+            for kind in ("succeeded", "non_applied")
+        }
+        around = page.locator(".sheet").evaluate("e => getComputedStyle(e).backgroundColor")
+        assert fill["non_applied"] == around != fill["succeeded"]
 
 
 def test_the_sheet_of_a_lost_worker_fits_the_first_screen_too(visit, ledger):

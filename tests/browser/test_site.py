@@ -11,7 +11,7 @@ from proofgap.access import Role
 from proofgap.audit import EventType
 from proofgap.claims import FORBIDDEN_CLAIMS
 from proofgap.facts import Counts, EndReason
-from proofgap_app.web.pages import addresses
+from proofgap_app.web.pages import addresses, words
 from proofgap_store import Erasure, LogPage, LogQuery
 from proofgap_store import engine as store_engine
 from proofgap_store.documents import DamagedError
@@ -196,6 +196,65 @@ def test_the_page_of_a_preview_says_nothing_that_nobody_recorded_and_leads_to_wh
     assert "Approvals needed\nnot reported" in text_of(text(client, addresses.run(runs["imported"], "preview")))
 
 
+@pytest.mark.parametrize(
+    ("result", "found"), [("passed", None), ("failed", "Found: mismatch"), ("skipped", "Found: inconclusive")]
+)
+def test_evidence_that_is_no_match_is_said_to_be_beside_the_action_to_who_may_see_it(client, ledger, result, found):
+    make = Maker(ledger)
+    run_id = make.running(environment=make.elsewhere())
+    make.fire(run_id, "complete", exit_code=0)
+    make.prove(run_id, result)
+    said = text_of(text(client, addresses.run(run_id)), "decision")
+    assert "Completed with evidence available" in said
+    assert re.findall("Found: .*", said) == ([] if found is None else [found])
+
+
+@pytest.mark.parametrize(("expires_at_us", "is_over"), [(1_795_227_587_000_000, True), (4_000_000_000_000_000, False)])
+def test_a_preview_that_is_too_old_to_be_acted_on_says_so(client, ledger, expires_at_us, is_over):
+    run_id = Maker(ledger).previewed(expires_at_us=expires_at_us)
+    said = text_of(text(client, addresses.run(run_id, "preview")))
+    assert f"May be acted on until\n{words.moment(expires_at_us)}" in said
+    assert ("that is over, and it is to be previewed again" in said) is is_over
+
+
+def test_a_dry_run_without_a_preview_says_so_and_its_action_leads_to_where_one_is_made(client, ledger):
+    run_id = Maker(ledger).new(dry=True)
+    assert "no preview is recorded yet" in text_of(text(client, addresses.run(run_id)), "decision")
+    preview = addresses.run(run_id, "preview")
+    assert f'href="{addresses.run(run_id, "preparation")}">Make the preview' in text(client, preview)
+    assert "Make the preview" not in text(client, preview, VERA.id)
+
+
+def test_a_dry_run_leads_to_the_form_of_the_restore_that_it_was_tried_for(client, runs):
+    preview = addresses.run(runs["dry_run"], "preview")
+    assert f'href="{addresses.new_like(runs["dry_run"])}"' in text(client, preview)
+    form = text(client, addresses.new_like(runs["dry_run"]))
+    assert 'value="/srv/shop"' in form
+    assert 'name="dry" value="yes">' in form  # it is not a dry run again, unless that is ticked
+    assert "New run that restores the same" not in text(client, preview, VERA.id)
+
+
+def test_no_run_before_is_called_restored_that_may_not_have_been(client, runs):
+    form = text(client, addresses.NEW + "?scope=" + "/".join(HOME))
+    assert "Earlier runs here" in form
+    assert "estored here" not in form
+
+
+@pytest.mark.parametrize("page", ["operation", "evidence"])
+def test_where_nobody_looked_at_the_target_each_page_leads_to_how_that_is_made_up_for(client, runs, page):
+    gap = f'href="{addresses.run(runs["completed_proof_incomplete"], "proof-gap")}"'
+    assert gap in text(client, addresses.run(runs["completed_proof_incomplete"], page))
+    for name in ("completed_with_evidence", "in_progress", "cancelled", "imported"):
+        assert "How evidence is added" not in text(client, addresses.run(runs[name], page))
+
+
+def test_the_way_to_close_a_gap_is_said_where_there_is_one(client, runs):
+    said = text_of(text(client, addresses.run(runs["completed_proof_incomplete"], "proof-gap")))
+    assert f"proofgap evidence collect {runs['completed_proof_incomplete']}" in said
+    for name in ("in_progress", "cancelled", "imported"):
+        assert "proofgap evidence" not in text_of(text(client, addresses.run(runs[name], "proof-gap")))
+
+
 def test_the_page_of_a_preparation_calls_no_step_done_that_nobody_recorded_as_done(client, runs, ledger):
     ledger.import_facts(lines(facts("old-3", "previewed")), ADA)
     for run_id in (runs["cancelled"], "old-3"):
@@ -359,8 +418,48 @@ def test_a_filter_that_is_none_is_said_to_be_wrong(client, runs, query):
     assert "Traceback" not in text(client, f"/runs?{query}", status=422)
 
 
+@pytest.mark.parametrize("path", ["/runs?until=9999-12-31", "/audit?since=2256-01-01"])
+def test_a_day_that_is_too_far_ahead_is_said_to_be_so_in_the_words_of_the_form(client, runs, path):
+    name, _, day = path.partition("?")[2].partition("=")
+    said = text_of(text(client, path, status=422))
+    assert f"{name}: '{day}' is none. Write a day, such as 2026-11-21, up to the year 2254." in said
+
+
+def test_an_event_that_records_a_decision_leads_to_that_decision(client, runs):
+    shown = int(re.search(r'data-seq="(\d+)"', text(client, addresses.run(runs["failed"])))[1])
+    for number, is_there in ((shown, True), (1, False)):
+        page = text(client, f"{addresses.AUDIT}/events/{number}")
+        assert ("Show the decision as it was then" in page) is is_there
+    assert f'href="{addresses.decision(runs["failed"], shown)}"' in text(client, f"{addresses.AUDIT}/events/{shown}")
+
+
+def test_an_id_that_was_copied_with_the_spaces_around_it_finds_what_it_names(client, runs):
+    found = text(client, f"/audit?run=%20{runs['failed']}%20&actor=ada+", UDO.id)
+    assert runs["failed"] in text_of(found)
+    assert "No events match." not in found
+
+
+@pytest.mark.parametrize(
+    ("path", "way"),
+    [("/audit/verify", "/audit"), ("/runs/{run}/queue", "/runs/{run}"), ("/runs/nobody/queue", "/runs/nobody")],
+)
+def test_the_address_of_a_form_that_somebody_kept_says_that_there_is_nothing_to_see_and_leads_back(
+    client, runs, path, way
+):
+    page = text(client, path.format(run=runs["failed"]), UDO.id, 405)
+    assert "There is nothing to see at this address" in text_of(page)
+    assert "Nothing was done." in text_of(page)
+    assert f'href="{way.format(run=runs["failed"])}"' in page
+
+
 def test_a_list_without_runs_says_how_to_make_one(client, runs):
     assert "proofgap restore BACKUP --into TARGET" in text_of(text(client, "/runs", SAM.id))
+    assert f'href="{addresses.NEW}"' not in text(client, "/runs", SAM.id)
+
+
+def test_a_list_without_runs_leads_whoever_may_make_one_to_its_form(tmp_path):
+    with open_world(tmp_path) as empty, serving(empty) as client:
+        assert f'as a <a href="{addresses.NEW}">new run</a>' in text(client, "/runs")
 
 
 def test_the_log_is_for_its_auditors(client, runs, ledger):

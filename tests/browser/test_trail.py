@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from proofgap.audit import EventType
 from proofgap.findings import Code, Finding, Verdict
-from proofgap_app.web.pages import audit, trail
+from proofgap_app.web.pages import audit, trail, words
 from proofgap_store import HistoryEvent, Opening, Verification
 
 MOVED = {"subject": "x", "event": "queue", "source": "previewed", "target": "queued", "details": {}}
@@ -83,9 +83,12 @@ def test_findings_of_a_verification_are_told_with_their_place_and_meaning():
         verdict=next(iter(Verdict)), anchor="a", unseen="b", events=9,
         size=8, root="ab", checkpoint=None, pruned_before=0, since=0, counts={code: 3}, findings=(finding,),
     )  # fmt: skip
-    page = audit.verify_page(found, is_all=True)
-    assert page.findings == ((code, f"{code.meaning.says}: it is not. {code.meaning.hint}", "event 7, stream run/x"),)
+    page = audit.verify_page(found, 1_795_227_587_000_000, is_all=True)
+    assert ("Ended", "21 Nov 2026, 02:19:47 UTC") in page.pairs
+    assert page.findings == (
+        (code, f"{words.sentence(code.meaning.says)}: it is not. {code.meaning.hint}", "event 7, stream run/x"),
+    )
     assert page.more == 2
-    (told,) = audit.verify_page(found, is_all=False).findings
+    (told,) = audit.verify_page(found, 0, is_all=False).findings
     assert (told[0], told[2]) == (code, "")
     assert "it is not" not in told[1]

@@ -6,6 +6,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from proofgap.audit import Actor
 from proofgap.facts import Counts, EndReason, ItemResult, RunEvent, SnapshotEvent
 from proofgap.records import Check, CheckResult, Item, Level, PreviewFacts, RunDetails
@@ -60,12 +62,13 @@ class Maker:
         note = given.pop("note", None)
         self.ledger.fire(run_id, RunEvent(event), actor, given=RunDetails(**given), note=note)
 
-    def previewed(self, **new: Any) -> str:
-        """Lead a run to its preview."""
+    def previewed(self, expires_at_us: int | None = None, **new: Any) -> str:
+        """Lead a run to its preview, which may be acted on for as long as is said."""
         run_id = self.new(**new)
         self.fire(run_id, "scope", selected=48)
         self.ledger.fire(run_id, RunEvent.CHECK, ADA, given=_PLAN)
-        self.ledger.fire(run_id, RunEvent.PREVIEW, ADA, given=_PREVIEW)
+        shown = replace(_PREVIEW, preview=replace(_PREVIEW.preview, expires_at_us=expires_at_us))
+        self.ledger.fire(run_id, RunEvent.PREVIEW, ADA, given=shown)
         return run_id
 
     def running(self, **new: Any) -> str:

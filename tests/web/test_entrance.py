@@ -55,6 +55,18 @@ def test_a_link_signs_in_once_and_leads_to_the_page_that_was_wanted(site, ledger
     assert 404 == site.get(f"/sign-in?token={link.secret}").status
 
 
+def test_a_link_that_is_spent_is_said_to_be_and_how_another_is_had_without_ending_the_server(site, ledger):
+    link = ledger.sessions.offer(ADA, HOUR)
+    site.get(f"/sign-in?token={link.secret}")
+    spent, none = site.get(f"/sign-in?token={link.secret}").body.decode(), site.get("/sign-in").body.decode()
+    assert "This link is not good, or not any more" in spent
+    assert "This link is not good" not in none
+    for page in (spent, none):
+        assert f"proofgap token link --origin http://127.0.0.1:{site.port}" in page
+        assert "top it" not in page
+    assert link.secret not in spent
+
+
 def test_whoever_only_looks_at_a_link_does_not_use_it_up(site, ledger):
     link = ledger.sessions.offer(ADA, HOUR)
     assert 200 == site.send("HEAD", f"/sign-in?token={link.secret}").status

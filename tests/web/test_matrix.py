@@ -71,8 +71,8 @@ PAGES = {
     **{("GET", f"/runs/{{run}}/{page}"): OF_RUN for page in (
         *("items", "evidence", "operation", "failure", "blocker", "proof-gap", "preview", "preparation"),
     )},
-    ("GET", "/runs/{run}/cancel"): OF_RUN,
-    ("GET", "/runs/{run}/retry"): OF_RUN,
+    ("GET", "/runs/{run}/cancel"): "200 200 200 403 403 404 404 401",
+    ("GET", "/runs/{run}/retry"): "200 200 200 403 403 404 404 401",
     ("POST", "/runs/{run}/prepare"): "422 422 422 403 403 404 404 401",  # the run does not say what is restored
     ("POST", "/runs/{run}/queue"): "303 303 303 403 403 404 404 401",
     ("POST", "/runs/{run}/approve"): "409 409 403 403 403 404 404 401",  # its preview names no plan

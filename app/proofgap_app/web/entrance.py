@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from starlette.responses import RedirectResponse, Response
 
+from proofgap.errors import NotFoundError
 from proofgap.facts import Struct
 from proofgap_app.web import pages
 from proofgap_app.web.calls import Call
@@ -31,18 +32,16 @@ class Arrival(Struct):
 
 
 def sign_in(call: Call, query: Arrival) -> Response:
-    """Begin a session by a link; without one, show the ways to sign in.
-
-    Raises:
-        NotFoundError: the link is not good, or not any more.
-
-    """
+    """Begin a session by a link; without one that is good, show the ways to sign in."""
     wanted = local(query.next)
     if query.token is None or call.request.method == "HEAD":  # whoever only looks uses no link up
         return pages.sign_in_page(call, wanted)
     if "prefetch" in (call.header("sec-purpose") or call.header("purpose") or ""):
         raise HttpError(Code.MALFORMED_REQUEST, "A link that is good once is not fetched before somebody wants it.")
-    entrance = call.ledger.sessions.begin_by_link(query.token, call.settings.session_seconds_max)
+    try:
+        entrance = call.ledger.sessions.begin_by_link(query.token, call.settings.session_seconds_max)
+    except NotFoundError:
+        return pages.sign_in_page(call, wanted, HTTPStatus.NOT_FOUND)
     return let_in(call, entrance, wanted)
 
 

@@ -8,6 +8,7 @@ in, and every rule of the product: what a run means is `proofgap.decision`, what
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -44,6 +45,15 @@ def error_page(
     return page
 
 
-def sign_in_page(call: Call, wanted: str) -> Response:
-    """Give the page that says how to sign in; ``wanted`` is where to go then."""
-    return answered("sign_in.html", frame=None, wanted=wanted, provider=call.settings.sign_in)
+def sign_in_page(call: Call, wanted: str, status: HTTPStatus = HTTPStatus.OK) -> Response:
+    """Give the page that says how to sign in; ``wanted`` is where to go then, and 404 that the link of whoever comes is none."""
+    settings, is_spent = call.settings, status is HTTPStatus.NOT_FOUND
+    return answered(
+        "sign_in.html",
+        status,
+        frame=None,
+        wanted=wanted,
+        provider=settings.sign_in,
+        is_spent=is_spent,
+        origin=settings.origin,
+    )

@@ -41,6 +41,14 @@ class Section(NamedTuple):
     commands: tuple[str, ...] = ()
 
 
+class News(NamedTuple):
+    """Where a page hears that its run moved, up to which event it shows that, and when it was made."""
+
+    stream: str
+    upto: int
+    clock: str
+
+
 class About(NamedTuple):
     """A page about one run: what it is called, where in the run it is, and its parts."""
 
@@ -49,6 +57,7 @@ class About(NamedTuple):
     here: str
     sections: tuple[Section, ...]
     forms: tuple[Form, ...] = ()
+    news: News | None = None  # of a page that is live
 
     def followed_by(self, roles: frozenset[Role]) -> About:
         """Give the page with those links only that somebody with these roles may follow."""

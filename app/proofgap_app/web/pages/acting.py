@@ -7,6 +7,7 @@ one comes back (`answering`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from http import HTTPStatus
 
 from starlette.responses import RedirectResponse, Response
@@ -89,8 +90,7 @@ def reject_plan(call: Call) -> Response:
 
 def ask_cancel(call: Call) -> Response:
     """Ask whether a run is to be cancelled."""
-    around = call.ledger.desk.around(run_named(call), call.actor.id)
-    return asked(call, around, "Cancel", forms.cancel(around.record))
+    return _whether(call, Action.PREPARE, "Cancel", forms.cancel)
 
 
 def cancel_run(call: Call) -> Response:
@@ -121,8 +121,14 @@ def _stopped(call: Call, run_id: str, sent: Sent) -> Response:
 
 def ask_retry(call: Call) -> Response:
     """Ask whether a run is to be tried again."""
+    return _whether(call, Action.CREATE, "Retry", forms.retry)
+
+
+def _whether(call: Call, asks: Action, here: str, form: Callable[[RunRecord], forms.Form | None]) -> Response:
+    """Give a form to somebody who may send it; whoever may not is told so before they fill it in."""
     around = call.ledger.desk.around(run_named(call), call.actor.id)
-    return asked(call, around, "Retry", forms.retry(around.record))
+    call.ledger.access.demand(asks, (around.record.workspace, around.record.environment), call.actor)
+    return asked(call, around, here, form(around.record))
 
 
 def retry_run(call: Call) -> Response:
@@ -143,9 +149,8 @@ def review_evidence(call: Call) -> Response:
         if snapshot.status is not SnapshotStatus.ACTIVE:
             return too_late(call, around, overtaken.of_snapshot(around.record, snapshot, sent.note))
         call.ledger.desk.review(snapshot.id, call.actor, note=_note(sent))
-        return RedirectResponse(
-            addresses.with_query(addresses.run(run_id, "evidence"), snapshot=snapshot.id), HTTPStatus.SEE_OTHER
-        )
+        page = addresses.with_query(addresses.run(run_id, "evidence"), snapshot=snapshot.id)
+        return RedirectResponse(f"{page}#reviewed", HTTPStatus.SEE_OTHER)
 
     def form(record: RunRecord) -> forms.Form:
         return forms.review(record, _snapshot(record, form_fields(call).get("snapshot", "")))
@@ -191,9 +196,9 @@ def _post(page: str, handler: Handler, asks: tuple[Action, ...], summary: str) -
     )  # fmt: skip
 
 
-def _get(page: str, handler: Handler, summary: str) -> Route:
+def _get(page: str, handler: Handler, asks: tuple[Action, ...], summary: str) -> Route:
     path = f"/runs/{{run}}/{page}"
-    return Route(method="GET", path=path, handler=handler, scope=Scope.RUN, asks=(Action.VIEW,), summary=summary, media=_HTML, is_page=True)  # fmt: skip
+    return Route(method="GET", path=path, handler=handler, scope=Scope.RUN, asks=asks, summary=summary, media=_HTML, is_page=True)  # fmt: skip
 
 
 ROUTES = (
@@ -201,9 +206,9 @@ ROUTES = (
     _post("queue", queue_run, (Action.PREPARE,), "Queue a run"),
     _post("approve", approve_plan, (Action.APPROVE,), "Approve a plan"),
     _post("reject", reject_plan, (Action.APPROVE,), "Reject a plan"),
-    _get("cancel", ask_cancel, "Whether to cancel a run"),
+    _get("cancel", ask_cancel, (Action.PREPARE,), "Whether to cancel a run"),
     _post("cancel", cancel_run, (Action.PREPARE,), "Cancel a run"),
-    _get("retry", ask_retry, "Whether to try a run again"),
+    _get("retry", ask_retry, (Action.CREATE,), "Whether to try a run again"),
     _post("retry", retry_run, (Action.CREATE,), "Try a run again"),
     _post("review", review_evidence, (Action.READ_EVIDENCE,), "Acknowledge evidence"),
 )  # fmt: skip

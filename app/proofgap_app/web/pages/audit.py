@@ -61,6 +61,7 @@ class EventPage(NamedTuple):
     payload: tuple[str, ...]
     openings: tuple[Pair, ...]
     run_page: str | None
+    decision_page: str | None  # the decision that the event records, as it was shown
 
 
 class VerifyPage(NamedTuple):
@@ -85,14 +86,19 @@ def query(wanted: Wanted) -> LogQuery:
         if text and text not in set(kinds):
             raise BadInputError(name, f"'{shown(text)}' is none", "Choose one of the list.")
     return LogQuery(
-        run=check_id("run", wanted.run) if wanted.run else None,
-        actor=check_id("actor", wanted.actor) if wanted.actor else None,
+        run=_named("run", wanted.run),
+        actor=_named("actor", wanted.actor),
         types=(EventType(wanted.type),) if wanted.type else (),
         state=DecisionState(wanted.state) if wanted.state else None,
         refused=bool(wanted.refused),
         since_us=day_us("since", wanted.since),
         until_us=end_of_day_us("until", wanted.until),
     )
+
+
+def _named(field: str, text: str) -> str | None:
+    """Read an id that somebody typed, or copied with the spaces around it."""
+    return check_id(field, text.strip()) if text.strip() else None
 
 
 def page(found: LogListing, wanted: Wanted, waiting: int, keys: Iterable[tuple[str, int]]) -> AuditPage:
@@ -137,17 +143,27 @@ def event_page(event: LoggedEvent) -> EventPage:
         tuple(text.split("\n")),
         tuple((path, opening.value) for path, opening in sorted(event.openings.items())),
         addresses.run(run) if isinstance(run, str) else None,
+        _decision_page(event),
     )
+
+
+def _decision_page(event: LoggedEvent) -> str | None:
+    match {} if event.is_pruned else event.entry:
+        case {"type": EventType.DECISION_PROJECTED, "run": str(run)}:
+            return addresses.decision(run, event.event_id)
+        case _:
+            return None
 
 
 def _moment(at_us: object) -> str:
     return words.moment(words.known_moment(at_us))
 
 
-def verify_page(found: Verification, *, is_all: bool) -> VerifyPage:
-    """Give the page of a verification; without places and details for whoever does not audit all that they could be in."""
+def verify_page(found: Verification, ended_us: int, *, is_all: bool) -> VerifyPage:
+    """Give the page of a verification that ended at a moment; without places and details for whoever does not audit all that they could be in."""
     covered = pairs(
         {
+            "Ended": words.moment(ended_us),
             "Events": f"{found.events:,}",
             "Under a signed root": f"{found.size:,}",
             "Root": found.root,
@@ -167,7 +183,11 @@ def verify_page(found: Verification, *, is_all: bool) -> VerifyPage:
 def _finding(finding: Finding, *, is_all: bool) -> tuple[str, str, str]:
     meaning = finding.code.meaning
     if not is_all:
-        return finding.code, f"{meaning.says}. Where is told to whoever audits every environment. {meaning.hint}", ""
+        return (
+            finding.code,
+            f"{words.sentence(meaning.says)}. Where is told to whoever audits every environment. {meaning.hint}",
+            "",
+        )
     places = {"leaf": finding.index, "event": finding.event_id, "stream": finding.stream}
     where = ", ".join(f"{name} {place}" for name, place in places.items() if place is not None)
-    return finding.code, f"{meaning.says}: {finding.detail}. {meaning.hint}", where
+    return finding.code, f"{words.sentence(meaning.says)}: {finding.detail}. {meaning.hint}", where

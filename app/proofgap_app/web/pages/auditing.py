@@ -20,6 +20,7 @@ from proofgap_app.web.pages.frames import answered, event_named, frame_anywhere,
 from proofgap_app.web.table import Route, Scope
 from proofgap_app.web.whole import Whole
 from proofgap_store import LogPage
+from proofgap_store.clock import now_us
 
 _HTML = ("text/html",)
 _TEXT, _ZIP = "text/plain; charset=utf-8", "application/zip"
@@ -44,7 +45,7 @@ def verify(call: Call) -> Response:
     is_all = call.ledger.audit.is_all(call.actor)  # whoever audits nothing is refused here
     with call.around.verifying.one():
         found = call.ledger.verify()
-    return answered("verified.html", frame=frame_anywhere(call), page=audit.verify_page(found, is_all=is_all))
+    return answered("verified.html", frame=frame_anywhere(call), page=audit.verify_page(found, now_us(), is_all=is_all))
 
 
 def checkpoint(call: Call) -> Response:

@@ -17,9 +17,10 @@ from proofgap.facts import ItemResult, SnapshotStatus, Struct
 from proofgap.records import CheckResult, RunRecord, SnapshotRecord
 from proofgap.text import shown
 from proofgap_app.web.calls import Call
-from proofgap_app.web.pages import forms, operation, outcome, preparing, tables, trail
-from proofgap_app.web.pages.about import About
+from proofgap_app.web.pages import addresses, forms, operation, outcome, preparing, tables, trail, words
+from proofgap_app.web.pages.about import About, News
 from proofgap_app.web.pages.frames import answered, frame_around, run_named
+from proofgap_app.web.replies import cursor
 from proofgap_app.web.table import Handler, Route, Scope
 from proofgap_store import Around, CheckPage, Noted, Page
 from proofgap_store.clock import now_us
@@ -70,12 +71,22 @@ def evidence(call: Call, query: Evidence) -> Response:
 
 
 def operation_run(call: Call) -> Response:
-    """Show the phases, the progress and the last messages of the execution."""
+    """Show the phases, the progress and the last messages of the execution, live."""
+    since = call.ledger.feed.settled()  # before anything is read: whatever comes after is news to the page
     around = _around(call)
     run_id, person = around.record.id, call.actor.id
     steps = call.ledger.desk.steps(run_id, person)
     failed = call.ledger.items(run_id, person, Page(result=ItemResult.FAILED, limit=_SAMPLE))
-    return _about(call, around, operation.page(around.record, steps, failed, now_us()))
+    page = operation.page(around.record, steps, failed, now_us())
+    return _about(call, around, page._replace(news=_news(around.record, since)))
+
+
+def _news(record: RunRecord, since: int) -> News | None:
+    """Say where a page hears of its run; an imported one never moves."""
+    if record.imported:
+        return None
+    stream = addresses.stream(record.workspace, record.id, cursor(str(since)))
+    return News(stream, since, f"{words.clock(now_us())} UTC")
 
 
 def failure(call: Call) -> Response:
@@ -102,7 +113,9 @@ def proof_gap(call: Call) -> Response:
 def preview(call: Call) -> Response:
     """Show what the plan would do."""
     around = _around(call)
-    return _about(call, around, preparing.preview(around.record)._replace(forms=tuple(forms.of_preview(around))))
+    return _about(
+        call, around, preparing.preview(around.record, now_us())._replace(forms=tuple(forms.of_preview(around)))
+    )
 
 
 def preparation(call: Call) -> Response:

@@ -135,7 +135,7 @@ def _looked_at(details: SnapshotDetails) -> str:
         subjects = details.subjects_checked
         return "checks not reported" if subjects is None else f"{words.amount(subjects, 'subject')} looked at"
     parts = ((details.checks_failed, "failed"), (details.checks_skipped, "skipped"))
-    not_passed = [f"{number} {word}" for number, word in parts if number]
+    not_passed = [f"{number:,} {word}" for number, word in parts if number]
     return ", ".join([words.amount(details.checks_total, "check"), *(not_passed or ["none failed"])])
 
 

@@ -27,15 +27,18 @@ _NO_RUN = (
 
 _SIGNED_OUT = "Nothing was done. Sign in in another tab, then go back from here and send it again: most browsers still hold what you typed."
 
+_FORM_ONLY = "It takes what the button of a page sends, and shows nothing itself. Nothing was done."
+
 _IN_SIGHT = frozenset(
     {
+        HTTPStatus.METHOD_NOT_ALLOWED,
         HTTPStatus.FORBIDDEN,
         HTTPStatus.CONFLICT,
         HTTPStatus.PRECONDITION_FAILED,
         HTTPStatus.UNPROCESSABLE_ENTITY,
     }
 )
-"""What is answered only to somebody who can view the run: they are led back to it."""
+"""What leads back to the run: it is answered to who can view it, or whether or not there is such a run."""
 
 
 def page(path: str, problem: Problem, top: Frame | None) -> Response:
@@ -48,6 +51,8 @@ def page(path: str, problem: Problem, top: Frame | None) -> Response:
         title, detail = "Decision could not be computed", "Nothing is shown in its place; the log of the run stands."
     elif problem.code is Code.UNAUTHENTICATED:
         title, detail = "You are signed out", _SIGNED_OUT
+    elif problem.code is Code.METHOD_NOT_ALLOWED:
+        title, detail = "There is nothing to see at this address", _FORM_ONLY
     may_read_log = top is not None and bool(top.roles & MAY[Action.READ_LOG])
     has_log = problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR and may_read_log
     html = render(
@@ -75,7 +80,8 @@ def frame_for(request: Request, problem: Problem, around: Surroundings) -> Frame
 
 
 def _remedy(problem: Problem) -> str:
-    brings_its_own = problem.errors or problem.allowed is not None or problem.code is Code.UNAUTHENTICATED
+    own = {Code.UNAUTHENTICATED, Code.METHOD_NOT_ALLOWED}
+    brings_its_own = problem.errors or problem.allowed is not None or problem.code in own
     if brings_its_own:  # the general one is for programs
         return ""
     if problem.trace_id is None:

@@ -16,6 +16,7 @@ from proofgap.errors import BadInputError
 from proofgap.facts import TERMINAL_RUN_STATUSES, RunStatus
 from proofgap.records import RunRecord, SnapshotRecord
 from proofgap_app.web.pages import addresses, words
+from proofgap_app.web.pages.sheet import approvals_missing
 from proofgap_store import Around
 
 _PREPARING = frozenset({RunStatus.DRAFT, RunStatus.SCOPED, RunStatus.CHECKED, RunStatus.PREVIEWED})
@@ -82,7 +83,7 @@ def of_preview(around: Around) -> Iterator[Form]:
 
 def queue(record: RunRecord) -> Form:
     """Ask to release the previewed plan for execution, and for the environment by its name."""
-    missing = max(record.approvals_required - len(record.details.approvals), 0)
+    missing = approvals_missing(record)
     waits = (f"{words.amount(missing, 'approval')} by other people still missing.",) if missing else ()
     confirm = Field("confirm", f"Type the environment's name, {record.environment}, to confirm", is_needed=True)
     notes = ("A worker executes exactly this plan, and writes into the target.", *waits)

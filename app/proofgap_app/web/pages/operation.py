@@ -14,6 +14,7 @@ from proofgap.records import Item, RunRecord
 from proofgap.run_log import duration_text
 from proofgap_app.web.pages import addresses, words
 from proofgap_app.web.pages.about import About, Link, Section, Table, pairs
+from proofgap_app.web.pages.outcome import gap
 from proofgap_store import Step
 
 NO_OPERATION = "No operation run that you may view."
@@ -102,6 +103,7 @@ def _ways(record: RunRecord) -> tuple[Link, ...]:
     return (
         Link("Item outcomes", addresses.run(run, "items")),
         Link("Evidence", addresses.run(run, "evidence")),
+        *filter(None, [gap(record)]),
         Link("Log", addresses.run(run, "events"), Action.READ_LOG),
         *stop,
     )

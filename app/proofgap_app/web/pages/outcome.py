@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from proofgap.access import Action
-from proofgap.facts import ItemResult
+from proofgap.facts import TERMINAL_RUN_STATUSES, ItemResult, RunStatus, SnapshotStatus
 from proofgap.records import Item, RunRecord
 from proofgap.secret import redacted
 from proofgap_app.held import STILL_HELD, how_to_release
@@ -114,7 +114,7 @@ def _after(record: RunRecord) -> Section:
 
 def proof_gap(record: RunRecord, why: Why | None) -> About:
     """Say what is missing for a proof, and how it could come about; ``why`` is for whoever audits the run only."""
-    operation, active = record.operation, any(row.status == "active" for row in record.evidence)
+    operation, active = record.operation, _is_active(record)
     missing = pairs(
         {
             "Operation proof": _NO_OPERATION
@@ -130,6 +130,22 @@ def proof_gap(record: RunRecord, why: Why | None) -> About:
         Section("How to close the gap", notes=_closing(record), links=_ways(record), commands=_commands(record))
     )
     return About(record.id, "Proof gap", "Proof gap", tuple(sections))
+
+
+def _may_have_evidence(record: RunRecord) -> bool:
+    """Tell whether somebody can still look at what a run restored: it was executed here, and has ended."""
+    return record.status in TERMINAL_RUN_STATUSES - {RunStatus.CANCELLED} and not record.imported
+
+
+def gap(record: RunRecord) -> Link | None:
+    """Lead from a run of which no evidence is active, as far as this person may know, to how some is added."""
+    if _is_active(record) or not _may_have_evidence(record):
+        return None
+    return Link("How evidence is added", addresses.run(record.id, "proof-gap"))
+
+
+def _is_active(record: RunRecord) -> bool:
+    return any(row.status is SnapshotStatus.ACTIVE for row in record.evidence)
 
 
 def _explanations(record: RunRecord) -> Iterator[str]:
@@ -164,8 +180,11 @@ def _closing(record: RunRecord) -> tuple[str, ...]:
         return (
             "An imported record never moves here. Retry it as a new run: what is executed here leaves proof of its own.",
         )
+    if not _may_have_evidence(record):
+        return ("Evidence is about what was executed, and is added once the run has ended.",)
     return (
-        "Read the restored target and add what was found as evidence, or ask an admin of the workspace for a role that may view it.",
+        "A worker or an admin reads the restored target where backup and target are within reach, and compares them; or adds what was found otherwise.",
+        "Evidence that exists may be one that you may not view: an admin of the workspace gives a role that may.",
     )
 
 
@@ -179,4 +198,10 @@ def _ways(record: RunRecord) -> tuple[Link, ...]:
 
 
 def _commands(record: RunRecord) -> tuple[str, ...]:
-    return () if record.imported else (f"proofgap evidence add {record.id} --checks checks.ndjson",)
+    """Give the commands that add evidence: the first where it is on record what is to be compared with what."""
+    if not _may_have_evidence(record):
+        return ()
+    details = record.details
+    is_planned = None not in (details.backup, details.target, details.driver, details.plan_digest)
+    collect = (f"proofgap evidence collect {record.id}",) if is_planned else ()
+    return (*collect, f"proofgap evidence add {record.id} --checks checks.ndjson")

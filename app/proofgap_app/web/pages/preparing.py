@@ -20,7 +20,7 @@ _STEPS = (
 )
 
 
-def preview(record: RunRecord) -> About:
+def preview(record: RunRecord, now_us: int) -> About:
     """Say what the plan would do, for how long that may be acted on, who approved it, and where it is made anew."""
     details, shown = record.details, record.details.preview or PreviewFacts()
     would = pairs(
@@ -32,7 +32,7 @@ def preview(record: RunRecord) -> About:
                 "data": "every byte of the backup was read",
                 "metadata": "listings were read, contents were not",
             }.get(shown.depth or "", shown.depth),
-            "May be acted on until": _until(record),
+            "May be acted on until": _until(record, now_us),
             "Plan": shown.plan_digest,
             "Approved by": ", ".join(approval.by for approval in details.approvals)
             or (None if record.imported else "nobody"),
@@ -42,24 +42,27 @@ def preview(record: RunRecord) -> About:
     made = "This is what the plan would do. A preview writes nothing, and proves nothing about the environment."
     parts = (
         Section("What the plan would do", would, ("No preview is recorded." if details.preview is None else made,)),
-        Section("What would be restored", _wanted(record), links=_again(record)),
+        Section("What would be restored", _wanted(record), links=_ways_on(record)),
     )
     return About(record.id, "Preview", "Preview", parts)
 
 
-def _until(record: RunRecord) -> str | None:
+def _until(record: RunRecord, now_us: int) -> str | None:
     """Say until when a preview may be acted on; ``None``: there is none, or nobody here set an end."""
     shown = record.details.preview
     if shown is None or shown.expires_at_us is None:
         return None if shown is None or record.imported else "no end was set"
-    return words.moment(shown.expires_at_us)
+    is_over = record.status is RunStatus.PREVIEWED and shown.expires_at_us <= now_us
+    return words.moment(shown.expires_at_us) + (": that is over, and it is to be previewed again" if is_over else "")
 
 
-def _again(record: RunRecord) -> tuple[Link, ...]:
-    """Lead from a preview that may still be acted on, or was too old to be, to where it is made anew."""
-    if record.status is not RunStatus.PREVIEWED or record.imported:
-        return ()
-    return (Link("Preview again", addresses.run(record.id, "preparation"), Action.PREPARE),)
+def _ways_on(record: RunRecord) -> tuple[Link, ...]:
+    """Lead to where the preview is made, or made anew, and from a dry run to the restore that it was tried for."""
+    label = "Preview again" if record.status is RunStatus.PREVIEWED else "Make the preview"
+    may_move = record.status in _PREPARING and not record.imported
+    made = (Link(label, addresses.run(record.id, "preparation"), Action.PREPARE),) if may_move else ()
+    real = (Link("New run that restores the same", addresses.new_like(record.id), Action.CREATE),)
+    return (*made, *(real if record.is_dry_run else ()))
 
 
 def preparation(record: RunRecord) -> About:

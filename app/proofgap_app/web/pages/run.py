@@ -95,7 +95,9 @@ def past_page(shown: Shown, told: str) -> RunPage:
 def title(record: RunRecord, name: Callable[[str], str]) -> str:
     """Say what is restored into what, as far as it is known."""
     backup, target = record.details.backup, record.details.target
-    kind = "Dry run of a restore" if record.is_dry_run else "Restore"
+    kind = (
+        "Dry run of a restore" if record.is_dry_run else "Retry of a restore" if record.details.retry_of else "Restore"
+    )
     of = f" of {name(backup)}" if backup else ""
     into = f" into {name(target)}" if target else ""
     return f"{kind}{of}{into}" if of or into else f"{kind}, backup and target {words.NOT_REPORTED}"
@@ -148,9 +150,10 @@ def _status(record: RunRecord) -> str:
 
 
 def links_for(record: RunRecord, *, may_act: bool) -> tuple[Link, ...]:
-    """Give the ways to what an operator may do with a run, and to the picture of its path."""
-    acts = _acts(record) if may_act else ()
-    return (*acts, Link("Path through the machine", addresses.with_query(addresses.MACHINE, run=record.id)))
+    """Give the ways to what an operator may do with a run, to the run that it retries, and to the picture of its path."""
+    acts, before = _acts(record) if may_act else (), record.details.retry_of
+    retried = () if before is None else (Link("Run that this one retries", addresses.run(before)),)
+    return (*acts, *retried, Link("Path through the machine", addresses.with_query(addresses.MACHINE, run=record.id)))
 
 
 def _acts(record: RunRecord) -> tuple[Link, ...]:

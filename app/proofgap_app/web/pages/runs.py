@@ -21,6 +21,8 @@ from proofgap_store import ListedRun, Listing, Query
 ROWS = 50
 """How many runs a page has."""
 
+_YEAR_MAX = 2254  # the last that ends before 2**53 microseconds, up to which every reader of JSON is exact
+
 
 class Wanted(Struct):
     """What a filter says, as a form sends it: an empty field asks for everything."""
@@ -47,6 +49,7 @@ class Row(NamedTuple):
     page: str
     run_id: str
     title: str
+    full_title: str
     scope: str
     state: DecisionState
     status: str
@@ -118,31 +121,31 @@ def day_us(name: str, text: str) -> int | None:
     """Read a day as the moment at which it begins, in microseconds since 1970-01-01 UTC; ``None`` where none is named.
 
     Raises:
-        BadInputError: it is no day.
+        BadInputError: it is no day, or further ahead than the ledger counts.
 
     """
-    if not text:
-        return None
-    try:
-        when = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
-    except ValueError:
-        raise BadInputError(name, f"'{shown(text)}' is no day", "Write it as 2026-11-21.") from None
-    return max(microseconds(when.isoformat()) or 0, 0)
+    return _moment_us(name, text, "%Y-%m-%d", "day, such as 2026-11-21")
 
 
 def minute_us(name: str, text: str) -> int | None:
     """Read a minute in UTC, as a form sends it, in microseconds since 1970-01-01; ``None`` where none is named.
 
     Raises:
-        BadInputError: it is none.
+        BadInputError: it is none, or further ahead than the ledger counts.
 
     """
+    return _moment_us(name, text, "%Y-%m-%dT%H:%M", "time, such as 2026-11-21T02:24")
+
+
+def _moment_us(name: str, text: str, form: str, kind: str) -> int | None:
     if not text:
         return None
     try:
-        when = datetime.strptime(text, "%Y-%m-%dT%H:%M").replace(tzinfo=UTC)
+        when = datetime.strptime(text, form).replace(tzinfo=UTC)
     except ValueError:
-        raise BadInputError(name, f"'{shown(text)}' is no time", "Write it as 2026-11-21T02:24.") from None
+        when = None
+    if when is None or when.year > _YEAR_MAX:
+        raise BadInputError(name, f"'{shown(text)}' is none", f"Write a {kind}, up to the year {_YEAR_MAX}.")
     return max(microseconds(when.isoformat()) or 0, 0)
 
 
@@ -186,6 +189,7 @@ def _row(listed: ListedRun) -> Row:
         page=addresses.run(record.id),
         run_id=record.id,
         title=title(record, words.last_part),
+        full_title=title(record, str),
         scope=f"{record.workspace} / {record.environment}",
         state=decision.state,
         status=decision.status,

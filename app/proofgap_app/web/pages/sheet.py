@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from proofgap.facts import TERMINAL_RUN_STATUSES, EndReason, OperationOutcome, RunStatus
-from proofgap.records import RunRecord
+from proofgap.records import RunRecord, Verdict
 from proofgap.secret import redacted
 from proofgap.wording import DecisionState
 from proofgap_app.held import STILL_HELD, how_to_release
@@ -102,7 +102,7 @@ def sheet(shown: Shown, came_from: str | None, *, is_past: bool = False) -> Shee
         impact=decision.impact,
         action=decision.primary_next_action,
         action_page=addresses.run(record.id, PAGE_OF_ACTION[decision.primary_next_action]),
-        hint=None if is_past else hint(record, decision.state),
+        hint=None if is_past else hint(shown),
         note=_note(shown),
         attention=None if decision.attention is None else words.plain(decision.attention),
         held=facts.Line(STILL_HELD, how_to_release(f"{record.workspace}/{record.environment}"))
@@ -129,19 +129,53 @@ def _note(shown: Shown) -> str | None:
     return words.short(redacted(shown.note), _NOTE_SHOWN_MAX)
 
 
-def hint(record: RunRecord, state: DecisionState) -> str | None:
-    """Say beside the action what it is about, where the record knows: the blocker, the reason of a failure."""
-    reason = record.details.end_reason
-    match state:
-        case DecisionState.BLOCKED_OR_CANCELLED:
-            kind = "Blocked" if is_blocked(record) else "Cancelled"
-            return f"{kind}: {words.NOT_REPORTED if reason is None else words.plain(reason)}"
-        case DecisionState.FAILED:
-            return f"Reason: {words.NOT_REPORTED if reason is None else words.plain(reason)}"
+def hint(shown: Shown) -> str | None:
+    """Say beside the action what it is about, where the record knows: the blocker, why it ended so, evidence that is no match."""
+    match shown.decision.state:
+        case DecisionState.BLOCKED_OR_CANCELLED | DecisionState.FAILED | DecisionState.NEEDS_REVIEW as state:
+            return _reason_hint(shown.record, state)
         case DecisionState.IN_PROGRESS:
-            return _progress_hint(record)
+            return _progress_hint(shown.record)
+        case DecisionState.COMPLETED_WITH_EVIDENCE:
+            return _evidence_hint(shown)
+        case DecisionState.NOT_EXECUTED:
+            return _preparation_hint(shown.record)
         case _:
-            return "Dry run: nothing is ever written" if record.is_dry_run else None
+            return None
+
+
+def _reason_hint(record: RunRecord, state: DecisionState) -> str | None:
+    """Say why a run ended as it did; of one whose items tell that, only what was stated."""
+    stated = record.details.end_reason
+    if stated is None and state is DecisionState.NEEDS_REVIEW:
+        return None
+    kind = "Reason"
+    if state is DecisionState.BLOCKED_OR_CANCELLED:
+        kind = "Blocked" if is_blocked(record) else "Cancelled"
+    return f"{kind}: {words.NOT_REPORTED if stated is None else words.plain(stated)}"
+
+
+def _evidence_hint(shown: Shown) -> str | None:
+    """Say what was found, unless it is a match: available evidence is not to be taken for a good finding."""
+    snapshot = facts.seen_snapshot(shown)
+    verdict = None if snapshot is None else snapshot.details.verdict
+    return None if verdict is Verdict.MATCH else f"Found: {verdict or words.NOT_REPORTED}"
+
+
+def _preparation_hint(record: RunRecord) -> str | None:
+    """Say what is special about a run that is not executed: that it never is, or that it waits for other people."""
+    if record.is_dry_run:
+        is_early = record.status in {RunStatus.DRAFT, RunStatus.SCOPED, RunStatus.CHECKED}
+        return f"Dry run: {'no preview is recorded yet' if is_early else 'nothing is ever written'}"
+    missing = approvals_missing(record)
+    return (
+        f"Waits for {words.amount(missing, 'approval')}" if missing and record.status is RunStatus.PREVIEWED else None
+    )
+
+
+def approvals_missing(record: RunRecord) -> int:
+    """Tell how many other people must still approve a plan."""
+    return max(record.approvals_required - len(record.details.approvals), 0)
 
 
 def is_blocked(record: RunRecord) -> bool:

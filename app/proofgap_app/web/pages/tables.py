@@ -16,6 +16,7 @@ from proofgap_app.web.pages import addresses, words
 from proofgap_app.web.pages.about import Link, Pair, pairs
 from proofgap_app.web.pages.facts import PARTS, finding
 from proofgap_app.web.pages.forms import Form
+from proofgap_app.web.pages.outcome import gap
 from proofgap_store import NumberedCheck, Review
 
 ROWS = 100
@@ -78,6 +79,7 @@ class EvidencePage(NamedTuple):
     snapshot: str | None = None
     reviews: tuple[str, ...] = ()
     form: Form | None = None
+    gap: Link | None = None  # how evidence comes about, where there is none
 
 
 NO_EVIDENCE = "No active evidence snapshot that you may view."
@@ -142,7 +144,7 @@ def evidence_page(
         if row != snapshot
     )
     if snapshot is None:
-        return EvidencePage(record.id, others, None, (), (), (), None, NO_EVIDENCE)
+        return EvidencePage(record.id, others, None, (), (), (), None, NO_EVIDENCE, gap=gap(record))
     shown = found[:ROWS]
     after = str(shown[-1].number) if len(found) > ROWS else None
     following = None if after is None else addresses.with_query(where, snapshot=snapshot.id, result=result, after=after)
