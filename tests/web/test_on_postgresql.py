@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
+import psycopg
 import pytest
 
 from proofgap.access import Role
 from proofgap.audit import Actor
+from proofgap.facts import RunEvent
+from proofgap_app.web.bell import Bell
 from proofgap_app.web.people import identify
 from proofgap_store import Ledger, NewToken
 from tests import postgresql
+from tests.app.restoring import wait_for
 from tests.conformance.lives import ADA, live, prove, settle
+from tests.store.test_postgresql import denial
 from tests.web.serving import served
 from tests.web.test_events import following
+from tests.web.world import named
 
 ROOT = "/v1/workspaces/default"
 
 
 @pytest.fixture
-def ledger(tmp_path):
+def url():
+    """A database for one ledger."""
+    with postgresql.database() as given:
+        yield given
+
+
+@pytest.fixture
+def ledger(url, tmp_path):
     """A ledger on PostgreSQL, with everybody in their role."""
     with (
-        postgresql.database() as url,
         Ledger.open(url, owner=ADA.id, synchronous="NORMAL", key=tmp_path / "key", head=tmp_path / "head") as opened,
     ):
         yield settle(opened)
@@ -73,3 +87,26 @@ def test_the_log_tells_whoever_may_not_read_evidence_of_none_there_either(ledger
     assert snapshot in repr(ledger.history(run, "olga"))
     assert ledger.feed.moves(run, Actor(id="wim"))
     assert ledger.audit.is_all(ADA)
+
+
+def test_what_was_behind_a_write_that_was_under_way_is_told_when_that_is_over(ledger, url, monkeypatch):
+    """Else a page would show an old decision until somebody happens to write something else."""
+    run, look, looks = live(ledger, "draft"), Bell._look, []
+
+    async def looked(self):
+        await look(self)
+        looks.append(self.reached)
+
+    monkeypatch.setattr(Bell, "_look", looked)
+    with (
+        served(ledger, named, poll_seconds=0.05) as client,
+        following(client, f"{ROOT}/restore-runs/{run}/stream", Authorization="Bearer olga") as stream,
+        closing(psycopg.connect(url)) as held,
+    ):
+        held.execute("SET search_path = proofgap")
+        held.execute("INSERT INTO audit_event (payload, leaf) VALUES (%s, %s)", denial(ledger))
+        moved, before = ledger.fire(run, RunEvent.SCOPE, ADA).event_id, len(looks)
+        wait_for(lambda: len(looks) > before + 1)  # the first may have begun before the event was there
+        assert looks[-1] < moved
+        held.rollback()
+        assert str(moved) == stream.message().get("id")

@@ -92,7 +92,8 @@ class Bell:
     async def _watch(self) -> None:
         """Look at the end of the log as long as somebody listens. A look that fails is made again.
 
-        How far the log is settled is asked only where something is new: on a server that holds up whoever writes.
+        How far the log is settled is asked only where something is new, and again as long as it is behind that: a write
+        that was under way ends without another event.
         """
         while self._listeners and not self.is_closed:
             try:
@@ -103,8 +104,9 @@ class Bell:
             await asyncio.sleep(pause)
 
     async def _look(self) -> None:
-        last = await run_sync(self._ledger.feed.last)
-        if last != self._last:
-            self.reached = await run_sync(self._ledger.feed.settled)
-            self._last = last
+        last, before = await run_sync(self._ledger.feed.last), (self._last, self.reached)
+        if last == self._last and last <= self.reached:
+            return
+        self._last, self.reached = last, await run_sync(self._ledger.feed.settled)
+        if before != (self._last, self.reached):
             self._ring()
