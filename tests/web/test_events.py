@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import time
 from contextlib import contextmanager
@@ -17,10 +18,11 @@ from proofgap_app.web.people import identify
 from proofgap_app.web.replies import cursor
 from proofgap_app.web.site_settings import Limits
 from proofgap_store import Ledger, NewToken
+from proofgap_store.gate import Gate
 from tests.app.restoring import wait_for
 from tests.conformance.lives import ADA, live, prove, settle
 from tests.web.serving import served
-from tests.web.world import created, named
+from tests.web.world import created, led, named
 
 ROOT = "/v1/workspaces/default"
 
@@ -298,3 +300,23 @@ def test_whoever_loses_the_session_while_they_wait_is_told_nothing(waits):
             live(ledger, "draft")
             waiting.join()
     assert 401 == answers[0].status
+
+
+@pytest.mark.parametrize("path", ["/runs/{run}", "/runs?state=in_progress"])
+def test_a_page_hears_of_what_moved_after_its_facts_were_read_and_before_it_was_recorded_as_shown(
+    world, monkeypatch, path
+):
+    """The page does not show it, though its number is below that of the page: else it would stay old until the next event."""
+    run, insert, moved = led(world.ledger, "running"), Gate._insert, []
+
+    def move_first(self, *given):
+        monkeypatch.setattr(Gate, "_insert", insert)
+        moved.append(world.ledger.fire(run, RunEvent.COMPLETE, ADA).event_id)
+        return insert(self, *given)
+
+    monkeypatch.setattr(Gate, "_insert", move_first)
+    page = world.as_("olga").get(path.format(run=run)).body.decode()
+    assert "Execution in progress" in page
+    place = re.search(r'(?:stream\?after|data-after)="?=?"?([^"&]+)', page)[1]
+    found = world.as_("olga").get(f"{ROOT}/events?after={place}").json["items"]
+    assert [{"run": run, "event_id": moved[0]}] == found

@@ -19,12 +19,12 @@ _POLLED_MAX = 4
 def run_list(call: Call, query: runs.Wanted) -> Response:
     """Show the runs that this person may see, newest first."""
     refuse_prefetch(call)
+    since = call.ledger.feed.settled()  # before anything is read: whatever comes after is news to the page
     found = call.ledger.list_runs(call.actor.id, call.actor, runs.query(query))
     roles = call.ledger.desk.roles(call.actor.id)
     page = runs.page(found, query, [scope for scope in roles if scope[1] != ANY_ENVIRONMENT], now_us())
     workspaces = {scope[0] for scope in roles} if not page.workspace else {page.workspace}
     is_live = 0 < len(workspaces) <= _POLLED_MAX and not query.after
-    after = replies.cursor(str(found.event_id or call.ledger.feed.settled()))
     held = held_anywhere(roles)
     return answered(
         "runs.html",
@@ -32,7 +32,7 @@ def run_list(call: Call, query: runs.Wanted) -> Response:
         page=page,
         may_create=bool(held & MAY[Action.CREATE]),
         poll=" ".join(map(addresses.news, sorted(workspaces))) if is_live else None,
-        after=after,
+        after=replies.cursor(str(since)),
     )
 
 

@@ -46,12 +46,12 @@ def run_page(call: Call, query: As) -> Response:
     """Show what one run means."""
     refuse_prefetch(call)
     run_id, viewer = run_named(call), check_id("viewer", query.viewer) if query.viewer else call.actor.id
+    since = call.ledger.feed.settled()  # before anything is read: whatever comes after is news to the page
     shown = call.ledger.show(run_id, viewer, call.actor)
     around = call.ledger.desk.around(run_id, call.actor.id)
     record = shown.record
     links = run.links_for(record, may_act=bool(around.roles & MAY[Action.PREPARE]))
-    place = cursor(str(shown.event_id))  # whatever comes after what is on the page is news to it
-    stream = "" if record.imported else addresses.stream(record.workspace, run_id, place)
+    stream = "" if record.imported else addresses.stream(record.workspace, run_id, cursor(str(since)))
     top = frame(call, around.roles, (record.workspace, record.environment))
     page = run.run_page(shown, around.trail, stream, links)
     if around.roles & MAY[Action.AUDIT]:
