@@ -166,8 +166,7 @@ def _recording(
 ) -> Writing[Manifest] | Manifest:
     if questions.audited(connection, order.actor.id) != written.scopes:
         raise StaleError("what you may read", None, None)
-    query = order.export.query
-    draft = Draft(EventType.LOG_EXPORTED, query.workspace, query.environment, None, None, facts)
+    draft = Draft(EventType.LOG_EXPORTED, *_place(order.export.query, written.scopes), None, None, facts)
     events = alone(connection, AUDIT_STREAM, draft, order.actor, order.rec_us)
 
     def answer(recorded: Sequence[Written]) -> Manifest:
@@ -176,6 +175,12 @@ def _recording(
         return Manifest(form=_FORM, **facts, exported_us=order.rec_us, actor=order.actor.id, event=itself)
 
     return Writing(events=events, answer=answer, law=law(connection))
+
+
+def _place(query: LogQuery, scopes: tuple[Scope, ...]) -> tuple[str | None, str | None]:
+    """Say where an export belongs: nobody writes into the log of a workspace in which they audit nothing."""
+    is_theirs = query.workspace is None or query.workspace in {workspace for workspace, _ in scopes}
+    return (query.workspace, query.environment) if is_theirs else (None, None)
 
 
 def _publish(partial: Path, file: Path, manifest: Manifest) -> None:

@@ -343,6 +343,17 @@ def test_an_export_over_foreign_scopes_is_seen_by_those_who_audit_all_of_them(ev
     assert eventful.audit.list(exported, ADA).events == ()
 
 
+@pytest.mark.parametrize("workspace", ["w2", "nowhere"])
+def test_an_export_of_a_workspace_that_its_exporter_does_not_audit_is_empty_and_no_event_of_that_workspace(
+    eventful, tmp_path, workspace
+):
+    """Nobody writes into the log of a workspace that is not theirs; on a server the rows' own guard refuses it."""
+    file, manifest = take(eventful, tmp_path, workspace=workspace)
+    assert (file.read_bytes(), manifest.count, manifest.query.workspace) == (b"", 0, workspace)
+    event = log(eventful)[-1]
+    assert (event.type, event.entry["ws"], event.entry["env"]) == ("audit.exported", None, None)
+
+
 def test_progress_is_told_with_every_event_and_ends_with_the_count(eventful, tmp_path):
     told = []
     manifest = eventful.audit.export(Export(file=str(tmp_path / "out")), UDO, lambda *progress: told.append(progress))
