@@ -8,13 +8,16 @@ the record, never the record.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 from collections.abc import Mapping, MutableMapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 import structlog
+from typing_extensions import override
 
 from proofgap.audit import EventType
 from proofgap.errors import BadInputError
@@ -49,6 +52,18 @@ class StandardError:
     debug = info = warning = error = critical = exception = msg
 
 
+class _OfLibraries(logging.Handler):
+    """Gives our form to what a library warns of and nobody else takes in: its own would break up lines of JSON."""
+
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        said = {"library": record.name, "error": record.getMessage()}
+        if record.exc_info and record.exc_info[0]:
+            said["failure"] = repr(record.exc_info[1])
+        with suppress(OSError):
+            structlog.get_logger("proofgap").log(record.levelno, "library.trouble", **said)
+
+
 def configure(given: LogStyle | None = None) -> None:
     """Say how log lines look from now on.
 
@@ -65,6 +80,7 @@ def configure(given: LogStyle | None = None) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(_INFO),
         cache_logger_on_first_use=False,
     )
+    logging.lastResort = _OfLibraries(logging.WARNING)
 
 
 def style_of(given: LogStyle | None) -> LogStyle:

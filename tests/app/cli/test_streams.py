@@ -348,3 +348,19 @@ def test_a_stream_that_is_broken_at_the_end_is_exchanged_for_nothing(monkeypatch
 def test_without_its_head_the_table_of_a_machine_would_say_nothing(cli, monkeypatch):
     monkeypatch.setattr(machine, "is_terminal", lambda _stream: True)
     assert not cli.ok("machine", "table").out.startswith("status\t"), "a terminal gets a head by itself"
+
+
+def test_what_a_library_warns_of_is_a_line_of_ours_and_breaks_up_none():
+    """A pool of connections says in lines of its own, several at once, that the server is gone."""
+    told = "import logging; from proofgap_app import logs; from proofgap_app.settings import LogStyle; logs.configure(LogStyle.{})"
+    warns = f"{told}; logging.getLogger('psycopg.pool').error('gone:\\n\\t%s', 'away', exc_info=OSError('no'))"
+    lines = {
+        style: subprocess.run(
+            [sys.executable, "-c", warns.format(style)], capture_output=True, env=_env(), check=True
+        ).stderr.splitlines()
+        for style in ("JSON", "TEXT", "OFF")
+    }
+    (line,) = map(json.loads, lines["JSON"])
+    said = ("library.trouble", "error", "psycopg.pool", "gone:\n\taway", "OSError('no')")
+    assert said == tuple(line[name] for name in ("event", "level", "library", "error", "failure"))
+    assert (1, 0) == (len(lines["TEXT"]), len(lines["OFF"]))
