@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from threading import Event
+from threading import Semaphore
 
 import psycopg
 import pytest
@@ -62,7 +62,7 @@ def died_at(ledger, number, side):
 
 
 def test_what_was_acknowledged_to_many_who_wrote_when_the_server_died_is_there_and_nothing_is_there_twice(place):
-    enough = Event()
+    enough = Semaphore(0)
 
     def write(number):
         """Create runs until the server is gone; give what was acknowledged, and the key that nobody answered."""
@@ -75,11 +75,11 @@ def test_what_was_acknowledged_to_many_who_wrote_when_the_server_died_is_there_a
                 except UnavailableError:
                     return acknowledged, key
                 if len(acknowledged) == WRITERS:
-                    enough.set()
+                    enough.release()
 
     with ThreadPoolExecutor(WRITERS) as pool:
         writing = [pool.submit(write, number) for number in range(WRITERS)]
-        enough.wait()
+        assert all(enough.acquire(timeout=60) for _ in range(WRITERS)), "each of them writes"
         postgresql.kill()
         told = [done.result() for done in writing]
     with place.open() as ledger:
