@@ -7,7 +7,7 @@ import json
 import re
 import socket
 import time
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from threading import Event, Semaphore, Thread
 
 import pytest
@@ -309,8 +309,9 @@ def test_what_nobody_thought_of_is_answered_logged_under_its_id_and_tells_nothin
     structlog.reset_defaults()
 
 
-def test_more_requests_at_once_than_it_takes_are_sent_away_for_a_second(site, monkeypatch):
-    """Each of them is worked at still; the next one is told to come again, and does not wait."""
+@contextmanager
+def working_at(site, number):
+    """Keep a server at work on so many requests until the block ends."""
     begun, go_on = Semaphore(0), Event()
 
     def slow(*_given):
@@ -318,19 +319,26 @@ def test_more_requests_at_once_than_it_takes_are_sent_away_for_a_second(site, mo
         go_on.wait()
         return {}
 
-    monkeypatch.setattr("proofgap_app.web.site.document", slow)
-    held = [Thread(target=site.get, args=("/openapi.json",), kwargs={"Authorization": "Bearer ada"}) for _ in range(4)]
-    for one in held:
-        one.start()
-    try:
-        for _ in held:
-            assert begun.acquire(timeout=10)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("proofgap_app.web.site.document", slow)
+        ada = site._replace(headers={"Authorization": "Bearer ada"})
+        held = [Thread(target=ada.get, args=("/openapi.json",)) for _ in range(number)]
+        for one in held:
+            one.start()
+        try:
+            assert all(begun.acquire(timeout=10) for _ in held)
+            yield
+        finally:
+            go_on.set()
+            for one in held:
+                one.join()
+
+
+def test_more_requests_at_once_than_it_takes_are_sent_away_for_a_second(site):
+    """Each of them is worked at still; the next one is told to come again, and does not wait."""
+    with working_at(site, LIMITS.requests_max):
         answer = site.get("/healthz")
         page = site.get("/sign-in", Accept="text/html")
-    finally:
-        go_on.set()
-        for one in held:
-            one.join()
     assert ("unavailable", "1") == (answer.json["code"], answer.headers["retry-after"])
     assert (503, "1", True) == (
         page.status,
@@ -340,31 +348,16 @@ def test_more_requests_at_once_than_it_takes_are_sent_away_for_a_second(site, mo
     assert 200 == site.get("/healthz").status
 
 
-def test_that_the_server_runs_is_said_also_while_all_its_threads_wait_for_the_ledger(monkeypatch):
+def test_that_the_server_runs_is_said_also_while_all_its_threads_wait_for_the_ledger():
     """Somebody may write for long: whoever watches the server would else take it for dead, and end it."""
-    begun, go_on = Semaphore(0), Event()
-
-    def slow(*_given):
-        begun.release()
-        go_on.wait()
-        return {}
-
-    monkeypatch.setattr("proofgap_app.web.site.document", slow)
-    with Ledger.open("sqlite://", owner="ada") as ledger, served(ledger, named, limits=Limits(threads_max=2)) as site:
-        ada = site._replace(headers={"Authorization": "Bearer ada"})
-        held = [Thread(target=ada.get, args=("/openapi.json",)) for _ in range(2)]
-        for one in held:
-            one.start()
-        try:
-            assert all(begun.acquire(timeout=10) for _ in held)
-            with closing(socket.create_connection(("127.0.0.1", site.port), timeout=5)) as watching:
-                watching.sendall(f"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:{site.port}\r\n\r\n".encode())
-                found = watching.recv(12)
-        finally:
-            go_on.set()
-            for one in held:
-                one.join()
-    assert b"HTTP/1.1 200" == found
+    with (
+        Ledger.open("sqlite://", owner="ada") as ledger,
+        served(ledger, named, limits=Limits(threads_max=2)) as site,
+        working_at(site, 2),
+        closing(socket.create_connection(("127.0.0.1", site.port), timeout=5)) as watching,
+    ):
+        watching.sendall(f"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:{site.port}\r\n\r\n".encode())
+        assert b"HTTP/1.1 200" == watching.recv(12)
 
 
 def test_a_port_is_taken_once():
